@@ -1,0 +1,146 @@
+"""What a person can choose: one flat, frozen dataclass a command. The docstrings of the fields are the CLI's help."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from tyro.conf import Positional, arg
+
+Fill = Literal["center", "truncate"]
+Recipe = Literal["default", "original"]
+Device = Literal["auto", "cpu", "cuda"]
+Split = Literal["train", "val"]
+
+
+@dataclass(frozen=True)
+class ConvertConfig:
+    """Turn an annotation export into a dataset folder that 'segtune train' takes."""
+
+    source: Positional[Path]
+    """The export: a zip or a folder (CVAT: "LabelMe ZIP 3.0")."""
+    dataset: Positional[Path]
+    """The folder to make: classes.yaml, train/ and val/ with Images and Labels."""
+    classes: str = ""
+    """Class names in the order of their ids, separated by commas: person,airplane,ground,sky. Objects of any other
+    class stop the conversion. Default: all classes of the export, in alphabetical order. Id 0 is the background."""
+    paint_order: str = ""
+    """Class names from the bottom to the top: sky,ground,airplane,person. Where objects overlap, the later class wins.
+    Default: as the export orders its objects, later on top."""
+    fill: Fill = "center"
+    """Which pixels an outline covers: 'center' fills those whose centre is inside, CVAT's own rule; 'truncate' paints
+    as the original project did (coordinates cut to whole pixels, the edge included)."""
+    val_fraction: float = 0.2
+    """Share of the pictures that go to val, where the export has no subsets of its own."""
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Fine-tune a model on a dataset folder."""
+
+    dataset: Positional[Path]
+    """The dataset folder: train/ and val/, each with Images and Labels, and, if wanted, classes.yaml."""
+    run: Positional[Path]
+    """The folder to make: model.safetensors, last.safetensors, run.json, metrics.jsonl, samples/."""
+    num_classes: int | None = None
+    """Number of classes, the background included. Needed only where the dataset has no classes.yaml."""
+    epochs: int = 100
+    """How many times to go through the training pictures."""
+    batch_size: int = 16
+    """Pictures in one training step."""
+    keep_feature_extract: bool = False
+    """Freeze the pretrained backbone and train only the new head."""
+    class_weights: Annotated[tuple[float, ...], arg(aliases=["-w"])] = ()
+    """Weight of each class in the loss, in the order of their ids: -w 1 2 1 1 1."""
+    model: str = "deeplabv3_resnet101"
+    """A name that 'segtune models' lists, or DECODER:ENCODER, as in deeplabv3plus:efficientnet_lite0."""
+    weights: str = "auto"
+    """What to start from: 'auto' the best published weights, 'none' random ones, or the path of a weights file."""
+    recipe: Recipe = "default"
+    """'default' is segtune's; 'original' trains as the original project did, to the letter, for comparison."""
+    learning_rate: float | None = None
+    """Highest learning rate of the new head. Default: the recipe's."""
+    crop: int | None = None
+    """Height and width of the training crops in pixels. Default: the recipe's, 224."""
+    longest_side: int | None = None
+    """Pictures whose longer side has more pixels are shrunk to this for the model; labels and scores stay at the
+    pictures' own size. 0: never. Default: the recipe's."""
+    ignore_value: int | None = None
+    """Label value that never counts, beside 255. Default: that of classes.yaml."""
+    seed: int = 0
+    """Seed of all randomness: order, augmentation, new weights."""
+    device: Device = "auto"
+    """Where to compute. 'auto': CUDA where there is one."""
+    num_workers: int | None = None
+    """Processes that prepare batches; 0: none beside the main one. Default: by the machine."""
+    overwrite: bool = False
+    """Replace the run that the run folder holds."""
+
+
+@dataclass(frozen=True)
+class EvaluateConfig:
+    """Score a model on a dataset folder, at each picture's own size."""
+
+    model: Positional[Path]
+    """A model.safetensors."""
+    dataset: Positional[Path]
+    """The dataset folder."""
+    split: Split = "val"
+    """Which part of it."""
+    output: Path | None = None
+    """Folder to write scores.json to."""
+    ignore_value: int | None = None
+    """Label value that never counts, beside 255. Default: the model's."""
+    device: Device = "auto"
+    """Where to compute. 'auto': CUDA where there is one."""
+
+
+@dataclass(frozen=True)
+class PredictConfig:
+    """Segment pictures: class ids, colours, and the colours over the picture."""
+
+    model: Positional[Path]
+    """A model.safetensors."""
+    input: Positional[Path]
+    """A picture, or a folder of pictures."""
+    output: Positional[Path]
+    """Folder to write labels/, segmentation/ and overlays/ to."""
+    overwrite: bool = False
+    """Replace predictions that the output folder already holds."""
+    device: Device = "auto"
+    """Where to compute. 'auto': CUDA where there is one."""
+
+
+@dataclass(frozen=True)
+class ImportWeightsConfig:
+    """Turn a state dict that the original project or another tool saved into a model file."""
+
+    file: Positional[Path]
+    """The .pth file; it is read without running any code in it."""
+    model: Positional[Path]
+    """The model.safetensors to write."""
+    architecture: Annotated[str, arg(name="model")] = "deeplabv3_resnet101"
+    """The network that the weights are for, as in 'segtune models'."""
+    num_classes: int | None = None
+    """Number of classes of the weights. Default: that of --classes."""
+    classes: str = ""
+    """Class names in the order of their ids, separated by commas. Default: class_0, class_1, …"""
+    overwrite: bool = False
+    """Replace the model file where it exists."""
+
+
+@dataclass(frozen=True)
+class ModelsConfig:
+    """List the models, or the timm encoders whose name contains a word."""
+
+    encoder: Positional[str] = ""
+    """List the encoders whose name contains this: 'segtune models resnet'."""
+
+
+@dataclass(frozen=True)
+class DemoConfig:
+    """See it all work, in minutes and without a network: draw pictures, convert, check, train, evaluate, predict."""
+
+    folder: Positional[Path] = Path("runs/demo")
+    """The folder to make."""
+    overwrite: bool = False
+    """Replace the demo that the folder holds."""

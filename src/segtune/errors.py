@@ -1,0 +1,53 @@
+"""Errors that are the user's to mend: what was found, where, what was expected, and what to do next."""
+
+import difflib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+
+class UserError(Exception):
+    """Something outside the program is wrong; the CLI prints it without a traceback and exits with 2.
+
+    Attributes:
+        message: What was found, where, and what was expected.
+        hint: The next action, or an empty string.
+    """
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(f"{message}\n{hint}" if hint else message)
+        self.message = message
+        self.hint = hint
+
+
+class DataError(UserError):
+    """Several things are wrong with the user's data; they are told together.
+
+    Attributes:
+        problems: One sentence for each thing that is wrong.
+    """
+
+    def __init__(self, title: str, problems: Sequence[str], hint: str = "") -> None:
+        super().__init__("\n".join([title, *(f"  - {problem}" for problem in problems)]), hint)
+        self.problems = list(problems)
+
+
+def listed(values: Iterable[object], at_most: int = 10) -> str:
+    """Values as a readable list; past ``at_most`` only their number is said."""
+    words = [str(value) for value in values]
+    if len(words) <= at_most:
+        return ", ".join(words)
+    return f"{', '.join(words[:at_most])} and {len(words) - at_most} more"
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """A sentence naming the known names that look most like ``name``, or an empty string."""
+    matches = difflib.get_close_matches(name, list(known), n=3, cutoff=0.5)
+    return f"Did you mean {' or '.join(matches)}?" if matches else ""
+
+
+def unwritable(path: Path, error: OSError) -> UserError:
+    """The error to raise when ``path`` could not be written."""
+    return UserError(
+        f"{path} could not be written: {error.strerror or error}.",
+        "Choose another place, or free space and check the permissions; files written before this are intact.",
+    )
