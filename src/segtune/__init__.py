@@ -1,0 +1,65 @@
+"""segtune fine-tunes semantic segmentation models on a person's own pictures.
+
+The public names are imported when they are first used: ``import segtune`` alone does not import torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from segtune.annotations.check import check_dataset
+    from segtune.annotations.convert import convert
+    from segtune.classes import ClassTable
+    from segtune.config import ConvertConfig, EvaluateConfig, ImportWeightsConfig, PredictConfig, TrainConfig
+    from segtune.errors import DataError, UserError
+    from segtune.evaluation.evaluate import evaluate
+    from segtune.evaluation.scores import Scores
+    from segtune.import_weights import import_weights
+    from segtune.prediction.predict import predict
+    from segtune.prediction.predictor import Prediction, Predictor, load
+    from segtune.training.train import TrainResult, train
+
+__all__ = [
+    "ClassTable",
+    "ConvertConfig",
+    "DataError",
+    "EvaluateConfig",
+    "ImportWeightsConfig",
+    "PredictConfig",
+    "Prediction",
+    "Predictor",
+    "Scores",
+    "TrainConfig",
+    "TrainResult",
+    "UserError",
+    "check_dataset",
+    "convert",
+    "evaluate",
+    "import_weights",
+    "load",
+    "predict",
+    "train",
+]
+
+_MODULES = {
+    "segtune.annotations.check": ("check_dataset",),
+    "segtune.annotations.convert": ("convert",),
+    "segtune.classes": ("ClassTable",),
+    "segtune.config": ("ConvertConfig", "EvaluateConfig", "ImportWeightsConfig", "PredictConfig", "TrainConfig"),
+    "segtune.errors": ("DataError", "UserError"),
+    "segtune.evaluation.evaluate": ("evaluate",),
+    "segtune.evaluation.scores": ("Scores",),
+    "segtune.import_weights": ("import_weights",),
+    "segtune.prediction.predict": ("predict",),
+    "segtune.prediction.predictor": ("Prediction", "Predictor", "load"),
+    "segtune.training.train": ("TrainResult", "train"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    for module, names in _MODULES.items():
+        if name in names:
+            # Set for good: importing segtune.import_weights would else leave the module under the function's name.
+            value = globals()[name] = getattr(import_module(module), name)
+            return value
+    raise AttributeError(f"module 'segtune' has no attribute {name!r}")

@@ -16,9 +16,9 @@ Split = Literal["train", "val"]
 class ConvertConfig:
     """Turn an annotation export into a dataset folder that 'segtune train' takes."""
 
-    source: Positional[Path]
+    source: Annotated[Positional[Path], arg(metavar="SOURCE")]
     """The export: a zip or a folder (CVAT: "LabelMe ZIP 3.0")."""
-    dataset: Positional[Path]
+    dataset: Annotated[Positional[Path], arg(metavar="DATASET")]
     """The folder to make: classes.yaml, train/ and val/ with Images and Labels."""
     classes: str = ""
     """Class names in the order of their ids, separated by commas: person,airplane,ground,sky. Objects of any other
@@ -37,11 +37,11 @@ class ConvertConfig:
 class TrainConfig:
     """Fine-tune a model on a dataset folder."""
 
-    dataset: Positional[Path]
+    dataset: Annotated[Positional[Path], arg(metavar="DATASET")]
     """The dataset folder: train/ and val/, each with Images and Labels, and, if wanted, classes.yaml."""
-    run: Positional[Path]
+    run: Annotated[Positional[Path], arg(metavar="RUN")]
     """The folder to make: model.safetensors, last.safetensors, run.json, metrics.jsonl, samples/."""
-    num_classes: int | None = None
+    num_classes: Annotated[int | None, arg(metavar="N")] = None
     """Number of classes, the background included. Needed only where the dataset has no classes.yaml."""
     epochs: int = 100
     """How many times to go through the training pictures."""
@@ -49,7 +49,7 @@ class TrainConfig:
     """Pictures in one training step."""
     keep_feature_extract: bool = False
     """Freeze the pretrained backbone and train only the new head."""
-    class_weights: Annotated[tuple[float, ...], arg(aliases=["-w"])] = ()
+    class_weights: Annotated[tuple[float, ...], arg(aliases=["-w"], metavar="WEIGHT ...")] = ()
     """Weight of each class in the loss, in the order of their ids: -w 1 2 1 1 1."""
     model: str = "deeplabv3_resnet101"
     """A name that 'segtune models' lists, or DECODER:ENCODER, as in deeplabv3plus:efficientnet_lite0."""
@@ -57,20 +57,20 @@ class TrainConfig:
     """What to start from: 'auto' the best published weights, 'none' random ones, or the path of a weights file."""
     recipe: Recipe = "default"
     """'default' is segtune's; 'original' trains as the original project did, to the letter, for comparison."""
-    learning_rate: float | None = None
+    learning_rate: Annotated[float | None, arg(metavar="RATE")] = None
     """Highest learning rate of the new head. Default: the recipe's."""
-    crop: int | None = None
+    crop: Annotated[int | None, arg(metavar="PIXELS")] = None
     """Height and width of the training crops in pixels. Default: the recipe's, 224."""
-    longest_side: int | None = None
+    longest_side: Annotated[int | None, arg(metavar="PIXELS")] = None
     """Pictures whose longer side has more pixels are shrunk to this for the model; labels and scores stay at the
     pictures' own size. 0: never. Default: the recipe's."""
-    ignore_value: int | None = None
+    ignore_value: Annotated[int | None, arg(metavar="VALUE")] = None
     """Label value that never counts, beside 255. Default: that of classes.yaml."""
     seed: int = 0
     """Seed of all randomness: order, augmentation, new weights."""
     device: Device = "auto"
     """Where to compute. 'auto': CUDA where there is one."""
-    num_workers: int | None = None
+    num_workers: Annotated[int | None, arg(metavar="N")] = None
     """Processes that prepare batches; 0: none beside the main one. Default: by the machine."""
     overwrite: bool = False
     """Replace the run that the run folder holds."""
@@ -80,15 +80,15 @@ class TrainConfig:
 class EvaluateConfig:
     """Score a model on a dataset folder, at each picture's own size."""
 
-    model: Positional[Path]
+    model: Annotated[Positional[Path], arg(metavar="MODEL")]
     """A model.safetensors."""
-    dataset: Positional[Path]
+    dataset: Annotated[Positional[Path], arg(metavar="DATASET")]
     """The dataset folder."""
     split: Split = "val"
     """Which part of it."""
-    output: Path | None = None
+    output: Annotated[Path | None, arg(metavar="DIR")] = None
     """Folder to write scores.json to."""
-    ignore_value: int | None = None
+    ignore_value: Annotated[int | None, arg(metavar="VALUE")] = None
     """Label value that never counts, beside 255. Default: the model's."""
     device: Device = "auto"
     """Where to compute. 'auto': CUDA where there is one."""
@@ -98,11 +98,11 @@ class EvaluateConfig:
 class PredictConfig:
     """Segment pictures: class ids, colours, and the colours over the picture."""
 
-    model: Positional[Path]
+    model: Annotated[Positional[Path], arg(metavar="MODEL")]
     """A model.safetensors."""
-    input: Positional[Path]
+    input: Annotated[Positional[Path], arg(metavar="INPUT")]
     """A picture, or a folder of pictures."""
-    output: Positional[Path]
+    output: Annotated[Positional[Path], arg(metavar="OUTPUT")]
     """Folder to write labels/, segmentation/ and overlays/ to."""
     overwrite: bool = False
     """Replace predictions that the output folder already holds."""
@@ -114,13 +114,13 @@ class PredictConfig:
 class ImportWeightsConfig:
     """Turn a state dict that the original project or another tool saved into a model file."""
 
-    file: Positional[Path]
+    file: Annotated[Positional[Path], arg(metavar="FILE.pth")]
     """The .pth file; it is read without running any code in it."""
-    model: Positional[Path]
+    model: Annotated[Positional[Path], arg(metavar="MODEL.safetensors")]
     """The model.safetensors to write."""
     architecture: Annotated[str, arg(name="model")] = "deeplabv3_resnet101"
     """The network that the weights are for, as in 'segtune models'."""
-    num_classes: int | None = None
+    num_classes: Annotated[int | None, arg(metavar="N")] = None
     """Number of classes of the weights. Default: that of --classes."""
     classes: str = ""
     """Class names in the order of their ids, separated by commas. Default: class_0, class_1, …"""
@@ -132,7 +132,7 @@ class ImportWeightsConfig:
 class ModelsConfig:
     """List the models, or the timm encoders whose name contains a word."""
 
-    encoder: Positional[str] = ""
+    encoder: Annotated[Positional[str], arg(metavar="WORD")] = ""
     """List the encoders whose name contains this: 'segtune models resnet'."""
 
 
@@ -140,7 +140,12 @@ class ModelsConfig:
 class DemoConfig:
     """See it all work, in minutes and without a network: draw pictures, convert, check, train, evaluate, predict."""
 
-    folder: Positional[Path] = Path("runs/demo")
+    folder: Annotated[Positional[Path], arg(metavar="DIR")] = Path("runs/demo")
     """The folder to make."""
     overwrite: bool = False
     """Replace the demo that the folder holds."""
+
+
+def names_in(text: str) -> tuple[str, ...]:
+    """The names in a list separated by commas, without the blanks around them."""
+    return tuple(name.strip() for name in text.split(",") if name.strip())

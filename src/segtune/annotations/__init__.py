@@ -1,0 +1,1 @@
+"""Any annotation export -> a checked dataset folder. numpy only, no torch."""

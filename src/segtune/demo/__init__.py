@@ -1,0 +1,1 @@
+"""The demo: drawn pictures through the whole of segtune."""

@@ -1,0 +1,42 @@
+# The README's two commands are `make demo` and `make test`; each does the set-up that it needs.
+PYTHON ?= python3
+UV_VERSION = 0.13.9
+BIN = .venv/bin
+export PYTHONHASHSEED = 0
+
+.PHONY: setup demo test test-all check format lock
+
+setup: .venv/.complete
+
+# A stamp file: a second run reuses the environment until the lock or the project's metadata change.
+.venv/.complete: requirements/dev.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12 setup")'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	$(BIN)/uv pip sync --quiet --compile-bytecode --require-hashes --python $(BIN)/python requirements/dev.lock
+	$(BIN)/uv pip install --quiet --no-deps --python $(BIN)/python --editable .
+	$(BIN)/python -m compileall -q src
+	touch $@
+
+demo: setup
+	$(BIN)/segtune demo runs/demo --overwrite
+
+test: setup
+	$(BIN)/pytest --numprocesses 2
+
+test-all: setup
+	$(BIN)/pytest --numprocesses 2 -m "slow or not slow"
+
+check: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: setup
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+# Hashes, and no download addresses.
+lock:
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
+		--no-emit-find-links --group dev pyproject.toml --output-file requirements/dev.lock

@@ -1,0 +1,7 @@
+"""``python -m segtune``."""
+
+import sys
+
+from segtune.cli import main
+
+sys.exit(main())

@@ -1,0 +1,235 @@
+"""Checking a dataset folder before a training: everything that is wrong, at once."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from segtune.annotations.dataset_folder import SPLITS, Pair, find_pairs
+from segtune.classes import IGNORE, ClassTable
+from segtune.console import track
+from segtune.errors import DataError, UserError, listed
+from segtune.pictures import DECODE_ERRORS, open_picture, shown_size
+
+NUM_THREADS = 4
+"""Pillow releases the interpreter lock while it decodes."""
+
+MAX_PROBLEMS = 50
+"""So many are listed; more are counted."""
+
+
+@dataclass(frozen=True)
+class SplitFacts:
+    """What a split holds.
+
+    Attributes:
+        num_pictures: Pictures.
+        pixels: int64 (C,), labelled pixels of each class.
+        pictures_with_class: int64 (C,), pictures whose labels have the class.
+        sizes: How many pictures have each (height, width).
+    """
+
+    num_pictures: int
+    pixels: npt.NDArray[np.int64]
+    pictures_with_class: npt.NDArray[np.int64]
+    sizes: dict[tuple[int, int], int]
+
+
+@dataclass(frozen=True)
+class DatasetReport:
+    """What a check found.
+
+    Attributes:
+        dataset: The dataset folder.
+        errors: What makes a training impossible, one sentence each.
+        warnings: What makes it doubtful.
+        splits: Facts of each split that could be read.
+        fingerprint: SHA-256 over the names and contents of all files.
+    """
+
+    dataset: Path
+    errors: list[str]
+    warnings: list[str]
+    splits: dict[str, SplitFacts]
+    fingerprint: str
+
+    def raise_for_errors(self) -> None:
+        """Raise DataError with all errors, if there are any."""
+        if self.errors:
+            more = len(self.errors) - MAX_PROBLEMS
+            shown = self.errors[:MAX_PROBLEMS] + ([f"and {more} more"] if more > 0 else [])
+            raise DataError(f"{self.dataset} can't be used as it is:", shown, "Mend these, then try again.")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "dataset": str(self.dataset),
+            "fingerprint": self.fingerprint,
+            "errors": self.errors,
+            "warnings": self.warnings,
+            "splits": {
+                name: {
+                    "num_pictures": facts.num_pictures,
+                    "pixels": facts.pixels.tolist(),
+                    "pictures_with_class": facts.pictures_with_class.tolist(),
+                }
+                for name, facts in self.splits.items()
+            },
+        }
+
+
+@dataclass
+class _PairFacts:
+    """What was found in one picture and its labels."""
+
+    digest: str = ""
+    size: tuple[int, int] = (0, 0)
+    values: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(256, np.int64))
+    errors: list[str] = field(default_factory=list)
+
+
+def check_dataset(dataset: Path, table: ClassTable, splits: Sequence[str] = SPLITS) -> DatasetReport:
+    """Read every file of a dataset folder and tell what is wrong with it.
+
+    Args:
+        dataset: The dataset folder.
+        table: Its classes; label values outside them are errors, ignored values aside.
+        splits: Which splits.
+    """
+    errors: list[str] = []
+    pairs: dict[str, list[Pair]] = {}
+    for split in splits:
+        try:
+            pairs[split] = find_pairs(dataset, split)
+        except DataError as error:
+            errors += error.problems
+    everything = [(split, pair) for split in pairs for pair in pairs[split]]
+    with ThreadPoolExecutor(NUM_THREADS) as pool:
+        results = pool.map(lambda item: _check_pair(item[1], table), everything)
+        facts = list(track(results, "Checking the data", total=len(everything)))
+    for fact in facts:
+        errors += fact.errors
+    split_facts = {
+        split: _gather([fact for (of, _), fact in zip(everything, facts, strict=True) if of == split], table)
+        for split in pairs
+    }
+    digest = hashlib.sha256()
+    for (split, pair), fact in zip(everything, facts, strict=True):
+        digest.update(f"{split}/{pair.picture.name}:{fact.digest}\n".encode())
+    warnings = [] if errors else _class_warnings(split_facts, table)
+    return DatasetReport(dataset, errors, warnings, split_facts, digest.hexdigest())
+
+
+def _gather(facts: Sequence[_PairFacts], table: ClassTable) -> SplitFacts:
+    counts = [fact.values[: table.num_classes] for fact in facts] or [np.zeros(table.num_classes, np.int64)]
+    return SplitFacts(
+        num_pictures=len(facts),
+        pixels=np.sum(counts, axis=0),
+        pictures_with_class=np.sum([count > 0 for count in counts], axis=0).astype(np.int64),
+        sizes=dict(Counter(fact.size for fact in facts)),
+    )
+
+
+def _class_warnings(splits: dict[str, SplitFacts], table: ClassTable) -> list[str]:
+    """Classes that can't be learnt or can't be scored."""
+    warnings = []
+    for split, facts in splits.items():
+        if not facts.pixels.sum():
+            warnings.append(f"no pixel of {split} carries a label")
+            continue
+        absent = [name for name, pixels in zip(table.names, facts.pixels, strict=True) if not pixels]
+        if absent:
+            warnings.append(f"no pixel of {split} has the class {listed(absent)}")
+    return warnings
+
+
+def _check_pair(pair: Pair, table: ClassTable) -> _PairFacts:
+    """Decode a picture and its labels, and compare them."""
+    facts = _PairFacts()
+    digest = hashlib.sha256()
+    size = _check_picture(pair.picture, digest, facts)
+    labels = _check_labels(pair.labels, digest, facts)
+    facts.digest = digest.hexdigest()
+    if size is not None:
+        facts.size = size
+    if labels is None:
+        return facts
+    facts.values = np.bincount(labels.ravel(), minlength=256)
+    if size is not None and labels.shape != size:
+        swapped = labels.shape == size[::-1] and size[0] != size[1]
+        facts.errors.append(
+            f"{pair.labels} is {labels.shape[1]} x {labels.shape[0]} pixels, its picture {size[1]} x {size[0]}"
+            + (": the picture's EXIF orientation turns it, and the labels were drawn on the unturned one" if swapped else "")
+        )
+    facts.errors += _value_errors(pair.labels, facts.values, table)
+    return facts
+
+
+def _check_picture(path: Path, digest: Any, facts: _PairFacts) -> tuple[int, int] | None:
+    """Height and width of a picture that decodes to its end; else None, and the error is noted."""
+    try:
+        content = path.read_bytes()
+        digest.update(content)
+        picture = open_picture(content, str(path))
+        size = shown_size(picture)
+        # An eighth of the size skips most of the work, but still reads the file to its end.
+        picture.draft("RGB", (max(1, picture.width // 8), max(1, picture.height // 8)))
+        picture.load()
+    except UserError as error:
+        facts.errors.append(error.message)
+    except DECODE_ERRORS as error:
+        facts.errors.append(f"{path} can't be decoded: {error}")
+    else:
+        return size
+    return None
+
+
+def _check_labels(path: Path, digest: Any, facts: _PairFacts) -> npt.NDArray[np.uint8] | None:
+    """The labels, uint8 (H, W); None where they can't be used, and the error is noted."""
+    try:
+        content = path.read_bytes()
+        digest.update(content)
+        picture = open_picture(content, str(path))
+        if picture.mode in {"L", "P", "1"}:
+            return np.array(picture).astype(np.uint8)
+        facts.errors.append(f"{path} {_describe_mode(picture)}; expected: one 8-bit channel whose values are class ids")
+    except UserError as error:
+        facts.errors.append(error.message)
+    except DECODE_ERRORS as error:
+        facts.errors.append(f"{path} can't be decoded: {error}")
+    return None
+
+
+def _describe_mode(picture: Image.Image) -> str:
+    """What a label image with several channels or more bits looks like."""
+    if picture.mode not in {"RGB", "RGBA"}:
+        return f"has mode {picture.mode}"
+    colors = picture.convert("RGB").getcolors(256)
+    if colors is None:
+        return "is a colour picture"
+    return f"has {len(picture.mode)} channels with the colours {listed((color for _, color in sorted(colors)[::-1]), 4)}"
+
+
+def _value_errors(path: Path, values: npt.NDArray[np.int64], table: ClassTable) -> list[str]:
+    """What is wrong with the values of a label image, of which ``values`` (256,) counts each."""
+    outside = [
+        int(value)
+        for value in np.flatnonzero(values)
+        if value >= table.num_classes and value not in {IGNORE, table.ignore_value}
+    ]
+    if not outside:
+        if table.num_classes == 2 and table.ignore_value == IGNORE and set(np.flatnonzero(values)) == {0, IGNORE}:
+            return [f"{path} holds only 0 and 255, and 255 is ignored: if 255 stands for class 1, save it as 1"]
+        return []
+    found = listed(f"{value} ({int(values[value])} pixels)" for value in outside)
+    advice = f"add the class, or ignore the value with --ignore-value {outside[0]}" if len(outside) == 1 else (
+        "these look like grey levels or colours, not class ids" if len(outside) > 8 else "add the classes"
+    )  # fmt: skip
+    return [f"{path} holds the value {found}, but the {table.num_classes} classes end at {table.num_classes - 1}: {advice}"]

@@ -1,0 +1,165 @@
+"""The command line: argv -> a config -> one call of the API -> exit code. torch is imported inside commands only."""
+
+import sys
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any
+
+import tyro
+
+from segtune.config import (
+    ConvertConfig,
+    DemoConfig,
+    EvaluateConfig,
+    ImportWeightsConfig,
+    ModelsConfig,
+    PredictConfig,
+    TrainConfig,
+)
+from segtune.console import messages, output
+from segtune.errors import UserError
+
+DESCRIPTION = """Fine-tune semantic segmentation models on your own pictures.
+
+First time here:  segtune demo
+
+With your own annotations:  segtune convert EXPORT.zip DATASET
+
+then:  segtune train DATASET RUN
+
+then:  segtune predict RUN/model.safetensors PICTURES OUTPUT
+
+Each command explains itself:  segtune train --help"""
+
+Command = Annotated[
+    Annotated[ConvertConfig, tyro.conf.subcommand("convert")]
+    | Annotated[TrainConfig, tyro.conf.subcommand("train")]
+    | Annotated[EvaluateConfig, tyro.conf.subcommand("evaluate")]
+    | Annotated[PredictConfig, tyro.conf.subcommand("predict")]
+    | Annotated[ImportWeightsConfig, tyro.conf.subcommand("import-weights")]
+    | Annotated[ModelsConfig, tyro.conf.subcommand("models")]
+    | Annotated[DemoConfig, tyro.conf.subcommand("demo")],
+    tyro.conf.OmitSubcommandPrefixes,
+]
+
+
+def run_convert(config: ConvertConfig) -> int:
+    """Convert, and print the report."""
+    from segtune.annotations.convert import convert
+
+    convert(config).render()
+    output.print(f"\nNext: segtune train {config.dataset} runs/my-first-run")
+    return 0
+
+
+def run_train(config: TrainConfig) -> int:
+    """Train; the console listener prints."""
+    from segtune.training.train import TrainingInterrupted, train
+
+    try:
+        result = train(config)
+    except TrainingInterrupted as interruption:
+        messages.print(f"\n{interruption}", markup=False)
+        return 130
+    output.print(f"\nModel: {result.model}; pictures of what it does: {result.run / 'samples'}")
+    output.print(f"Next: segtune predict {result.model} PICTURES OUT")
+    return 0
+
+
+def run_evaluate(config: EvaluateConfig) -> int:
+    """Evaluate, and print the table."""
+    from segtune.evaluation.evaluate import SCORES_FILE, evaluate
+
+    scores = evaluate(config)
+    output.print(scores.table(f"{config.model} on {config.dataset / config.split}"))
+    if config.output is not None:
+        output.print(f"Written: {config.output / SCORES_FILE}")
+    return 0
+
+
+def run_predict(config: PredictConfig) -> int:
+    """Predict; 1 where some pictures could not be read."""
+    from segtune.prediction.predict import predict
+
+    report = predict(config)
+    output.print(f"{report.num_pictures} pictures: labels/, segmentation/ and overlays/ in {report.output}")
+    for problem in report.unreadable:
+        messages.print(f"Left out: {problem}", markup=False)
+    return 1 if report.unreadable else 0
+
+
+def run_import_weights(config: ImportWeightsConfig) -> int:
+    """Import a state dict."""
+    from segtune.import_weights import import_weights
+
+    model = import_weights(config)
+    output.print(f"{config.model}: {model.architecture}, {model.classes.num_classes} classes")
+    return 0
+
+
+def run_models(config: ModelsConfig) -> int:
+    """List models or encoders."""
+    from segtune.models.listing import print_encoders, print_models
+
+    if config.encoder:
+        print_encoders(config.encoder)
+    else:
+        print_models()
+    return 0
+
+
+def run_demo(config: DemoConfig) -> int:
+    """Run the demo."""
+    from segtune.demo.demo import demo
+
+    demo(config)
+    return 0
+
+
+COMMANDS: dict[type, Callable[[Any], int]] = {
+    ConvertConfig: run_convert,
+    TrainConfig: run_train,
+    EvaluateConfig: run_evaluate,
+    PredictConfig: run_predict,
+    ImportWeightsConfig: run_import_weights,
+    ModelsConfig: run_models,
+    DemoConfig: run_demo,
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command line; returns the exit code: 0 done, 1 partly done, 2 the user must mend something."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if arguments == ["--version"]:
+        from importlib.metadata import version  # takes a tenth of the start-up time
+
+        output.print(f"segtune {version('segtune')}")
+        return 0
+    config = parse(arguments or ["--help"])
+    try:
+        return COMMANDS[type(config)](config)
+    except UserError as error:
+        messages.print("[bold red]Error:[/] ", end="")
+        messages.print(error.message, markup=False)
+        if error.hint:
+            messages.print(error.hint, markup=False, style="cyan")
+        return 2
+    except KeyboardInterrupt:
+        messages.print("\nInterrupted.")
+        return 130
+
+
+def parse(arguments: Sequence[str]) -> Any:
+    """The config that a command line means; exits with 2, saying why, where it means none."""
+    return tyro.cli(
+        Command,  # type: ignore[arg-type]  # tyro takes annotated unions, which type checkers have no word for
+        prog="segtune",
+        description=DESCRIPTION,
+        args=gather_weights(arguments),
+        config=(tyro.conf.FlagCreatePairsOff,),
+    )
+
+
+def gather_weights(arguments: Sequence[str]) -> list[str]:
+    """Make one ``-w 1 2 1`` of the ``-w 1 -w 2 -w 1`` that the original's users type."""
+    first = arguments.index("-w") if "-w" in arguments else len(arguments)
+    return [argument for index, argument in enumerate(arguments) if argument != "-w" or index == first]

@@ -1,0 +1,118 @@
+"""The model file: one .safetensors whose header says all that prediction needs. Never pickle."""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+from safetensors import SafetensorError, safe_open
+from torch import nn
+
+from segtune.classes import ClassTable
+from segtune.errors import UserError, listed
+from segtune.files import atomic_path
+from segtune.models.catalog import build_model, model_preprocessing
+from segtune.preprocessing import Preprocessing
+
+HEADER = "segtune"
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Model:
+    """A network with all that is needed to use it.
+
+    Attributes:
+        net: float32 (N, 3, H, W) -> logits (N, C, H, W).
+        architecture: Its name in the catalogue.
+        classes: Its C classes.
+        preprocessing: How pictures are prepared.
+        scores: Scores on the validation pictures, where known: ``mean_iou``, ``pixel_accuracy``, …
+        weights: What the training started from: ``source`` and ``licence``.
+        training: The configuration of the training, where there was one.
+    """
+
+    net: nn.Module
+    architecture: str
+    classes: ClassTable
+    preprocessing: Preprocessing
+    scores: dict[str, Any] = field(default_factory=dict)
+    weights: dict[str, str] = field(default_factory=dict)
+    training: dict[str, Any] = field(default_factory=dict)
+
+
+def save_model(path: Path, model: Model) -> None:
+    """Write a model file, atomically.
+
+    Raises:
+        UserError: It can't be written.
+    """
+    header = {
+        "format_version": FORMAT_VERSION,
+        "architecture": {"name": model.architecture, "num_classes": model.classes.num_classes},
+        "classes": model.classes.to_dict(),
+        "preprocessing": model.preprocessing.to_dict(),
+        "scores": model.scores,
+        "weights": model.weights,
+        "training": model.training,
+    }
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.net.state_dict().items()}
+    with atomic_path(path) as temporary:
+        try:
+            safetensors.torch.save_file(tensors, temporary, {HEADER: json.dumps(header)})
+        except SafetensorError as error:  # what a full disk looks like from there
+            raise OSError(None, str(error)) from error
+
+
+def read_header(path: Path) -> dict[str, Any]:
+    """What a model file says of itself.
+
+    Raises:
+        UserError: No such file, or not a model file of this version.
+    """
+    if not path.is_file():
+        raise UserError(f"There is no model file {path}.", "Give the model.safetensors of a run folder.")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+        header = json.loads(metadata[HEADER])
+        version = int(header["format_version"])
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError, RecursionError) as error:
+        raise UserError(
+            f"{path} is not a segtune model file.",
+            "Expected: a model.safetensors that 'segtune train' or 'segtune import-weights' wrote.",
+        ) from error
+    if version > FORMAT_VERSION:
+        raise UserError(f"{path} was written by a newer segtune (format {version}).", "Update segtune.")
+    return dict(header)
+
+
+def load_model(path: Path) -> Model:
+    """Read a model file.
+
+    Raises:
+        UserError: It isn't one, or its tensors don't fit its architecture.
+    """
+    header = read_header(path)
+    try:
+        architecture = str(header["architecture"]["name"])
+        longest_side = int(header["preprocessing"]["longest_side"])
+        classes = ClassTable.from_dict(header["classes"], str(path))
+        preprocessing = Preprocessing.from_dict(header["preprocessing"], str(path))
+        scores, weights, training = (dict(header[name]) for name in ("scores", "weights", "training"))
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{path}: its header lacks {error}.", "The file is damaged.") from error
+    if preprocessing.size_multiple != model_preprocessing(architecture, longest_side).size_multiple:
+        raise UserError(f"{path}: its size multiple is not that of {architecture}.", "The file is damaged.")
+    net = build_model(architecture, classes.num_classes)
+    try:
+        missing, unexpected = safetensors.torch.load_model(net, path, strict=False)
+    except (SafetensorError, RuntimeError, OSError) as error:
+        raise UserError(f"{path}: its tensors don't fit {architecture}: {error}", "The file is damaged.") from error
+    if missing or unexpected:
+        raise UserError(
+            f"{path}: its tensors don't fit {architecture}: {listed([*missing, *unexpected], 4)}.",
+            "The file is damaged.",
+        )
+    return Model(net.eval(), architecture, classes, preprocessing, scores, weights, training)

@@ -1,0 +1,104 @@
+"""DECODER:ENCODER models: the decoders of segmentation-models-pytorch on any encoder of timm."""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+import segmentation_models_pytorch as smp
+import timm
+from torch import nn
+
+from segtune.errors import UserError, nearest
+from segtune.preprocessing import Triple
+
+DECODERS: dict[str, type[nn.Module]] = {
+    "deeplabv3plus": smp.DeepLabV3Plus,
+    "deeplabv3": smp.DeepLabV3,
+    "unet": smp.Unet,
+    "unetplusplus": smp.UnetPlusPlus,
+    "manet": smp.MAnet,
+    "linknet": smp.Linknet,
+    "fpn": smp.FPN,
+    "pspnet": smp.PSPNet,
+    "pan": smp.PAN,
+    "upernet": smp.UPerNet,
+    "segformer": smp.Segformer,
+}
+"""smp's decoders by name. DPT is left out: it takes only plain vision transformers of one fixed input size."""
+
+SIZE_MULTIPLE = 32
+"""The deepest feature map of an encoder is 1/32 of the picture's size."""
+
+PACKAGED_ENCODER = "efficientnet_lite0"
+PACKAGED_TIMM_NAME = "tf_efficientnet_lite0"
+"""The encoder whose ImageNet weights come with segtune's dependencies, and timm's name for its architecture.
+(timm's own ``efficientnet_lite0`` pads differently and has other weights.)"""
+
+
+@dataclass(frozen=True)
+class EncoderFacts:
+    """What timm knows of an encoder: normalisation (of RGB in 0..1), source and licence of its weights."""
+
+    mean: Triple
+    std: Triple
+    weights: str
+    licence: str
+
+
+def timm_name(encoder: str) -> str:
+    """timm's name of an encoder.
+
+    Raises:
+        UserError: timm has no such encoder. (Names with a scheme, as ``hf-hub:``, would make timm go to the network.)
+    """
+    name = PACKAGED_TIMM_NAME if encoder == PACKAGED_ENCODER else encoder
+    if not timm.is_model(name):
+        hint = nearest(encoder, timm.list_models())
+        raise UserError(
+            f"timm has no encoder {encoder!r}.", f"{hint} 'segtune models WORD' lists encoders by a word.".strip()
+        )
+    return name
+
+
+def encoder_facts(encoder: str) -> EncoderFacts:
+    """Normalisation and weights of an encoder.
+
+    Raises:
+        UserError: timm has no such encoder.
+    """
+    config = timm.get_pretrained_cfg(timm_name(encoder))
+    if config is None:
+        return EncoderFacts((0.5, 0.5, 0.5), (0.5, 0.5, 0.5), "none published", "")
+    if encoder == PACKAGED_ENCODER:
+        weights, licence = "packaged (ImageNet)", "Apache-2.0"
+    else:
+        weights, licence = config.hf_hub_id or config.url or "none published", config.license or "not stated"
+    return EncoderFacts(_triple(config.mean), _triple(config.std), weights, licence)
+
+
+def build(decoder: str, encoder: str, num_classes: int, encoder_file: Path | None = None) -> nn.Module:
+    """Build a net with random weights, or with an encoder that timm loads from its own weights file.
+
+    Raises:
+        UserError: The encoder's feature maps don't fit the decoder.
+    """
+    name = timm_name(encoder)
+    # timm warns about feature extraction details that are smp's business.
+    logging.getLogger("timm").setLevel(logging.ERROR)
+    # smp hands what it doesn't know on to timm.create_model, which loads and renames as the architecture needs.
+    weights = {} if encoder_file is None else {"pretrained_cfg_overlay": {"file": str(encoder_file)}}
+    try:
+        return DECODERS[decoder](
+            encoder_name=f"tu-{name}", encoder_weights=True if weights else None, classes=num_classes, **weights
+        )
+    except (RuntimeError, ValueError, TypeError, KeyError, AssertionError, AttributeError, IndexError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(
+            f"The encoder {encoder!r} can't be used under {decoder}: {reason}",
+            "Choose another, for instance deeplabv3plus:efficientnet_lite0 or unet:resnet34.",
+        ) from error
+
+
+def _triple(values: tuple[float, ...]) -> Triple:
+    red, green, blue = values
+    return red, green, blue

@@ -1,0 +1,204 @@
+"""The plan: configuration + facts of the data and the machine -> every value that the training follows. Pure."""
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from segtune.config import TrainConfig
+from segtune.errors import UserError
+
+MIN_CROP = 32
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the plan depends on beside the configuration.
+
+    Attributes:
+        num_classes: Classes of the dataset.
+        num_train: Training pictures.
+        device: 'cpu' or 'cuda'.
+        num_cpus: Processors that this process may use.
+    """
+
+    num_classes: int
+    num_train: int
+    device: str
+    num_cpus: int
+
+
+@dataclass(frozen=True)
+class TrainPlan:
+    """All values of a training, resolved. Sizes are in pixels, rates per step; factors are drawn evenly in a range.
+
+    Attributes:
+        recipe: Which recipe the values come from.
+        epochs: Times through the training pictures.
+        batch_size: Pictures a step.
+        total_steps: Steps of the whole training.
+        crop: Height and width of the crops.
+        min_scale: Smallest factor of the scale jitter.
+        max_scale: Largest one.
+        flip_horizontal: Probability of exchanging left and right.
+        flip_vertical: Probability of exchanging top and bottom.
+        color_jitter: Amount by which brightness, contrast and saturation vary.
+        longest_side: Larger pictures are shrunk to this; 0: never.
+        freeze: Whether the feature extractor is left as it is.
+        fixed_batch_norm: Whether a frozen feature extractor's batch statistics are left as they are, too.
+        skip_single: Whether batches of one picture are left out.
+        class_weights: Weight of each class in the loss; empty: all equal.
+        optimizer: SGD with momentum, or AdamW.
+        learning_rate: The highest rate, of the head.
+        extractor_rate_factor: The feature extractor's rate as a share of that.
+        momentum: SGD's.
+        weight_decay: The optimizer's.
+        schedule: 'constant', or 'cosine': a linear warm-up, then a cosine to nothing.
+        warmup: Share of the steps that the warm-up takes.
+        validation: 'whole': pictures at their own size; 'original': centre crops, averaged over batches.
+        checkpoint_every: Epochs between checkpoints that are kept; 0: none.
+        channels_last: Whether tensors lie with the channels last in memory.
+        device: Where to compute.
+        num_workers: Processes that prepare batches.
+        seed: Of all randomness.
+    """
+
+    recipe: str
+    epochs: int
+    batch_size: int
+    total_steps: int
+    crop: int
+    min_scale: float
+    max_scale: float
+    flip_horizontal: float
+    flip_vertical: float
+    color_jitter: float
+    longest_side: int
+    freeze: bool
+    fixed_batch_norm: bool
+    skip_single: bool
+    class_weights: tuple[float, ...]
+    optimizer: Literal["sgd", "adamw"]
+    learning_rate: float
+    extractor_rate_factor: float
+    momentum: float
+    weight_decay: float
+    schedule: Literal["constant", "cosine"]
+    warmup: float
+    validation: Literal["whole", "original"]
+    checkpoint_every: int
+    channels_last: bool
+    device: str
+    num_workers: int
+    seed: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for run.json and the model header."""
+        return asdict(self)
+
+
+DEFAULT_RECIPE: dict[str, Any] = {
+    "crop": 224,
+    "min_scale": 0.5,
+    "max_scale": 1.5,
+    "flip_horizontal": 0.5,
+    "flip_vertical": 0.0,
+    "color_jitter": 0.25,
+    "longest_side": 1024,
+    "fixed_batch_norm": True,
+    "skip_single": False,
+    "optimizer": "adamw",
+    "learning_rate": 2e-3,
+    "extractor_rate_factor": 0.3,
+    "momentum": 0.9,
+    "weight_decay": 0.01,
+    "schedule": "cosine",
+    "warmup": 0.1,
+    "validation": "whole",
+    "checkpoint_every": 0,
+    "channels_last": True,
+}
+
+ORIGINAL_RECIPE: dict[str, Any] = {
+    "crop": 224,
+    "min_scale": 1.0,
+    "max_scale": 1.0,
+    "flip_horizontal": 0.5,
+    "flip_vertical": 0.5,
+    "color_jitter": 0.0,
+    "longest_side": 0,
+    "fixed_batch_norm": False,
+    "skip_single": True,
+    "optimizer": "sgd",
+    "learning_rate": 0.001,
+    "extractor_rate_factor": 1.0,
+    "momentum": 0.9,
+    "weight_decay": 0.0,
+    "schedule": "constant",
+    "warmup": 0.0,
+    "validation": "original",
+    "checkpoint_every": 25,
+    "channels_last": False,
+}
+
+RECIPES = {"default": DEFAULT_RECIPE, "original": ORIGINAL_RECIPE}
+
+
+def make_plan(config: TrainConfig, facts: Facts) -> TrainPlan:
+    """Resolve every value.
+
+    Raises:
+        UserError: A value is impossible, or contradicts the data.
+    """
+    _check(config, facts)
+    values = dict(RECIPES[config.recipe])
+    for name in ("learning_rate", "crop", "longest_side"):
+        chosen = getattr(config, name)
+        if chosen is not None:
+            values[name] = chosen
+    steps_per_epoch = -(-facts.num_train // config.batch_size)
+    return TrainPlan(
+        recipe=config.recipe,
+        epochs=config.epochs,
+        batch_size=config.batch_size,
+        total_steps=config.epochs * steps_per_epoch,
+        freeze=config.keep_feature_extract,
+        class_weights=config.class_weights,
+        device=facts.device,
+        num_workers=_num_workers(config, facts),
+        seed=config.seed,
+        **values,
+    )
+
+
+def _num_workers(config: TrainConfig, facts: Facts) -> int:
+    if config.num_workers is not None:
+        return config.num_workers
+    # On a CPU the network itself takes every core; on a GPU the cores are free to prepare batches.
+    return min(8, facts.num_cpus - 1) if facts.device == "cuda" else 0
+
+
+def _check(config: TrainConfig, facts: Facts) -> None:
+    """Refuse impossible values, before anything is read or written."""
+    for name, lowest in (("epochs", 1), ("batch_size", 1), ("crop", MIN_CROP), ("longest_side", 0), ("num_workers", 0)):
+        value = getattr(config, name)
+        if value is not None and value < lowest:
+            raise UserError(f"--{name.replace('_', '-')} is {value}; at least {lowest} was expected.")
+    if config.longest_side and config.longest_side < MIN_CROP:
+        raise UserError(f"--longest-side is {config.longest_side}; 0 or at least {MIN_CROP} was expected.")
+    if config.learning_rate is not None and not 0 < config.learning_rate < float("inf"):
+        raise UserError(f"--learning-rate is {config.learning_rate}; a number above 0 was expected.", "Try 0.001.")
+    if config.seed < 0:
+        raise UserError(f"--seed is {config.seed}; 0 or above was expected.")
+    weights = config.class_weights
+    if weights and len(weights) != facts.num_classes:
+        raise UserError(
+            f"-w gives {len(weights)} weights for {facts.num_classes} classes.",
+            "Give one for each class, in the order of their ids, the background included.",
+        )
+    if any(not 0 <= weight < float("inf") for weight in weights) or (weights and not any(weights)):
+        raise UserError(f"-w gives the weights {weights}; numbers of 0 or above, not all 0, were expected.")
+    if config.recipe == "original" and facts.num_train == 1:
+        raise UserError(
+            "The original recipe leaves out batches of one picture, and there is only one.", "Use --recipe default."
+        )
+    if config.recipe == "original" and config.batch_size == 1:
+        raise UserError("The original recipe leaves out batches of one picture.", "Give --batch-size 2 or more.")

@@ -1,0 +1,34 @@
+"""One training step: batch -> forward -> loss -> backward -> new weights."""
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+from segtune.data.batch import Batch
+from segtune.preprocessing import Preprocessing
+from segtune.training.losses import Loss
+
+
+def training_step(
+    net: nn.Module,
+    batch: Batch,
+    preprocessing: Preprocessing,
+    loss_function: Loss,
+    optimizer: Optimizer,
+    device: torch.device,
+) -> float:
+    """Move the weights one step against the gradient of the loss on a batch.
+
+    Returns:
+        The loss before the step.
+    """
+    images = preprocessing.normalize(batch.images.to(device, non_blocking=True))
+    if next(net.parameters()).is_contiguous(memory_format=torch.channels_last):
+        images = images.contiguous(memory_format=torch.channels_last)
+    labels = batch.labels.to(device, non_blocking=True).long()
+    optimizer.zero_grad(set_to_none=True)
+    logits = net(images)[:, :, : labels.shape[1], : labels.shape[2]]
+    loss = loss_function(logits, labels)
+    loss.backward()
+    optimizer.step()
+    return loss.item()
