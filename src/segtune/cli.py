@@ -151,7 +151,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def parse(arguments: Sequence[str]) -> Any:
     """The config that a command line means; exits with 2, saying why, where it means none."""
     return tyro.cli(
-        Command,  # type: ignore[arg-type]  # tyro takes annotated unions, which type checkers have no word for
+        Command,
         prog="segtune",
         description=DESCRIPTION,
         args=gather_weights(arguments),

@@ -166,7 +166,11 @@ def _check_pair(pair: Pair, table: ClassTable) -> _PairFacts:
         swapped = labels.shape == size[::-1] and size[0] != size[1]
         facts.errors.append(
             f"{pair.labels} is {labels.shape[1]} x {labels.shape[0]} pixels, its picture {size[1]} x {size[0]}"
-            + (": the picture's EXIF orientation turns it, and the labels were drawn on the unturned one" if swapped else "")
+            + (
+                ": the picture's EXIF orientation turns it, and the labels were drawn on the unturned one"
+                if swapped
+                else ""
+            )
         )
     facts.errors += _value_errors(pair.labels, facts.values, table)
     return facts
@@ -214,7 +218,9 @@ def _describe_mode(picture: Image.Image) -> str:
     colors = picture.convert("RGB").getcolors(256)
     if colors is None:
         return "is a colour picture"
-    return f"has {len(picture.mode)} channels with the colours {listed((color for _, color in sorted(colors)[::-1]), 4)}"
+    return (
+        f"has {len(picture.mode)} channels with the colours {listed((color for _, color in sorted(colors)[::-1]), 4)}"
+    )
 
 
 def _value_errors(path: Path, values: npt.NDArray[np.int64], table: ClassTable) -> list[str]:
@@ -229,7 +235,9 @@ def _value_errors(path: Path, values: npt.NDArray[np.int64], table: ClassTable) 
             return [f"{path} holds only 0 and 255, and 255 is ignored: if 255 stands for class 1, save it as 1"]
         return []
     found = listed(f"{value} ({int(values[value])} pixels)" for value in outside)
-    advice = f"add the class, or ignore the value with --ignore-value {outside[0]}" if len(outside) == 1 else (
-        "these look like grey levels or colours, not class ids" if len(outside) > 8 else "add the classes"
-    )  # fmt: skip
-    return [f"{path} holds the value {found}, but the {table.num_classes} classes end at {table.num_classes - 1}: {advice}"]
+    if len(outside) == 1:
+        advice = f"add the class, or ignore the value with --ignore-value {outside[0]}"
+    else:
+        advice = "these look like grey levels, not class ids" if len(outside) > 8 else "add the classes"
+    end = f"the {table.num_classes} classes end at {table.num_classes - 1}"
+    return [f"{path} holds the value {found}, but {end}: {advice}"]

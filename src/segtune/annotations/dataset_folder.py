@@ -48,7 +48,9 @@ def find_pairs(dataset: Path, split: str) -> list[Pair]:
         for paths in [*pictures.values(), *label_images.values()]
         if len(paths) > 1
     ]
-    problems += [f"{pictures[stem][0]} has no label image {stem}.png" for stem in sorted(pictures.keys() - label_images.keys())]
+    problems += [
+        f"{pictures[stem][0]} has no label image {stem}.png" for stem in sorted(pictures.keys() - label_images.keys())
+    ]
     problems += [f"{label_images[stem][0]} has no picture" for stem in sorted(label_images.keys() - pictures.keys())]
     if not pictures and not label_images:
         problems.append(f"{images} holds no pictures")

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 from segtune.classes import IGNORE
-from segtune.data.sample import Array, Sample
+from segtune.data.sample import Sample
 from segtune.preprocessing import Triple
 
 Augmentation = Callable[[Sample, np.random.Generator], Sample]

@@ -112,7 +112,8 @@ def _ground(generator: np.random.Generator, view: View, rays: Floats, light: Lig
     if generator.random() < 0.45:
         land = _low_clouds(generator, land, light, east, north, level)
     clear = np.exp(-distance / np.float32(light.visibility))
-    return _mix(_haze(rays, light), land, clear)
+    # Land lost in haze stays a little darker than the sky, so that most horizons can be seen.
+    return _mix(_haze(rays, light) * np.float32(generator.uniform(0.76, 0.97)), land, clear)
 
 
 def _low_clouds(

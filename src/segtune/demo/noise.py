@@ -30,7 +30,8 @@ def fractal_noise(generator: np.random.Generator, size: int, cells: int, octaves
         if octave < octaves:
             noise += generator.standard_normal((side, side), np.float32) * np.float32(gain**octave)
         octave += 1
-    return (noise - noise.mean()) / noise.std()
+    mean, deviation = cv2.meanStdDev(noise)
+    return np.asarray((noise - np.float32(mean[0, 0])) / np.float32(deviation[0, 0]))
 
 
 def sample(texture: npt.NDArray[Any], x: Floats, y: Floats) -> npt.NDArray[Any]:

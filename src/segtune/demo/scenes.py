@@ -1,4 +1,4 @@
-"""Scenes of skydiving, drawn from random numbers: a picture and the outlines a careful person would draw in it."""
+"""Scenes of skydiving, drawn from random numbers: a picture and the outlines that a careful person would draw in it."""
 
 from dataclasses import dataclass
 
@@ -87,8 +87,9 @@ def draw_scene(generator: np.random.Generator, height: int, width: int) -> Scene
             continue
         _lay_over(image, sprite, light, figure.place[2])
         found[figure.class_name].insert(0, SceneObject(figure.class_name, _rounded(outline, height, width)))
-    if (ground_share > 0.5).any():
-        found["ground"].append(SceneObject("ground", _rounded(outline_of(ground_share), height, width)))
+    # A sliver of ground or sky in a corner may have no outline.
+    if len(border := outline_of(ground_share)) >= 3:
+        found["ground"].append(SceneObject("ground", _rounded(border, height, width)))
     if (ground_share < 0.5).any():
         frame = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float64)
         found["sky"].append(SceneObject("sky", frame))
@@ -255,7 +256,7 @@ def _developed(generator: np.random.Generator, image: Floats) -> npt.NDArray[np.
     y, x = np.ogrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
     image = image * (1 - generator.uniform(0.04, 0.17) * (x**2 + y**2)).astype(np.float32)[:, :, None]
     # Automatic exposure goes most of the way to a middle grey.
-    exposure = (0.56 / max(float(image.mean()), 0.05)) ** 0.65 * np.exp(generator.normal(0.04, 0.10))
+    exposure = (0.60 / max(float(image.mean()), 0.05)) ** 0.65 * np.exp(generator.normal(0.04, 0.10))
     image = image * np.float32(exposure)
     image = image * (1 + generator.normal(0, 0.02, 3)).astype(np.float32)
     grey = image.mean(axis=2, keepdims=True)

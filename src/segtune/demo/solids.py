@@ -64,18 +64,19 @@ def loft(rings: Vector, color: Vector | Sequence[float], shine: float = 0.0) -> 
         color: RGB in 0..1: (3,) for all, or (S - 1, P, 3) for each face.
         shine: 0 matt .. 1 polished.
     """
-    beside = np.roll(rings, -1, axis=1)
+    beside = _next(rings)
     faces = np.stack([rings[:-1], beside[:-1], beside[1:], rings[1:]], axis=2)
-    normals = np.cross(faces[:, :, 2] - faces[:, :, 0], faces[:, :, 3] - faces[:, :, 1])
-    normals = _units(normals)
-    axis = (rings[:-1].mean(axis=1) + rings[1:].mean(axis=1))[:, None] / 2
-    inward = ((faces.mean(axis=2) - axis) * normals).sum(axis=2) < 0
-    normals[inward] *= -1
+    normals = _units(_cross(faces[:, :, 2] - faces[:, :, 0], faces[:, :, 3] - faces[:, :, 1]))
+    middle = rings.mean(axis=1)
+    axis = (middle[:-1] + middle[1:])[:, None] / 2
+    # All faces run around the same way, so they are turned outward together; the ends' own faces could not tell.
+    if ((faces[:, :, 0] + faces[:, :, 2] - 2 * axis) * normals).sum() < 0:
+        normals = -normals
     colors = np.broadcast_to(np.asarray(color, np.float64), normals.shape)
     count = normals.shape[0] * normals.shape[1]
-    around = normals + np.roll(normals, 1, axis=1)
+    around = normals + np.concatenate([normals[:, -1:], normals[:, :-1]], axis=1)
     corner = np.concatenate([around[:1], around[:-1] + around[1:], around[-1:]])
-    beside = np.roll(corner, -1, axis=1)
+    beside = _next(corner)
     smooth = _units(np.stack([corner[:-1], beside[:-1], beside[1:], corner[1:]], axis=2))
     return Solid(
         faces.reshape(count, 4, 3),
@@ -86,9 +87,21 @@ def loft(rings: Vector, color: Vector | Sequence[float], shine: float = 0.0) -> 
     )
 
 
+def _next(rings: Vector) -> Vector:
+    """Each point's neighbour in its ring."""
+    return np.concatenate([rings[:, 1:], rings[:, :1]], axis=1)
+
+
+def _cross(first: Vector, second: Vector) -> Vector:
+    """Vector products (..., 3); numpy's own takes many times longer for the few vectors of a solid."""
+    x, y, z = first[..., 0], first[..., 1], first[..., 2]
+    u, v, w = second[..., 0], second[..., 1], second[..., 2]
+    return np.stack([y * w - z * v, z * u - x * w, x * v - y * u], axis=-1)
+
+
 def _units(vectors: Vector) -> Vector:
     """Vectors (..., 3) at length 1; those of no length stay so."""
-    return np.asarray(vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12))
+    return np.asarray(vectors / np.maximum(np.sqrt((vectors * vectors).sum(axis=-1, keepdims=True)), 1e-12))
 
 
 def tube(
@@ -115,9 +128,9 @@ def tube(
         shine: 0 matt .. 1 polished.
     """
     tangent = np.gradient(path, axis=0)
-    across = np.cross(tangent, np.asarray(side, np.float64))
+    across = _cross(tangent, np.asarray(side, np.float64))
     across = _units(across)
-    along = _units(np.cross(across, tangent))
+    along = _units(_cross(across, tangent))
     angle = np.arange(points) * 2 * np.pi / points
     cosine, sine = (np.sign(part) * np.abs(part) ** (2 / roundness) for part in (np.cos(angle), np.sin(angle)))
     rings = (

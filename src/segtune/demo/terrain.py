@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from segtune.demo.noise import fractal_noise, sample, step
+from segtune.demo.noise import Floats, fractal_noise, sample, step
 
 Image = npt.NDArray[np.uint8]
 Rectangle = tuple[int, int, int, int]
@@ -26,37 +26,37 @@ WATERS = ((54, 84, 104), (70, 104, 110), (96, 126, 130), (44, 66, 84))
 def terrain_map(generator: np.random.Generator) -> Image:
     """Draw a map, uint8 (MAP_SIZE, MAP_SIZE, 3) RGB."""
     season = int(generator.integers(len(SOILS)))
-    fields = _fields(generator, np.array(SOILS[season]))
     size = MAP_SIZE
-    bend = [fractal_noise(generator, size, 2, 6, 0.45) * np.float32(16) for _ in range(2)]
-    y, x = np.mgrid[:size, :size].astype(np.float32)
-    land = sample(fields, x + bend[0], y + bend[1]).astype(np.float32)
-    relief = fractal_noise(generator, size, 4, 7, 0.6)
-    land *= (1 + np.float32(0.07) * relief)[:, :, None]
-    # The slope towards the light makes the relief visible.
-    land += (cv2.Sobel(relief, cv2.CV_32F, 1, 1, ksize=3) * 5)[:, :, None]
+    bend = [fractal_noise(generator, size, 2, 6, 0.45) * np.float32(12) for _ in range(2)]
+    x, y = np.meshgrid(np.arange(size, dtype=np.float32), np.arange(size, dtype=np.float32))
+    land: Image = sample(_fields(generator, np.array(SOILS[season])), x + bend[0], y + bend[1])
 
     cover = fractal_noise(generator, size, 4, 7, 0.57)
     woods = step(cover, *((1.0, 1.06) if season != 2 else (1.7, 1.8)))
-    grain = generator.standard_normal((size, size), np.float32)
-    leaves = np.array(WOODS[season], np.float32) * (1 + np.float32(0.12) * grain)[:, :, None]
-    land = _over(land, leaves, woods)
-    _add_towns(generator, land, step(-cover, 1.25, 1.9))
-    course = fractal_noise(generator, size, 2, 5, 0.45) + float(generator.uniform(-0.6, 0.6))
     if generator.random() < 0.6:
-        river = 1 - step(np.abs(course), 0.012, 0.026)
-        land = _over(land, np.array(WOODS[season]) * 1.1, (1 - step(np.abs(course), 0.03, 0.05)) * 0.7)
-        land = _over(land, np.array(WATERS[season]), river)
+        course = np.abs(fractal_noise(generator, size, 2, 5, 0.45) + float(generator.uniform(-0.6, 0.6)))
+        # Trees line the river.
+        woods = np.maximum(woods, (1 - step(course, 0.03, 0.05)) * np.float32(0.7))
+        river = 1 - step(course, 0.012, 0.026)
+    else:
+        river = np.zeros_like(cover)
+    land = _over(land, WOODS[season], woods)
+    _add_towns(generator, land, step(-cover, 1.25, 1.9))
     if generator.random() < 0.35:
-        land = _over(land, np.array(WATERS[season]) * 0.9, step(fractal_noise(generator, size, 4, 5), 1.9, 1.93))
-    return np.clip(land + np.float32(3) * grain[:, :, None], 0, 255).astype(np.uint8)
+        river = np.maximum(river, step(fractal_noise(generator, size, 4, 5), 1.9, 1.93))
+    land = _over(land, WATERS[season], river)
+
+    relief = fractal_noise(generator, size, 4, 7, 0.6)
+    grain = generator.standard_normal((size, size), np.float32)
+    # Slopes towards the light are brighter; tree tops are rougher than fields.
+    bright = relief * np.float32(0.07) + np.asarray(cv2.Sobel(relief, cv2.CV_32F, 1, 1, ksize=3)) * np.float32(0.04)
+    bright += grain * (np.float32(0.02) + np.float32(0.1) * woods)
+    return np.clip(land * (1 + bright * (1 - np.float32(0.8) * river))[:, :, None], 0, 255).astype(np.uint8)
 
 
-def _over(
-    land: npt.NDArray[np.float32], color: npt.NDArray[np.floating], part: npt.NDArray[np.float32]
-) -> npt.NDArray[np.float32]:
+def _over(land: Image, color: tuple[int, int, int], part: Floats) -> Image:
     """``color`` laid over the land where ``part`` is 1."""
-    return np.asarray(land + (color.astype(np.float32) - land) * part[:, :, None], np.float32)
+    return np.asarray(cv2.blendLinear(land, np.full_like(land, color), 1 - part, part), np.uint8)
 
 
 def _fields(generator: np.random.Generator, soils: npt.NDArray[np.int_]) -> Image:
@@ -95,14 +95,14 @@ def _fields(generator: np.random.Generator, soils: npt.NDArray[np.int_]) -> Imag
     return image
 
 
-def _add_towns(generator: np.random.Generator, land: npt.NDArray[np.float32], density: npt.NDArray[np.float32]) -> None:
+def _add_towns(generator: np.random.Generator, land: Image, density: Floats) -> None:
     """Strew roofs where ``density`` is high, changing ``land``."""
     places = generator.integers(0, MAP_SIZE - 4, (1500, 2))
     chance = generator.random(1500)
     tints = generator.integers(0, 4, 1500)
-    roofs = np.array([[214, 206, 196], [168, 112, 88], [120, 116, 116], [236, 234, 230]], np.float32)
+    roofs = np.array([[214, 206, 196], [168, 112, 88], [120, 116, 116], [236, 234, 230]], np.uint8)
     for (y, x), tint in zip(
         places[chance < density[places[:, 0], places[:, 1]]].tolist(), tints.tolist(), strict=False
     ):
-        land[y : y + 3, x : x + 3] *= 0.6
+        land[y : y + 3, x : x + 3] //= 2
         land[y : y + 2 + tint % 2, x : x + 2] = roofs[tint]

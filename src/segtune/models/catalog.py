@@ -88,8 +88,13 @@ def build_model(name: str, num_classes: int, seed: int = 0) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         net = entry.build(num_classes)
-    accept_single_values(net, keep=net.get_submodule(entry.feature_extractor))
+    accept_single_values(net, keep=feature_extractor(net, name))
     return net
+
+
+def feature_extractor(net: nn.Module, name: str) -> nn.Module:
+    """The pretrained part of the net of model ``name``: what 'keep feature extract' freezes."""
+    return net.get_submodule(find_model(name).feature_extractor)
 
 
 def model_preprocessing(name: str, longest_side: int) -> Preprocessing:

@@ -3,6 +3,7 @@
 import logging
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import segmentation_models_pytorch as smp
 import timm
@@ -46,7 +47,7 @@ class EncoderFacts:
 
 
 def timm_name(encoder: str) -> str:
-    """timm's name of an encoder.
+    """Timm's name of an encoder.
 
     Raises:
         UserError: timm has no such encoder. (Names with a scheme, as ``hf-hub:``, would make timm go to the network.)
@@ -70,10 +71,9 @@ def encoder_facts(encoder: str) -> EncoderFacts:
     if config is None:
         return EncoderFacts((0.5, 0.5, 0.5), (0.5, 0.5, 0.5), "none published", "")
     if encoder == PACKAGED_ENCODER:
-        weights, licence = "packaged (ImageNet)", "Apache-2.0"
-    else:
-        weights, licence = config.hf_hub_id or config.url or "none published", config.license or "not stated"
-    return EncoderFacts(_triple(config.mean), _triple(config.std), weights, licence)
+        return EncoderFacts(_triple(config.mean), _triple(config.std), "packaged (ImageNet)", "Apache-2.0")
+    source = str(config.hf_hub_id or "none published")
+    return EncoderFacts(_triple(config.mean), _triple(config.std), source, config.license or "not stated")
 
 
 def build(decoder: str, encoder: str, num_classes: int, encoder_file: Path | None = None) -> nn.Module:
@@ -86,7 +86,7 @@ def build(decoder: str, encoder: str, num_classes: int, encoder_file: Path | Non
     # timm warns about feature extraction details that are smp's business.
     logging.getLogger("timm").setLevel(logging.ERROR)
     # smp hands what it doesn't know on to timm.create_model, which loads and renames as the architecture needs.
-    weights = {} if encoder_file is None else {"pretrained_cfg_overlay": {"file": str(encoder_file)}}
+    weights: dict[str, Any] = {} if encoder_file is None else {"pretrained_cfg_overlay": {"file": str(encoder_file)}}
     try:
         return DECODERS[decoder](
             encoder_name=f"tu-{name}", encoder_weights=True if weights else None, classes=num_classes, **weights

@@ -47,7 +47,7 @@ class Predictor:
         self.model = model
         self.device = device
         # Convolutions on CPUs are a third faster with the channels last in memory, and so with tensor cores.
-        self.net = model.net.to(device, memory_format=torch.channels_last).eval()
+        self.net = model.net.to(device).to(memory_format=torch.channels_last).eval()
 
     @torch.inference_mode()
     def predict(self, picture: Path | str | Array) -> Prediction:

@@ -41,11 +41,13 @@ class ConsoleListener:
             case EpochDone():
                 output.print(epoch_line(event, self._plan.epochs if self._plan else 0))
             case RunDone():
-                self.close()
+                self._progress.stop()
                 output.print(event.scores.table(f"Validation, best epoch {event.best_epoch}"))
 
-    def close(self) -> None:
-        """Take the live bar away."""
+    def __enter__(self) -> "ConsoleListener":
+        return self
+
+    def __exit__(self, *_: object) -> None:
         self._progress.stop()
 
     def _start(self, event: RunStarted) -> None:
@@ -77,10 +79,10 @@ def epoch_line(event: EpochDone, epochs: int) -> str:
     scores = f"mean IoU {metrics['mean_iou']:.4f}" if metrics["mean_iou"] is not None else "no score"
     if metrics.get("pixel_accuracy") is not None:
         scores += f"  pixel accuracy {metrics['pixel_accuracy']:.4f}"
-    return (
-        f"epoch {event.epoch:>{len(str(epochs))}}/{epochs}  loss {metrics['train_loss']:.4f}  {scores}"
-        f"  {metrics['pictures_per_second']:.1f} pictures/s  {metrics['seconds']:.0f} s{'  *best' if event.is_best else ''}"
-    )
+    loss = "no step" if metrics["train_loss"] is None else f"loss {metrics['train_loss']:.4f}"
+    speed = f"{metrics['pictures_per_second']:.1f} pictures/s  {metrics['seconds']:.0f} s"
+    best = "  best so far" if event.is_best else ""
+    return f"epoch {event.epoch:>{len(str(epochs))}}/{epochs}  {loss}  {scores}  {speed}{best}"
 
 
 def describe(plan: TrainPlan) -> str:

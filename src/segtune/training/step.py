@@ -1,6 +1,5 @@
 """One training step: batch -> forward -> loss -> backward -> new weights."""
 
-import torch
 from torch import nn
 from torch.optim import Optimizer
 
@@ -15,20 +14,19 @@ def training_step(
     preprocessing: Preprocessing,
     loss_function: Loss,
     optimizer: Optimizer,
-    device: torch.device,
 ) -> float:
     """Move the weights one step against the gradient of the loss on a batch.
 
     Returns:
         The loss before the step.
     """
+    device = next(net.parameters()).device
+    # torch computes in the memory format of the weights; converting the pictures too would gain nothing.
     images = preprocessing.normalize(batch.images.to(device, non_blocking=True))
-    if next(net.parameters()).is_contiguous(memory_format=torch.channels_last):
-        images = images.contiguous(memory_format=torch.channels_last)
     labels = batch.labels.to(device, non_blocking=True).long()
     optimizer.zero_grad(set_to_none=True)
     logits = net(images)[:, :, : labels.shape[1], : labels.shape[2]]
     loss = loss_function(logits, labels)
-    loss.backward()
+    loss.backward()  # type: ignore[no-untyped-call]  # torch 2.15 leaves it untyped
     optimizer.step()
     return loss.item()

@@ -1,0 +1,35 @@
+"""Which pictures are for training and which for validation."""
+
+import hashlib
+from collections.abc import Sequence
+
+from segtune.annotations.annotated_image import AnnotatedImage
+from segtune.errors import UserError
+
+
+def assign_splits(images: Sequence[AnnotatedImage], val_fraction: float) -> list[str]:
+    """The split of each picture: the export's own where it has train and val, else by a hash of the name.
+
+    A test part of the export stays out of both: its pictures get the split 'test'.
+
+    Raises:
+        UserError: The fraction is impossible, or there are too few pictures.
+    """
+    if not 0 < val_fraction < 1:
+        raise UserError(f"--val-fraction is {val_fraction}; a number between 0 and 1 was expected.", "Try 0.2.")
+    subsets = [image.subset for image in images]
+    if {"train", "val"} <= set(subsets):
+        return [subset or "train" for subset in subsets]
+    if len(images) < 2:
+        raise UserError(
+            f"The export holds {len(images)} annotated picture{'s' * (len(images) != 1)}; at least 2 are needed, one to"
+            " train on and one to validate with.",
+            "Annotate more.",
+        )
+    # A hash of the name scatters the frames of a video, and doesn't depend on the order of the export.
+    order = sorted(range(len(images)), key=lambda index: hashlib.sha256(images[index].name.encode()).digest())
+    num_val = min(len(images) - 1, max(1, round(len(images) * val_fraction)))
+    splits = ["train"] * len(images)
+    for index in order[:num_val]:
+        splits[index] = "val"
+    return splits
