@@ -137,7 +137,7 @@ def class_table(names: Sequence[str], ignore_value: int = IGNORE, paint_order: S
 
 
 def numbered_classes(num_classes: int, ignore_value: int = IGNORE) -> ClassTable:
-    """The table of a dataset without names: ``class_0``, ``class_1``, …"""
+    """The table of a dataset without names: ``class_0``, ``class_1`` and so on."""
     return class_table([f"class_{index}" for index in range(num_classes)], ignore_value)
 
 

@@ -32,7 +32,7 @@ def open_picture(source: Path | bytes, name: str = "") -> Image.Image:
     Raises:
         UserError: No picture, or above MAX_PIXELS.
     """
-    name = name or str(source)
+    name = name or _called(source)
     try:
         with warnings.catch_warnings():
             # Pillow warns above 89 megapixels; our own bound is checked below.
@@ -48,6 +48,10 @@ def open_picture(source: Path | bytes, name: str = "") -> Image.Image:
             "Cut it into smaller pictures.",
         )
     return picture
+
+
+def _called(source: Path | bytes) -> str:
+    return "the picture" if isinstance(source, bytes) else str(source)
 
 
 def shown_size(picture: Image.Image) -> tuple[int, int]:
@@ -72,7 +76,7 @@ def read_picture(source: Path | bytes, name: str = "") -> Array:
             return _eight_bits(np.asarray(picture))
         return np.array(picture.convert("RGB"))
     except DECODE_ERRORS as error:
-        raise UserError(f"{name or source} can't be decoded: {error}.", "Replace or remove it.") from error
+        raise UserError(f"{name or _called(source)} can't be decoded: {error}.", "Replace or remove it.") from error
 
 
 def _eight_bits(values: npt.NDArray[np.generic]) -> Array:

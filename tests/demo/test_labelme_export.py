@@ -88,6 +88,6 @@ def test_same_scenes_give_the_same_bytes(tmp_path: Path) -> None:
 
 
 def test_unwritable_place_is_told(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
+    (tmp_path / "export.zip").mkdir()
     with pytest.raises(UserError, match="could not be written"):
-        write_labelme_zip(tmp_path / "file" / "export.zip", [("a", SCENE)])
+        write_labelme_zip(tmp_path / "export.zip", [("a", SCENE)])

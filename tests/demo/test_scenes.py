@@ -11,6 +11,8 @@ from segtune.demo.scenes import CLASS_NAMES, PAINT_ORDER, Scene, draw_scene, out
 
 HEIGHT, WIDTH = 120, 160
 
+# pycocotools' own arrays are behind numpy 2.
+
 
 @pytest.fixture(scope="module")
 def scenes() -> list[Scene]:

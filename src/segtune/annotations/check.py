@@ -1,7 +1,7 @@
 """Checking a dataset folder before a training: everything that is wrong, at once."""
 
 import hashlib
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -90,6 +90,7 @@ class _PairFacts:
     """What was found in one picture and its labels."""
 
     digest: str = ""
+    picture_digest: str = ""
     size: tuple[int, int] = (0, 0)
     values: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(256, np.int64))
     errors: list[str] = field(default_factory=list)
@@ -123,7 +124,11 @@ def check_dataset(dataset: Path, table: ClassTable, splits: Sequence[str] = SPLI
     digest = hashlib.sha256()
     for (split, pair), fact in zip(everything, facts, strict=True):
         digest.update(f"{split}/{pair.picture.name}:{fact.digest}\n".encode())
-    warnings = [] if errors else _class_warnings(split_facts, table)
+    warnings: list[str] = []
+    if not errors:
+        values = np.sum([fact.values for fact in facts], axis=0)
+        errors += _label_errors(split_facts, values)
+        warnings = _class_warnings(split_facts, table) + _repeated(everything, facts)
     return DatasetReport(dataset, errors, warnings, split_facts, digest.hexdigest())
 
 
@@ -137,13 +142,28 @@ def _gather(facts: Sequence[_PairFacts], table: ClassTable) -> SplitFacts:
     )
 
 
+def _label_errors(splits: dict[str, SplitFacts], values: npt.NDArray[np.int64]) -> list[str]:
+    """What is wrong with the labels as a whole; ``values`` (256,) counts the pixels of each value."""
+    if values[0] and values[IGNORE] and not values[1:IGNORE].any():
+        return ["the label images hold only 0 and 255, and 255 never counts: if it stands for class 1, save it as 1"]
+    return [f"no pixel of {split} carries a label" for split, facts in splits.items() if not facts.pixels.sum()]
+
+
+def _repeated(pairs: Sequence[tuple[str, Pair]], facts: Sequence[_PairFacts]) -> list[str]:
+    """Pictures of both train and val: a score on them says nothing."""
+    places: dict[str, set[str]] = defaultdict(set)
+    for (split, _), fact in zip(pairs, facts, strict=True):
+        places[fact.picture_digest].add(split)
+    names = [
+        pair.picture.name for (_, pair), fact in zip(pairs, facts, strict=True) if len(places[fact.picture_digest]) > 1
+    ]
+    return [f"the same picture is in train and val: {listed(names)}"] if names else []
+
+
 def _class_warnings(splits: dict[str, SplitFacts], table: ClassTable) -> list[str]:
     """Classes that can't be learnt or can't be scored."""
     warnings = []
     for split, facts in splits.items():
-        if not facts.pixels.sum():
-            warnings.append(f"no pixel of {split} carries a label")
-            continue
         absent = [name for name, pixels in zip(table.names, facts.pixels, strict=True) if not pixels]
         if absent:
             warnings.append(f"no pixel of {split} has the class {listed(absent)}")
@@ -155,6 +175,7 @@ def _check_pair(pair: Pair, table: ClassTable) -> _PairFacts:
     facts = _PairFacts()
     digest = hashlib.sha256()
     size = _check_picture(pair.picture, digest, facts)
+    facts.picture_digest = digest.hexdigest()
     labels = _check_labels(pair.labels, digest, facts)
     facts.digest = digest.hexdigest()
     if size is not None:
@@ -163,14 +184,10 @@ def _check_pair(pair: Pair, table: ClassTable) -> _PairFacts:
         return facts
     facts.values = np.bincount(labels.ravel(), minlength=256)
     if size is not None and labels.shape != size:
-        swapped = labels.shape == size[::-1] and size[0] != size[1]
+        exchanged = ": height and width are exchanged, as where an EXIF orientation was applied to one of them only"
         facts.errors.append(
             f"{pair.labels} is {labels.shape[1]} x {labels.shape[0]} pixels, its picture {size[1]} x {size[0]}"
-            + (
-                ": the picture's EXIF orientation turns it, and the labels were drawn on the unturned one"
-                if swapped
-                else ""
-            )
+            + (exchanged if labels.shape == size[::-1] else "")
         )
     facts.errors += _value_errors(pair.labels, facts.values, table)
     return facts
@@ -231,8 +248,6 @@ def _value_errors(path: Path, values: npt.NDArray[np.int64], table: ClassTable) 
         if value >= table.num_classes and value not in {IGNORE, table.ignore_value}
     ]
     if not outside:
-        if table.num_classes == 2 and table.ignore_value == IGNORE and set(np.flatnonzero(values)) == {0, IGNORE}:
-            return [f"{path} holds only 0 and 255, and 255 is ignored: if 255 stands for class 1, save it as 1"]
         return []
     found = listed(f"{value} ({int(values[value])} pixels)" for value in outside)
     if len(outside) == 1:

@@ -1,6 +1,6 @@
 """The command 'segtune convert': annotation export -> dataset folder."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -16,7 +16,7 @@ from segtune.annotations.painter import paint
 from segtune.annotations.source import open_source
 from segtune.annotations.split import assign_splits
 from segtune.classes import CLASSES_FILE, ClassTable, class_table, write_classes
-from segtune.config import ConvertConfig, names_in
+from segtune.config import ConvertConfig, Fill, names_in
 from segtune.console import output, track
 from segtune.errors import DataError, UserError, listed
 from segtune.files import atomic_folder, refuse_used
@@ -95,7 +95,7 @@ def convert(config: ConvertConfig) -> ConvertReport:
     skipped = annotations.skipped + Counter({"pictures without objects": len(annotations.images) - len(images)})
     splits = assign_splits(images, config.val_fraction)
     skipped += Counter({"pictures of the subset 'test'": splits.count("test")})
-    targets = _target_names(images, splits)
+    targets = _target_names(images)
     pixels = np.zeros(table.num_classes, np.int64)
     hidden: Counter[str] = Counter()
     with atomic_folder(config.dataset) as folder:
@@ -107,7 +107,7 @@ def convert(config: ConvertConfig) -> ConvertReport:
         for image, split, target in track(work, "Converting"):
             source.copy(image.picture, folder / split / IMAGES / target)
             pixels += _write_labels(
-                image, (folder / split / LABELS / target).with_suffix(".png"), table, config, hidden
+                image, (folder / split / LABELS / target).with_suffix(".png"), table, config.fill, hidden, skipped
             )
     return ConvertReport(
         dataset=config.dataset,
@@ -118,19 +118,21 @@ def convert(config: ConvertConfig) -> ConvertReport:
         pixels=pixels,
         hidden=hidden,
         skipped=+skipped,
-        unused=[name for name in table.names if name not in labels and name != BACKGROUND],
+        unused=[name for name in table.names if name not in labels and name != table.names[0]],
     )
 
 
 def _write_labels(
-    image: AnnotatedImage, path: Path, table: ClassTable, config: ConvertConfig, hidden: Counter[str]
+    image: AnnotatedImage, path: Path, table: ClassTable, fill: Fill, hidden: Counter[str], skipped: Counter[str]
 ) -> npt.NDArray[np.int64]:
-    """Paint and write a label image, and note hidden objects. Returns the pixels of each class."""
+    """Paint and write a label image, and count what can't be seen. Returns the pixels of each class."""
     class_ids = {name: index for index, name in enumerate(table.names)}
-    painted = paint(image, class_ids, table.paint_order, config.fill)
+    painted = paint(image, class_ids, table.paint_order, fill)
     write_labels(path, painted.labels, table)
     for shape, area, visible in zip(image.shapes, painted.areas, painted.visible, strict=True):
-        if visible <= (1 - HIDDEN_SHARE) * area:
+        if not area:
+            skipped["objects without a pixel inside their picture"] += 1
+        elif visible <= (1 - HIDDEN_SHARE) * area:
             hidden[shape.label] += 1
     return np.bincount(painted.labels.ravel(), minlength=table.num_classes)
 
@@ -153,7 +155,9 @@ def choose_classes(config: ConvertConfig, labels: Counter[str]) -> ClassTable:
             unknown,
             f"Add them to --classes {config.classes}, or leave --classes away to take all.",
         )
-    names = [BACKGROUND, *(name for name in chosen or sorted(labels) if name != BACKGROUND)]
+    wanted = chosen or sorted(labels)
+    background = next((name for name in wanted if name.casefold() == BACKGROUND), BACKGROUND)
+    names = [background, *(name for name in wanted if name != background)]
     order = names_in(config.paint_order)
     odd = [name for name in order if name not in names] or [name for name in labels if order and name not in order]
     if odd:
@@ -164,25 +168,21 @@ def choose_classes(config: ConvertConfig, labels: Counter[str]) -> ClassTable:
     return class_table(names, paint_order=order)
 
 
-def _target_names(images: Sequence[AnnotatedImage], splits: Sequence[str]) -> list[str]:
+def _target_names(images: Sequence[AnnotatedImage]) -> list[str]:
     """File names in the dataset folder: the pictures' own; with their folders where these alone tell them apart.
 
     Raises:
         DataError: Two pictures differ in nothing but the suffix; both are named.
     """
-    names = [PurePosixPath(image.picture).name for image in images]
-    stems = Counter((split, PurePosixPath(name).stem) for name, split in zip(names, splits, strict=True))
+    stems = Counter(PurePosixPath(image.picture).stem for image in images)
     names = [
-        "_".join(PurePosixPath(image.picture).parts) if stems[split, PurePosixPath(name).stem] > 1 else name
-        for image, name, split in zip(images, names, splits, strict=True)
+        path.name if stems[path.stem] == 1 else "_".join(path.parts)
+        for path in (PurePosixPath(image.picture) for image in images)
     ]
-    first: dict[tuple[str, str], str] = {}
-    problems = []
-    for image, name, split in zip(images, names, splits, strict=True):
-        key = split, PurePosixPath(name).stem
-        if key in first:
-            problems.append(f"{first[key]} and {image.picture}")
-        first[key] = image.picture
+    pictures: dict[str, list[str]] = defaultdict(list)
+    for image, name in zip(images, names, strict=True):
+        pictures[PurePosixPath(name).stem].append(image.picture)
+    problems = [" and ".join(same) for same in pictures.values() if len(same) > 1]
     if problems:
         raise DataError("Pictures have the same name but for the suffix:", problems, "Rename one of each.")
     return names

@@ -1,5 +1,6 @@
 """The formats that 'segtune convert' reads, and how one is recognised."""
 
+import re
 from collections import Counter
 from collections.abc import Callable
 from pathlib import PurePosixPath
@@ -21,7 +22,7 @@ def detect_format(source: ExportSource) -> str:
         UserError: It is none that segtune reads.
     """
     for name in source.names:
-        if name.lower().endswith(".xml") and b"<annotation>" in source.read(name)[:4096]:
+        if name.lower().endswith(".xml") and re.search(rb"<annotation[\s>]", source.read(name)[:4096]):
             return "labelme-xml"
     kinds = Counter(PurePosixPath(name).suffix.lower() or "no suffix" for name in source.names)
     found = listed(f"{count} x {kind}" for kind, count in kinds.most_common(6)) or "no files"

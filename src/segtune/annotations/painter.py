@@ -10,6 +10,7 @@ import numpy.typing as npt
 from pycocotools import mask as coco_mask
 
 from segtune.annotations.annotated_image import AnnotatedImage, Mask, Polygon
+from segtune.annotations.rle import run_ends, unpack_box
 from segtune.config import Fill
 
 Points = npt.NDArray[np.float64]
@@ -65,28 +66,29 @@ def _rasterize(geometry: Polygon | Mask, height: int, width: int, fill: Fill) ->
     if isinstance(geometry, Mask):
         return geometry
     # Points far outside would cost pycocotools memory without bound, or crash it.
-    points = clip(geometry.points, height, width) if fill == "center" else geometry.points
+    points = clip(geometry.points, height, width)
     if len(points) < 3:
         return Mask(np.zeros((0, 0), np.bool_))
+    # Only the bounding box is unpacked and painted: most objects are small, and pictures are large.
     left, top = (max(0, math.floor(value)) for value in points.min(axis=0))
     right, bottom = (
         min(end, math.floor(value) + 2) for end, value in zip((width, height), points.max(axis=0), strict=True)
     )
     if right <= left or bottom <= top:
         return Mask(np.zeros((0, 0), np.bool_))
-    # Only the bounding box is painted: whole pixels of offset change nothing of the result.
-    size = bottom - top, right - left
     if fill == "truncate":
-        mask = np.zeros(size, np.uint8)
+        mask = np.zeros((bottom - top, right - left), np.uint8)
         cv2.fillPoly(mask, [np.trunc(points).astype(np.int32) - np.array([left, top], np.int32)], (1,))
-    else:
-        runs = coco_mask.frPyObjects([(points - [left, top]).ravel().tolist()], *size)
-        mask = coco_mask.decode(runs)[:, :, 0]
-    return Mask(mask.astype(np.bool_), top, left)
+        return Mask(mask.astype(np.bool_), top, left)
+    # Encoded in the whole picture: pycocotools rounds to fifths of a pixel, and an offset would change its ties.
+    runs = coco_mask.frPyObjects([points.ravel().tolist()], height, width)[0]["counts"]
+    return Mask(unpack_box(run_ends(runs), height, top, left, bottom, right), top, left)
 
 
 def clip(points: Points, height: int, width: int) -> Points:
-    """The part of a polygon inside the picture (Sutherland and Hodgman 1974).
+    """The part of a polygon that is no further outside the picture than its size (Sutherland and Hodgman 1974).
+
+    What is nearer is left to pycocotools, whose rounding a cut edge would change.
 
     Args:
         points: float64 (N, 2), x and y.
@@ -96,7 +98,12 @@ def clip(points: Points, height: int, width: int) -> Points:
     Returns:
         float64 (M, 2); fewer than 3 points where nothing is inside.
     """
-    for axis, limit, sign in ((0, 0.0, 1.0), (0, float(width), -1.0), (1, 0.0, 1.0), (1, float(height), -1.0)):
+    for axis, limit, sign in (
+        (0, -1.0 * width, 1.0),
+        (0, 2.0 * width, -1.0),
+        (1, -1.0 * height, 1.0),
+        (1, 2.0 * height, -1.0),
+    ):
         inside = (points[:, axis] - limit) * sign >= 0
         if inside.all():
             continue

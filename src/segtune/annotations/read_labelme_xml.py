@@ -53,8 +53,10 @@ class _Files:
         """The picture of an XML file: by its name in the XML, else by the XML's own stem; the nearest folder first."""
         own = filename.replace("\\", "/").split("/")[-1]
         for key in (own, PurePosixPath(own).stem, PurePosixPath(xml).stem):
-            if key and self._pictures.get(key):
-                return _nearest(xml, self._pictures[key])
+            # A picture of the same name in another subset is another picture.
+            names = [name for name in self._pictures.get(key, ()) if subset_of(name) == subset_of(xml)]
+            if key and names:
+                return _nearest(xml, names)
         return None
 
     def mask(self, xml: str, filename: str) -> str | None:
@@ -76,6 +78,11 @@ def _nearest(xml: str, names: list[str]) -> str:
         return -min(shared, len(parts)), len(parts), name
 
     return min(names, key=distance)
+
+
+def subset_of(name: str) -> str:
+    """The part of the dataset that a file's folders put it in: train, val, test, or empty."""
+    return next((SUBSETS[part.lower()] for part in PurePosixPath(name).parts[:-1] if part.lower() in SUBSETS), "")
 
 
 def read_labelme_xml(source: ExportSource) -> Annotations:
@@ -119,22 +126,26 @@ def _read_file(files: _Files, xml: str, skipped: Counter[str]) -> AnnotatedImage
     if picture is None:
         raise _Problem(f"its picture {filename or '(not named)'} is not in the export; export with pictures")
     height, width = _size(files, root, picture)
-    shapes = []
+    if root.find("object/bndbox") is not None:
+        raise _Problem("its objects are boxes of PASCAL VOC detection; export with outlines, as LabelMe 3.0")
+    shapes, problems = [], []
     for number, element in enumerate(root.iter("object"), start=1):
-        if element.find("bndbox") is not None:
-            raise _Problem("its objects are boxes of PASCAL VOC detection; export with outlines, as LabelMe 3.0")
-        shape = _read_object(files, xml, element, (height, width), number, skipped)
-        if shape is not None:
-            shapes.append(shape)
-    subset = next((SUBSETS[part.lower()] for part in PurePosixPath(xml).parts[:-1] if part.lower() in SUBSETS), "")
-    return AnnotatedImage(picture, height, width, picture, shapes, subset)
+        try:
+            shape = _read_object(files, xml, element, (height, width), number, skipped)
+        except _Problem as problem:
+            problems.append(str(problem))
+        else:
+            shapes += [shape] if shape is not None else []
+    if problems:
+        raise _Problem("; ".join(problems))
+    return AnnotatedImage(picture, height, width, picture, shapes, subset_of(xml))
 
 
 def _size(files: _Files, root: Element, picture: str) -> tuple[int, int]:
     """Height and width of the picture; an error where the XML has it otherwise."""
     height, width = shown_size(open_picture(files.source.read(picture), picture))
     rows, columns = _text(root, "imagesize/nrows"), _text(root, "imagesize/ncols")
-    if not rows and not columns:
+    if {rows, columns} <= {"", "0"}:
         return height, width
     try:
         stated = int(float(rows)), int(float(columns))

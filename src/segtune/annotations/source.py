@@ -1,4 +1,4 @@
-"""ExportSource: an annotation export, a folder or a zip, read by relative names. Zips are untrusted and not unpacked."""
+"""ExportSource: an annotation export, a folder or a zip, read by relative names. Zips are not unpacked."""
 
 import os
 import shutil
@@ -15,8 +15,11 @@ MAX_MEMBER_BYTES = 2 * 2**30
 MAX_RATIO, MIN_BOMB_BYTES = 200, 64 * 2**20
 """A member that unpacks to more than 64 MiB at over 200 times its packed size is taken for a zip bomb."""
 
-SYSTEM_FILES = frozenset({"__MACOSX", ".DS_Store", "Thumbs.db", "desktop.ini"})
-"""What systems leave in folders and zips."""
+SYSTEM_FILES = frozenset({"__MACOSX", "Thumbs.db", "desktop.ini"})
+"""What systems leave in folders and zips, beside hidden files."""
+
+UTF8_NAME = 0x800
+"""The flag of a zip member whose name is UTF-8; without it Python takes the name for code page 437."""
 
 
 class ExportSource(ABC):
@@ -24,12 +27,12 @@ class ExportSource(ABC):
 
     Attributes:
         path: Where the export is.
-        names: All files, sorted; those of operating systems left out.
+        names: All files, sorted; hidden ones and those of operating systems left out.
     """
 
     def __init__(self, path: Path, names: list[str]) -> None:
         self.path = path
-        self.names = tuple(sorted(name for name in names if not SYSTEM_FILES & set(PurePosixPath(name).parts)))
+        self.names = tuple(sorted(name for name in names if not _is_of_system(name)))
 
     @abstractmethod
     def read(self, name: str) -> bytes:
@@ -42,6 +45,10 @@ class ExportSource(ABC):
     @abstractmethod
     def copy(self, name: str, target: Path) -> None:
         """Put a file at ``target``, unchanged: a hard link where that is possible."""
+
+
+def _is_of_system(name: str) -> bool:
+    return any(part in SYSTEM_FILES or part.startswith(".") for part in PurePosixPath(name).parts)
 
 
 class FolderSource(ExportSource):
@@ -88,12 +95,13 @@ class ZipSource(ExportSource):
         problems = [f"{member.filename}: {problem}" for member in members if (problem := _distrust(member))]
         if problems:
             raise DataError(f"{path} holds files that an annotation export would not:", problems, "Don't trust it.")
-        super().__init__(path, [member.filename for member in members])
+        self._members = {_readable_name(member): member for member in members}
+        super().__init__(path, list(self._members))
 
     def read(self, name: str) -> bytes:
         """Unpack a file in memory; its size was bounded when the zip was opened."""
         try:
-            return self._zip.read(name)
+            return self._zip.read(self._members[name])
         except (zipfile.BadZipFile, zlib.error, OSError, EOFError, RuntimeError, NotImplementedError) as error:
             raise UserError(
                 f"{name} in {self.path} can't be unpacked: {error}.", "Download the export once more."
@@ -104,9 +112,19 @@ class ZipSource(ExportSource):
         write_bytes(target, self.read(name))
 
 
+def _readable_name(member: zipfile.ZipInfo) -> str:
+    """The name of a member: many tools write UTF-8 without saying so."""
+    if member.flag_bits & UTF8_NAME:
+        return member.filename
+    try:
+        return member.filename.encode("cp437").decode("utf-8")
+    except UnicodeError:
+        return member.filename
+
+
 def _distrust(member: zipfile.ZipInfo) -> str:
     """What is wrong with a member, or an empty string."""
-    name = member.filename
+    name = _readable_name(member)
     if name.startswith("/") or "\\" in name or ":" in name.split("/")[0] or ".." in PurePosixPath(name).parts:
         return "a path that leads out of the folder"
     if stat.S_ISLNK(member.external_attr >> 16):

@@ -23,7 +23,7 @@ class ScaledCrop:
     Attributes:
         size: Height and width of the result in pixels.
         min_scale: Smallest factor by which a picture is scaled.
-        max_scale: Largest one; factors are drawn evenly on a logarithmic scale.
+        max_scale: Largest one; all in between are equally likely.
         fill: RGB in 0..1 of the padding: the mean that normalisation subtracts.
     """
 
@@ -34,7 +34,7 @@ class ScaledCrop:
 
     def __call__(self, sample: Sample, generator: np.random.Generator) -> Sample:
         """Scale and crop, at a random place."""
-        scale = float(np.exp(generator.uniform(np.log(self.min_scale), np.log(self.max_scale))))
+        scale = float(generator.uniform(self.min_scale, self.max_scale))
         height, width = sample.labels.shape
         # Only the window that becomes the crop is resized, never the whole picture.
         window = max(1, round(self.size / scale))

@@ -1,4 +1,4 @@
-"""Dataset folder -> batches. Order and augmentation are functions of (seed, epoch, index), never of a worker's state."""
+"""Dataset folder -> batches. Order and augmentation are functions of (seed, epoch, index), not of a worker's state."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

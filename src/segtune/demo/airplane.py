@@ -74,7 +74,7 @@ def _levels(around: Vector) -> tuple[Vector, Vector]:
 
 
 def _blade(root: Vector, tip: Vector, chords: tuple[float, float], thickness: float, colors: Vector) -> Solid:
-    """A wing or fin from ``root`` to ``tip`` (leading edges); chords along -x; ``colors`` (S + 1, 3) from root to tip."""
+    """A wing or fin, leading edge from ``root`` to ``tip``; chords along -x; ``colors`` (S + 1, 3) from the root."""
     sections = len(colors) - 1
     share = np.linspace(0, 1, sections)[:, None, None]
     outline = np.array([

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 
 from segtune.demo.noise import Floats, fractal_noise, sample, step
-from segtune.demo.terrain import terrain_map
+from segtune.demo.terrain import MAP_SIZE, terrain_map
 from segtune.demo.view import Light, View
 
 CLOUD_SIZE = 512
@@ -51,11 +51,9 @@ def _sky(generator: np.random.Generator, rays: Floats, light: Light) -> Floats:
     texture = fractal_noise(generator, CLOUD_SIZE, 4, 7, 0.56)
     turn, stretch = generator.uniform(0, np.pi), generator.uniform(1.0, 3.5)
     # A flat layer of clouds draws together towards the horizon.
-    flat_x, flat_y = rays[:, :, 0] / (up + np.float32(0.10)), rays[:, :, 1] / (up + np.float32(0.10))
-    scale = np.float32(generator.uniform(60, 130))
-    x = (flat_x * np.float32(np.cos(turn)) + flat_y * np.float32(np.sin(turn))) * scale
-    y = (flat_y * np.float32(np.cos(turn)) - flat_x * np.float32(np.sin(turn))) * scale * np.float32(stretch)
-    x, y = x + np.float32(generator.uniform(0, 400)), y + np.float32(generator.uniform(0, 400))
+    flat = rays[:, :, :2] / (up + np.float32(0.10))[:, :, None]
+    x, y = _on_map(generator, flat, turn, generator.uniform(60, 130))
+    y *= np.float32(stretch)
     thickness = sample(texture, x, y)
     # The thickness towards the sun decides how much light a cloud gets.
     shadow = sample(texture, x + 5, y + 5)
@@ -86,14 +84,11 @@ def _cloud_bank(generator: np.random.Generator, rays: Floats, sky: Floats, white
 def _ground(generator: np.random.Generator, view: View, rays: Floats, light: Light) -> Floats:
     """The terrain in perspective, with low clouds and their shadows, fading into haze."""
     down = np.maximum(-rays[:, :, 2], np.float32(0.004))
-    distance = 1 / down
+    distance = np.asarray(1 / down, np.float32)
     # Texels for one camera altitude: the higher, the smaller the fields.
     texels = float(generator.uniform(170, 330))
-    turn = generator.uniform(0, 2 * np.pi)
-    east, north = rays[:, :, 0] * distance, rays[:, :, 1] * distance
-    x = (east * np.float32(np.cos(turn)) + north * np.float32(np.sin(turn))) * np.float32(texels)
-    y = (north * np.float32(np.cos(turn)) - east * np.float32(np.sin(turn))) * np.float32(texels)
-    x, y = x + np.float32(generator.uniform(0, 1500)), y + np.float32(generator.uniform(0, 1500))
+    flat = rays[:, :, :2] * distance[:, :, None]
+    x, y = _on_map(generator, flat, generator.uniform(0, 2 * np.pi), texels)
 
     # Far land is read from smaller copies of the map, or it would flicker from pixel to pixel.
     level = np.log2(np.maximum(distance / np.sqrt(down) * np.float32(texels / view.focal), 1))
@@ -110,15 +105,29 @@ def _ground(generator: np.random.Generator, view: View, rays: Floats, light: Lig
     land *= lit.astype(np.float32) * np.float32(0.95)
 
     if generator.random() < 0.45:
-        land = _low_clouds(generator, land, light, east, north, level)
+        land = _low_clouds(generator, land, light, flat, level)
     clear = np.exp(-distance / np.float32(light.visibility))
     # Land lost in haze stays a little darker than the sky, so that most horizons can be seen.
     return _mix(_haze(rays, light) * np.float32(generator.uniform(0.76, 0.97)), land, clear)
 
 
-def _low_clouds(
-    generator: np.random.Generator, land: Floats, light: Light, east: Floats, north: Floats, level: Floats
-) -> Floats:
+def _on_map(generator: np.random.Generator, flat: Floats, turn: float, scale: float) -> tuple[Floats, Floats]:
+    """Columns and rows, float32 (H, W), on a map that lies turned by an angle, at a random place.
+
+    Args:
+        generator: Source of the place.
+        flat: East and north in units of the height over or under the camera, float32 (H, W, 2).
+        turn: The angle, in radians.
+        scale: Texels a unit.
+    """
+    cosine, sine = np.float32(scale * np.cos(turn)), np.float32(scale * np.sin(turn))
+    start = generator.uniform(0, MAP_SIZE, 2).astype(np.float32)
+    x = flat[:, :, 0] * cosine + flat[:, :, 1] * sine + start[0]
+    y = flat[:, :, 1] * cosine - flat[:, :, 0] * sine + start[1]
+    return x, y
+
+
+def _low_clouds(generator: np.random.Generator, land: Floats, light: Light, flat: Floats, level: Floats) -> Floats:
     """Small clouds between camera and land, and their shadows on it."""
     texture = fractal_noise(generator, CLOUD_SIZE, 8, 7, 0.58)
     scale = np.float32(generator.uniform(70, 170))
@@ -126,19 +135,19 @@ def _low_clouds(
     height = np.float32(generator.uniform(0.25, 0.6))
     moved = (light.sun[:2] / max(light.sun[2], 0.3)).astype(np.float32) * height
     # Towards the horizon the texture's fine detail is less than a pixel.
-    soft = np.clip(level / 5, 0, 1)
+    faint = 1 - np.float32(0.06) * np.clip(level, 0, 5)
 
-    def thickness(x: Floats, y: Floats) -> Floats:
-        """Of the clouds over the point ``x``, ``y`` of the ground, in camera altitudes."""
-        return sample(texture, (x + 9) * scale, (y + 9) * scale) * (1 - np.float32(0.3) * soft)
+    def thickness(place: Floats) -> Floats:
+        """Of the clouds over places on the ground, east and north (H, W, 2) in camera altitudes."""
+        texels = place * scale
+        density: Floats = sample(texture, texels[:, :, 0], texels[:, :, 1])
+        return density * faint
 
-    land = (
-        land * (1 - np.float32(0.42) * step(thickness(east + moved[0], north + moved[1]), low, low + 0.9))[:, :, None]
-    )
-    above = 1 - height
-    here = thickness(east * above, north * above)
-    lit = here - thickness(east * above + moved[0] * np.float32(0.12), north * above + moved[1] * np.float32(0.12))
+    shadow = step(thickness(flat + moved), low, low + 0.9)
+    land = land * (1 - np.float32(0.42) * shadow)[:, :, None]
+    clouds = flat * (1 - height)
+    here = thickness(clouds)
+    lit = here - thickness(clouds + moved * np.float32(0.12))
     white = (0.55 * light.horizon + 0.5 * light.sunshine).astype(np.float32)
-    return _mix(
-        land, np.clip(1.0 + 0.14 * lit, 0.7, 1.2)[:, :, None] * white, step(here, low, low + 0.8) * np.float32(0.95)
-    )
+    bright = np.clip(1.0 + 0.14 * lit, 0.7, 1.2)[:, :, None]
+    return _mix(land, bright * white, step(here, low, low + 0.8) * np.float32(0.95))

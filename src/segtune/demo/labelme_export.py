@@ -52,7 +52,8 @@ def annotation_xml(filename: str, scene: Scene) -> bytes:
         _add_object(root, index, item)
     ElementTree.indent(root)
     # CVAT writes <folder></folder>, not <folder/>.
-    return ElementTree.tostring(root, encoding="utf-8", short_empty_elements=False) + b"\n"
+    text: str = ElementTree.tostring(root, encoding="unicode", short_empty_elements=False)
+    return f"{text}\n".encode()
 
 
 def _add_object(root: ElementTree.Element, index: int, item: SceneObject) -> None:

@@ -26,7 +26,8 @@ def fractal_noise(generator: np.random.Generator, size: int, cells: int, octaves
     octave = 1
     # Growing step by step costs a fraction of enlarging every scale at once.
     while (side := noise.shape[0] * 2) <= size:
-        noise = cv2.resize(np.pad(noise, 2, mode="wrap"), None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC)[4:-4, 4:-4]
+        around = np.pad(noise, 2, mode="wrap")
+        noise = np.asarray(cv2.resize(around, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC), np.float32)[4:-4, 4:-4]
         if octave < octaves:
             noise += generator.standard_normal((side, side), np.float32) * np.float32(gain**octave)
         octave += 1
@@ -54,4 +55,4 @@ def sample(texture: npt.NDArray[Any], x: Floats, y: Floats) -> npt.NDArray[Any]:
 def step(values: Floats, low: float, high: float) -> Floats:
     """0 up to ``low``, 1 from ``high`` on, smooth between."""
     part = np.clip((values - np.float32(low)) / np.float32(high - low), 0, 1)
-    return part * part * (3 - 2 * part)
+    return np.asarray(part * part * (3 - 2 * part), np.float32)

@@ -75,7 +75,8 @@ def person_turn(generator: np.random.Generator, pose: Pose, heading: float | Non
         sway = generator.normal(0, 0.22, 2)
     else:
         sway = generator.normal(0, 0.08, 2)
-    return rotation(2, heading) @ rotation(1, sway[0]) @ rotation(0, np.deg2rad(pose.pitch) + sway[1]) @ belly
+    upright = rotation(0, np.deg2rad(pose.pitch) + sway[1]) @ belly
+    return np.asarray(rotation(2, heading) @ rotation(1, sway[0]) @ upright)
 
 
 def _limb(

@@ -214,12 +214,12 @@ def _blurred(generator: np.random.Generator, sprite: Sprite) -> Sprite:
     kind = generator.random()
     if kind < 0.68 or min(sprite.opacity.shape) < 24:
         return sprite
-    both = np.dstack([sprite.color, sprite.opacity])
+    sharp = np.dstack([sprite.color, sprite.opacity])
     if kind < 0.84:
-        both = cv2.GaussianBlur(both, (0, 0), generator.uniform(0.4, 0.9), borderType=cv2.BORDER_REPLICATE)
+        soft = cv2.GaussianBlur(sharp, (0, 0), generator.uniform(0.4, 0.9), borderType=cv2.BORDER_REPLICATE)
     else:
-        both = cv2.filter2D(both, -1, _streak(generator, 5), borderType=cv2.BORDER_REPLICATE)
-    values = np.asarray(both, np.float32)
+        soft = cv2.filter2D(sharp, -1, _streak(generator, 5), borderType=cv2.BORDER_REPLICATE)
+    values = np.asarray(soft, np.float32)
     return Sprite(values[:, :, :3], values[:, :, 3], sprite.top, sprite.left)
 
 
@@ -231,7 +231,7 @@ def _streak(generator: np.random.Generator, size: int) -> Floats:
     middle = np.array([size // 2, size // 2]) * 8
     start, end = (middle - reach).astype(int).tolist(), (middle + reach).astype(int).tolist()
     cv2.line(kernel, start, end, 255, 1, cv2.LINE_AA, 3)
-    return kernel.astype(np.float32) / kernel.sum(dtype=np.float32)
+    return np.asarray(kernel / kernel.sum(), np.float32)
 
 
 def _lay_over(image: Floats, sprite: Sprite, light: Light, distance: float) -> None:

@@ -184,7 +184,8 @@ def draw_solid(
     for polygon, color in zip(corners[order], opaque[order].tolist(), strict=True):
         cv2.fillConvexPoly(canvas, polygon, color, cv2.LINE_8, SUBPIXEL_BITS)
     small = np.asarray(cv2.resize(canvas, (wide, tall), interpolation=cv2.INTER_AREA), np.float32)
-    return Sprite(small[:, :, :3] / WHITE, small[:, :, 3] / 255, int(low[1]), int(low[0]))
+    color, opacity = small[:, :, :3] / np.float32(WHITE), small[:, :, 3] / np.float32(255)
+    return Sprite(color, opacity, int(low[1]), int(low[0]))
 
 
 def _facing(solid: Solid, turn: Vector, distance: float) -> Solid:

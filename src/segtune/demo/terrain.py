@@ -51,7 +51,8 @@ def terrain_map(generator: np.random.Generator) -> Image:
     # Slopes towards the light are brighter; tree tops are rougher than fields.
     bright = relief * np.float32(0.07) + np.asarray(cv2.Sobel(relief, cv2.CV_32F, 1, 1, ksize=3)) * np.float32(0.04)
     bright += grain * (np.float32(0.02) + np.float32(0.1) * woods)
-    return np.clip(land * (1 + bright * (1 - np.float32(0.8) * river))[:, :, None], 0, 255).astype(np.uint8)
+    bright *= 1 - np.float32(0.8) * river
+    return np.asarray(np.clip(land * (1 + bright)[:, :, None], 0, 255), np.uint8)
 
 
 def _over(land: Image, color: tuple[int, int, int], part: Floats) -> Image:

@@ -64,7 +64,9 @@ class Scores:
     @property
     def pixel_share(self) -> Values:
         """Share of the labelled pixels that a class has, float64 (C,)."""
-        return self.confusion.sum(axis=1) / max(1, int(self.confusion.sum()))
+        labelled: Counts = self.confusion.sum(axis=1)
+        share: Values = labelled / max(1, int(labelled.sum()))
+        return share
 
     @property
     def mean_iou(self) -> float:
@@ -136,7 +138,9 @@ def majority_scores(scores: Scores) -> Scores:
 
 
 def _ratio(counts: Counts, totals: Counts) -> Values:
-    return np.divide(counts, totals, out=np.full(len(counts), np.nan), where=totals > 0)
+    ratio = np.full(len(counts), np.nan)
+    np.divide(counts, totals, out=ratio, where=totals > 0)
+    return ratio
 
 
 def _mean(values: Values) -> float:

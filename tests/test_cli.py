@@ -1,0 +1,71 @@
+"""The command line: options, help, exit codes."""
+
+import subprocess
+import sys
+
+import pytest
+
+from segtune.cli import main, parse
+
+ORIGINAL = (
+    "train ./sample_dataset ./training_output --num_classes 5 --epochs 100 --batch_size 16 --keep_feature_extract"
+)
+
+
+def test_original_command_means_what_it_meant():
+    config = parse(ORIGINAL.split())
+    assert (config.num_classes, config.epochs, config.batch_size, config.keep_feature_extract) == (5, 100, 16, True)
+    assert (config.model, config.weights) == ("deeplabv3_resnet101", "auto")
+
+
+@pytest.mark.parametrize(
+    "options", ["-w 1 2.5 1", "-w 1 -w 2.5 -w 1", "--class-weights 1 2.5 1", "--class_weights 1 2.5 1"]
+)
+def test_class_weights_are_read_as_list_and_repeated(options):
+    assert parse(f"train a b {options} --epochs 3".split()).class_weights == (1.0, 2.5, 1.0)
+
+
+@pytest.mark.parametrize(
+    "options", ["--num-classes 5 --keep-feature-extract", "--num_classes 5 --keep_feature_extract"]
+)
+def test_dashes_and_underscores_mean_the_same(options):
+    config = parse(["train", "a", "b", *options.split()])
+    assert (config.num_classes, config.keep_feature_extract) == (5, True)
+
+
+@pytest.mark.parametrize("command", ["", "convert", "train", "evaluate", "predict", "import-weights", "models", "demo"])
+def test_help_teaches_without_importing_torch(command):
+    code = (
+        "import sys; from segtune.cli import main\n"
+        f"try: main({[*command.split(), '--help']!r})\n"
+        "except SystemExit as e: print('exit', e.code)\n"
+        "print('torch' in sys.modules, 'cv2' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.rstrip().endswith("exit 0\nFalse False")
+    assert "usage: segtune" in done.stdout
+
+
+def test_version_is_printed(capsys):
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out.startswith("segtune 0.")
+
+
+@pytest.mark.parametrize("arguments", [["trian"], ["train"], ["train", "a", "b", "--epochs", "many"], ["predict", "m"]])
+def test_wrong_words_exit_with_2(arguments):
+    with pytest.raises(SystemExit) as exit_:
+        main(arguments)
+    assert exit_.value.code == 2
+
+
+def test_models_lists_names_and_licences(capsys):
+    assert main(["models"]) == 0
+    out = capsys.readouterr().out
+    assert "deeplabv3_resnet101" in out
+    assert "Apache-2.0" in out
+
+
+def test_models_lists_encoders_by_word(capsys):
+    assert main(["models", "resnet18"]) == 0
+    assert "resnet18" in capsys.readouterr().out
+    assert main(["models", "resnoot"]) == 2

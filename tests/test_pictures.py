@@ -1,0 +1,83 @@
+"""Pictures of every kind, and broken ones."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from segtune.classes import IGNORE, class_table, numbered_classes
+from segtune.errors import UserError
+from segtune.pictures import open_picture, read_labels, read_picture, shown_size, write_labels
+
+HEIGHT, WIDTH = 20, 30
+
+
+def ramp() -> np.ndarray:
+    return np.linspace(0, 255, HEIGHT * WIDTH).astype(np.uint8).reshape(HEIGHT, WIDTH)
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "P", "1", "CMYK", "LA"])
+@pytest.mark.parametrize("suffix", ["png", "tiff", "jpg", "webp", "bmp"])
+def test_modes_become_rgb(tmp_path, mode, suffix):
+    path = tmp_path / f"x.{suffix}"
+    try:
+        Image.fromarray(ramp()).convert(mode).save(path)
+    except OSError:
+        pytest.skip(f"{suffix} can't hold {mode}")
+    picture = read_picture(path)
+    assert (picture.shape, picture.dtype) == ((HEIGHT, WIDTH, 3), np.uint8)
+    assert picture[0, 0].mean() < 60 < 190 < picture[-1, -1].mean()
+
+
+@pytest.mark.parametrize(("top", "dtype"), [(65535, np.uint16), (1.0, np.float32), (65535, np.int32)])
+def test_more_than_8_bits_are_scaled(tmp_path, top, dtype):
+    Image.fromarray((ramp() / 255 * top).astype(dtype)).save(tmp_path / "x.tiff")
+    assert np.abs(read_picture(tmp_path / "x.tiff")[:, :, 0].astype(int) - ramp()).max() <= 1
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation_is_applied(tmp_path, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(ramp()).save(tmp_path / "x.jpg", exif=exif)
+    expected = (WIDTH, HEIGHT) if orientation >= 5 else (HEIGHT, WIDTH)
+    assert read_picture(tmp_path / "x.jpg").shape[:2] == expected
+    assert shown_size(open_picture(tmp_path / "x.jpg")) == expected
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0garbage"])
+def test_what_is_no_picture_is_named(tmp_path, content):
+    (tmp_path / "broken.jpg").write_bytes(content)
+    with pytest.raises(UserError, match=r"broken\.jpg"):
+        read_picture(tmp_path / "broken.jpg")
+
+
+def test_truncated_picture_is_named(tmp_path):
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (200, 200, 3)).astype(np.uint8)).save(tmp_path / "x.jpg")
+    (tmp_path / "x.jpg").write_bytes((tmp_path / "x.jpg").read_bytes()[:5000])
+    with pytest.raises(UserError, match="can't be decoded"):
+        read_picture(tmp_path / "x.jpg")
+
+
+def test_decompression_bomb_is_refused(tmp_path):
+    Image.new("1", (20000, 20000)).save(tmp_path / "bomb.png")
+    with pytest.raises(UserError, match="at most 300,000,000"):
+        read_picture(tmp_path / "bomb.png")
+
+
+def test_labels_read_back_as_written(tmp_path):
+    labels = np.arange(HEIGHT * WIDTH).reshape(HEIGHT, WIDTH).astype(np.uint8)
+    write_labels(tmp_path / "x.png", labels, class_table(["a", "b"]))
+    assert (read_labels(tmp_path / "x.png") == labels).all()
+    assert Image.open(tmp_path / "x.png").mode == "P"
+
+
+def test_ignore_value_becomes_255(tmp_path):
+    Image.fromarray(np.array([[0, 10, 11, 255]], np.uint8)).save(tmp_path / "x.png")
+    assert read_labels(tmp_path / "x.png", numbered_classes(11, 11)).tolist() == [[0, 10, IGNORE, IGNORE]]
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "I;16", "LA"])
+def test_labels_of_other_modes_are_refused(tmp_path, mode):
+    Image.new(mode, (4, 4)).save(tmp_path / "x.png")
+    with pytest.raises(UserError, match="one 8-bit channel"):
+        read_labels(tmp_path / "x.png")

@@ -1,0 +1,57 @@
+"""What happens to a picture before the network, and to logits behind it."""
+
+import numpy as np
+import pytest
+import torch
+from torchvision import transforms
+
+from segtune.errors import UserError
+from segtune.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
+
+
+def noise(height, width):
+    return np.random.default_rng(0).integers(0, 256, (height, width, 3)).astype(np.uint8)
+
+
+def test_normalization_is_torchvisions_to_the_bit():
+    picture = noise(17, 23)
+    expected = transforms.Normalize(IMAGENET_MEAN, IMAGENET_STD)(transforms.ToTensor()(picture))
+    assert torch.equal(Preprocessing().prepare(picture)[0], expected)
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (31, 33), (64, 96), (500, 20)])
+@pytest.mark.parametrize("longest_side", [0, 48])
+def test_prepare_and_restore_keep_the_pictures_size(height, width, longest_side):
+    preprocessing = Preprocessing(size_multiple=32, longest_side=longest_side)
+    images = preprocessing.prepare(noise(height, width))
+    assert images.shape[2] % 32 == images.shape[3] % 32 == 0
+    assert preprocessing.restore(images, height, width).shape == (1, 3, height, width)
+
+
+def test_padding_is_cut_away_again():
+    preprocessing = Preprocessing(size_multiple=32)
+    picture = noise(20, 40)
+    images = preprocessing.prepare(picture)
+    assert torch.equal(preprocessing.restore(images, 20, 40), Preprocessing().prepare(picture))
+    assert not images[:, :, 20:].any()
+
+
+def test_labels_shrink_with_their_picture_and_keep_their_values():
+    preprocessing = Preprocessing(longest_side=50)
+    labels = np.repeat(np.array([[3, 255]], np.uint8), 50, axis=1).repeat(30, axis=0)
+    small = preprocessing.shrink_labels(labels)
+    assert small.shape == preprocessing.shrink(noise(30, 100)).shape[:2] == (15, 50)
+    assert set(np.unique(small)) == {3, 255}
+
+
+@pytest.mark.parametrize(
+    "change", [{"std": (0, 1, 1)}, {"size_multiple": 0}, {"mean": (1, 2)}, {"longest_side": "x"}, {"std": None}]
+)
+def test_impossible_values_are_refused(change):
+    with pytest.raises(UserError, match="preprocessing"):
+        Preprocessing.from_dict({**Preprocessing().to_dict(), **change}, "file")
+
+
+def test_values_read_back():
+    preprocessing = Preprocessing((0.1, 0.2, 0.3), (0.4, 0.5, 0.6), 32, 1024)
+    assert Preprocessing.from_dict(preprocessing.to_dict(), "file") == preprocessing

@@ -1,0 +1,30 @@
+"""The names that users import."""
+
+import subprocess
+import sys
+
+import pytest
+
+import segtune
+
+
+@pytest.mark.parametrize("name", segtune.__all__)
+def test_public_name_is_there_and_documented(name):
+    assert getattr(segtune, name).__doc__
+
+
+def test_unknown_name_raises():
+    with pytest.raises(AttributeError, match="no attribute 'trian'"):
+        segtune.trian  # noqa: B018
+
+
+def test_import_does_not_import_torch():
+    code = "import sys, segtune; segtune.TrainConfig; print('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "False"
+
+
+def test_functions_win_over_modules_of_the_same_name():
+    import segtune.import_weights  # noqa: F401
+
+    code = "import segtune; segtune.import_weights; segtune.import_weights; print(callable(segtune.import_weights))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "True"
