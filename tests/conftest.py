@@ -61,7 +61,7 @@ def trained_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("trained")
     data = write_dataset(folder / "dataset", num_train=8)
     config = TrainConfig(
-        data, folder / "run", model="deeplabv3plus:efficientnet_lite0", epochs=4, batch_size=4, crop=64
+        data, folder / "run", model="deeplabv3plus:efficientnet_lite0", epochs=12, batch_size=4, crop=64
     )
     train(config)
     return folder / "run"

@@ -50,7 +50,8 @@ class TrainConfig:
     keep_feature_extract: bool = False
     """Freeze the pretrained backbone and train only the new head."""
     class_weights: Annotated[tuple[float, ...], arg(aliases=["-w"], metavar="WEIGHT ...")] = ()
-    """Weight of each class in the loss, in the order of their ids: -w 1 2 1 1 1."""
+    """Weight of each class in the loss, in the order of their ids: -w 1 2 1 1 1. Default: the recipe's; 'original'
+    weighs all alike, 'default' gives rare classes a little more, bounded."""
     model: str = "deeplabv3_resnet101"
     """A name that 'segtune models' lists, or DECODER:ENCODER, as in deeplabv3plus:efficientnet_lite0."""
     weights: str = "auto"

@@ -37,7 +37,8 @@ def open_picture(source: Path | bytes, name: str = "") -> Image.Image:
         with warnings.catch_warnings():
             # Pillow warns above 89 megapixels; our own bound is checked below.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            picture = Image.open(io.BytesIO(source) if isinstance(source, bytes) else source)
+            # From memory: Pillow keeps the files of some formats open as long as the picture lives.
+            picture = Image.open(io.BytesIO(source if isinstance(source, bytes) else source.read_bytes()))
     except UnidentifiedImageError as error:
         raise UserError(f"{name} is not a picture that can be decoded.", "Replace or remove it.") from error
     except DECODE_ERRORS as error:

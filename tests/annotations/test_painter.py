@@ -86,4 +86,4 @@ def test_clip_keeps_what_is_inside():
     points = np.array([(1.0, 1.0), (3.0, 1.0), (2.0, 2.0)])
     assert (clip(points, 10, 10) == points).all()
     assert (clip(points - [4, 0], 10, 10) == points - [4, 0]).all()
-    assert clip(points * [10, 1] - [5, 0], 10, 10).max(axis=0).tolist() == [20.0, 1.5]
+    assert clip(points * [10, 1] - [5, 0], 10, 10).max(axis=0).tolist() == [20.0, 2.0]

@@ -86,11 +86,15 @@ def epoch_line(event: EpochDone, epochs: int) -> str:
 
 
 def describe(plan: TrainPlan) -> str:
-    """The plan in two lines."""
+    """The plan in a few lines."""
     trained = "the head alone (feature extractor frozen)" if plan.freeze else "the whole net"
     shrink = f", pictures shrunk to {plan.longest_side} px" if plan.longest_side else ""
+    weights = (
+        f"\n  class weights {' '.join(f'{weight:g}' for weight in plan.class_weights)}" if plan.class_weights else ""
+    )
     return (
         f"Plan: recipe {plan.recipe}, {plan.epochs} epochs, {plan.total_steps} steps of {plan.batch_size} crops of"
         f" {plan.crop} px{shrink}, on {plan.device}\n"
         f"  trains {trained} with {plan.optimizer}, rate {plan.learning_rate:g} ({plan.schedule}); seed {plan.seed}"
+        f"{weights}"
     )

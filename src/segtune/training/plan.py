@@ -1,5 +1,8 @@
 """The plan: configuration + facts of the data and the machine -> every value that the training follows. Pure."""
 
+import math
+import statistics
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -16,12 +19,14 @@ class Facts:
     Attributes:
         num_classes: Classes of the dataset.
         num_train: Training pictures.
+        pixels: Labelled pixels of each class in them.
         device: 'cpu' or 'cuda'.
         num_cpus: Processors that this process may use.
     """
 
     num_classes: int
     num_train: int
+    pixels: tuple[int, ...]
     device: str
     num_cpus: int
 
@@ -105,6 +110,7 @@ DEFAULT_RECIPE: dict[str, Any] = {
     "longest_side": 1024,
     "fixed_batch_norm": True,
     "skip_single": False,
+    "balance_classes": True,
     "optimizer": "adamw",
     "learning_rate": 2e-3,
     "extractor_rate_factor": 0.3,
@@ -127,6 +133,7 @@ ORIGINAL_RECIPE: dict[str, Any] = {
     "longest_side": 0,
     "fixed_batch_norm": False,
     "skip_single": True,
+    "balance_classes": False,
     "optimizer": "sgd",
     "learning_rate": 0.001,
     "extractor_rate_factor": 1.0,
@@ -150,6 +157,7 @@ def make_plan(config: TrainConfig, facts: Facts) -> TrainPlan:
     """
     _check(config, facts)
     values = dict(RECIPES[config.recipe])
+    balance = values.pop("balance_classes")
     for name in ("learning_rate", "crop", "longest_side"):
         chosen = getattr(config, name)
         if chosen is not None:
@@ -161,12 +169,26 @@ def make_plan(config: TrainConfig, facts: Facts) -> TrainPlan:
         batch_size=config.batch_size,
         total_steps=config.epochs * steps_per_epoch,
         freeze=config.keep_feature_extract,
-        class_weights=config.class_weights,
+        class_weights=config.class_weights or (balanced_weights(facts.pixels) if balance else ()),
         device=facts.device,
         num_workers=_num_workers(config, facts),
         seed=config.seed,
         **values,
     )
+
+
+def balanced_weights(pixels: Sequence[int]) -> tuple[float, ...]:
+    """Weights of the classes in the loss by how rare they are, between 1/2 and 4.
+
+    The square root of median frequency balancing (Eigen and Fergus 2015): enough that rare classes are learnt, little
+    enough that they don't spread over the others. Classes without pixels get 1.
+    """
+    present = [count for count in pixels if count]
+    if not present:
+        return ()
+    middle = statistics.median(present)
+    weights = (min(4.0, max(0.5, math.sqrt(middle / count))) if count else 1.0 for count in pixels)
+    return tuple(round(weight, 3) for weight in weights)
 
 
 def _num_workers(config: TrainConfig, facts: Facts) -> int:

@@ -79,7 +79,8 @@ def train(config: TrainConfig, listeners: Sequence[Listener] | None = None) -> T
     data.raise_for_errors()
     train_pairs, val_pairs = (find_pairs(config.dataset, split) for split in ("train", "val"))
     device = choose_device(config.device)
-    plan = make_plan(config, Facts(table.num_classes, len(train_pairs), device.type, os.cpu_count() or 1))
+    pixels = tuple(int(count) for count in data.splits["train"].pixels)
+    plan = make_plan(config, Facts(table.num_classes, len(train_pairs), pixels, device.type, os.cpu_count() or 1))
 
     net = build_model(config.model, table.num_classes, config.seed)
     weights = load_weights(net, config.model, config.weights)

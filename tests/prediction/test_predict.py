@@ -1,0 +1,87 @@
+"""The command predict: what it writes, and what it refuses."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from segtune.config import PredictConfig
+from segtune.errors import UserError
+from segtune.pictures import open_picture, read_picture
+from segtune.prediction.draw import comparison, overlay
+from segtune.prediction.predict import predict
+
+
+@pytest.fixture
+def pictures(tmp_path, trained_run):
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    picture = open_picture(trained_run.parent / "dataset" / "val" / "Images" / "100.jpg")
+    picture.save(folder / "a [1], ü.jpg")
+    picture.convert("L").resize((50, 31)).save(folder / "grey.PNG")
+    picture.convert("RGBA").save(folder / "alpha.webp")
+    (folder / "notes.txt").touch()
+    return folder
+
+
+def test_labels_segmentation_and_overlays_are_written_for_each(trained_run, pictures, tmp_path):
+    report = predict(PredictConfig(trained_run / "model.safetensors", pictures, tmp_path / "o"))
+    assert (report.num_pictures, report.unreadable) == (3, [])
+    for kind, mode in (("labels", "P"), ("segmentation", "RGB"), ("overlays", "RGB")):
+        made = {path.stem: open_picture(path) for path in (tmp_path / "o" / kind).iterdir()}
+        assert {name: picture.size for name, picture in made.items()} == {
+            "a [1], ü": (96, 72), "grey": (50, 31), "alpha": (96, 72),
+        }  # fmt: skip
+        assert {picture.mode for picture in made.values()} == {mode}
+
+
+def test_label_values_are_class_ids_and_segmentation_their_colors(trained_run, pictures, tmp_path):
+    predict(PredictConfig(trained_run / "model.safetensors", pictures / "grey.PNG", tmp_path / "o"))
+    labels = open_picture(tmp_path / "o" / "labels" / "grey.png")
+    assert set(np.unique(np.array(labels))) <= {0, 1, 2}
+    assert (np.array(labels.convert("RGB")) == read_picture(tmp_path / "o" / "segmentation" / "grey.png")).all()
+
+
+def test_unreadable_picture_is_told_and_the_others_are_done(trained_run, pictures, tmp_path):
+    (pictures / "broken.jpg").write_bytes(b"no picture")
+    report = predict(PredictConfig(trained_run / "model.safetensors", pictures, tmp_path / "o"))
+    assert report.num_pictures == 3
+    assert "broken.jpg" in report.unreadable[0]
+
+
+def test_nothing_is_overwritten_unless_told(trained_run, pictures, tmp_path):
+    config = PredictConfig(trained_run / "model.safetensors", pictures / "grey.PNG", tmp_path / "o")
+    predict(config)
+    with pytest.raises(UserError, match=r"already holds labels/grey\.png"):
+        predict(config)
+    again = PredictConfig(config.model, config.input, config.output, overwrite=True)
+    assert predict(again).num_pictures == 1
+
+
+@pytest.mark.parametrize(
+    ("input_", "message"),
+    [("nothing", "no picture or folder"), ("empty", "holds no pictures"), ("twice", "both become")],
+)
+def test_unusable_input_is_refused(trained_run, tmp_path, input_, message):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "twice").mkdir()
+    for name in ("a.jpg", "a.png"):
+        Image.new("RGB", (8, 8)).save(tmp_path / "twice" / name)
+    with pytest.raises(UserError, match=message):
+        predict(PredictConfig(trained_run / "model.safetensors", tmp_path / input_, tmp_path / "o"))
+
+
+def test_overlay_shows_the_picture_where_nothing_is_labelled():
+    from segtune.classes import class_table
+
+    picture = np.full((4, 6, 3), 100, np.uint8)
+    labels = np.full((4, 6), 255, np.uint8)
+    assert (overlay(picture, labels, class_table(["a"])) == picture).all()
+
+
+@pytest.mark.parametrize("size", [(1, 1), (500, 10), (10, 500)])
+def test_comparison_is_drawn_for_every_size_and_many_classes(size):
+    from segtune.classes import class_table
+
+    table = class_table([f"a rather long name {index}" for index in range(30)])
+    panel = comparison(np.zeros((*size, 3), np.uint8), np.zeros(size, np.uint8), np.zeros(size, np.uint8), table)
+    assert panel.dtype == np.uint8

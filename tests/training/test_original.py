@@ -1,0 +1,130 @@
+"""The original recipe against plain torch, written out here."""
+
+import copy
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torchvision
+from PIL import Image
+from torch import nn
+from torchvision import transforms
+
+from segtune.annotations.dataset_folder import Pair
+from segtune.classes import numbered_classes
+from segtune.config import TrainConfig
+from segtune.data.batch import Batch
+from segtune.data.loader import AugmentedPictures
+from segtune.models.catalog import build_model, feature_extractor, model_preprocessing
+from segtune.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
+from segtune.training.losses import cross_entropy
+from segtune.training.optimizer import make_optimizer, make_schedule
+from segtune.training.original import ious_without_first, mean_iou_over_batches
+from segtune.training.plan import Facts, make_plan
+from segtune.training.step import training_step
+from segtune.training.train import plan_augmentation
+
+MODEL = "deeplabv3_resnet50"
+CPU = torch.device("cpu")
+
+
+def batch(num: int = 2, size: int = 64) -> Batch:
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (num, 3, size, size), dtype=torch.uint8, generator=generator)
+    labels = torch.randint(0, 5, (num, size, size), dtype=torch.uint8, generator=generator)
+    return Batch(images, labels, tuple("ab"[:num]))
+
+
+def reference_steps(net, images, labels, weights, keep_feature_extract, steps) -> list[float]:
+    """The original's loop: train mode throughout, SGD, nn.CrossEntropyLoss."""
+    for parameter in net.backbone.parameters():
+        parameter.requires_grad = not keep_feature_extract
+    optimizer = torch.optim.SGD([p for p in net.parameters() if p.requires_grad], lr=0.001, momentum=0.9)
+    criterion = nn.CrossEntropyLoss(weight=torch.FloatTensor(weights) if weights else None)
+    net.train()
+    losses = []
+    for _ in range(steps):
+        optimizer.zero_grad()
+        loss = criterion(net(images)["out"], labels)
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    return losses
+
+
+@pytest.mark.parametrize("steps", [1, 3])
+@pytest.mark.parametrize(("keep", "weights"), [(True, ()), (False, (1.0, 2.0, 1.0, 0.5, 1.0))])
+def test_steps_equal_the_reference(steps, keep, weights):
+    net = build_model(MODEL, 5)
+    reference = torchvision.models.segmentation.deeplabv3_resnet50(weights=None, weights_backbone=None, aux_loss=False)
+    reference.classifier = torchvision.models.segmentation.deeplabv3.DeepLabHead(2048, 5)
+    reference.load_state_dict(copy.deepcopy(net.state_dict()))
+    data = batch()
+    normalize = transforms.Normalize(IMAGENET_MEAN, IMAGENET_STD)
+    torch.manual_seed(0)
+    expected = reference_steps(reference, normalize(data.images / 255), data.labels.long(), weights, keep, steps)
+
+    config = TrainConfig(Path("d"), Path("r"), recipe="original", keep_feature_extract=keep, class_weights=weights)
+    plan = make_plan(config, Facts(5, 2, (9,) * 5, "cpu", 2))
+    extractor = feature_extractor(net, MODEL).requires_grad_(not plan.freeze)
+    optimizer = make_optimizer(net, extractor, plan)
+    schedule = make_schedule(optimizer, plan)
+    net.train()
+    torch.manual_seed(0)
+    for loss in expected:
+        found = training_step(net, data, Preprocessing(), cross_entropy(plan.class_weights, CPU), optimizer)
+        schedule.step()
+        assert found == pytest.approx(loss, abs=1e-6)
+    for name, tensor in reference.state_dict().items():
+        assert torch.allclose(net.state_dict()[name].float(), tensor.float(), rtol=0, atol=1e-6), name
+
+
+def test_batch_statistics_of_the_frozen_backbone_move_as_there():
+    net = build_model(MODEL, 5).train()
+    before = net.backbone.bn1.running_mean.clone()
+    feature_extractor(net, MODEL).requires_grad_(False)
+    net(Preprocessing().normalize(batch().images))
+    assert not torch.equal(net.backbone.bn1.running_mean, before)
+
+
+def test_training_crops_have_the_originals_values(tmp_path):
+    picture = np.random.default_rng(0).integers(0, 256, (224, 224, 3)).astype(np.uint8)
+    Image.fromarray(picture).save(tmp_path / "x.png")
+    Image.fromarray(picture[:, :, 0] % 5).save(tmp_path / "labels.png")
+    plan = make_plan(TrainConfig(tmp_path, tmp_path, recipe="original"), Facts(5, 2, (9,) * 5, "cpu", 2))
+    pictures = AugmentedPictures(
+        [Pair("x", tmp_path / "x.png", tmp_path / "labels.png")], numbered_classes(5),
+        model_preprocessing(MODEL, plan.longest_side), plan_augmentation(plan, IMAGENET_MEAN), 0,
+    )  # fmt: skip
+    flipped = [picture[::rows, ::columns] for rows in (1, -1) for columns in (1, -1)]
+    seen = {next(i for i, known in enumerate(flipped) if (pictures[e, 0].image == known).all()) for e in range(20)}
+    assert seen == {0, 1, 2, 3}
+
+
+def original_iou(pred, target, n_classes):
+    """The original's function, in numpy."""
+    ious = []
+    for index in range(1, n_classes):
+        intersection = ((pred == index) & (target == index)).sum()
+        union = (pred == index).sum() + (target == index).sum() - intersection
+        if union > 0:
+            ious.append(intersection / union)
+    return ious
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_ious_equal_the_originals(seed):
+    pred, target = np.random.default_rng(seed).integers(0, 4, (2, 3, 8, 8))
+    assert ious_without_first(pred, target, 5) == pytest.approx(original_iou(pred, target, 5))
+
+
+def test_score_is_the_mean_over_batches_and_skips_single_pictures():
+    net = build_model("lraspp_mobilenet_v3_large", 5).eval()
+    two, one = batch(2), batch(1)
+    score = mean_iou_over_batches(net, [two, one, two], Preprocessing(), 5, CPU)
+    with torch.no_grad():
+        predicted = net(Preprocessing().normalize(two.images)).argmax(1).numpy()
+    assert score == pytest.approx(np.mean(original_iou(predicted, two.labels.numpy(), 5)))
+    assert math.isnan(mean_iou_over_batches(net, [one], Preprocessing(), 5, CPU))

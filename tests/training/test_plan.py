@@ -1,0 +1,87 @@
+"""The plan is a pure function of configuration and facts."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from segtune.config import TrainConfig
+from segtune.errors import UserError
+from segtune.training.plan import Facts, balanced_weights, make_plan
+
+FACTS = Facts(num_classes=5, num_train=10, pixels=(9, 9, 9, 9, 9), device="cpu", num_cpus=2)
+
+
+def config(**options) -> TrainConfig:
+    return TrainConfig(Path("data"), Path("run"), **options)
+
+
+def test_original_recipe_is_the_originals():
+    plan = make_plan(config(recipe="original"), FACTS)
+    assert (plan.optimizer, plan.learning_rate, plan.momentum, plan.weight_decay) == ("sgd", 0.001, 0.9, 0.0)
+    assert (plan.crop, plan.min_scale, plan.max_scale, plan.flip_horizontal, plan.flip_vertical) == (
+        224,
+        1,
+        1,
+        0.5,
+        0.5,
+    )
+    assert (plan.schedule, plan.extractor_rate_factor, plan.checkpoint_every) == ("constant", 1.0, 25)
+    assert plan.skip_single
+    assert not plan.fixed_batch_norm
+
+
+@pytest.mark.parametrize(
+    ("pixels", "weights"),
+    [
+        ((100, 100, 100), (1, 1, 1)),
+        ((1, 100, 10_000), (4, 1, 0.5)),
+        ((25, 100, 400), (2, 1, 0.5)),
+        ((0, 100, 100), (1, 1, 1)),
+        ((0, 0), ()),
+    ],
+)
+def test_rare_classes_weigh_more_but_not_without_bound(pixels, weights):
+    assert balanced_weights(pixels) == weights
+
+
+def test_weights_are_balanced_unless_given_or_original():
+    facts = replace(FACTS, pixels=(25, 100, 100, 100, 400))
+    assert make_plan(config(), facts).class_weights == (2, 1, 1, 1, 0.5)
+    assert make_plan(config(class_weights=(1, 2, 3, 4, 5)), facts).class_weights == (1, 2, 3, 4, 5)
+    assert make_plan(config(recipe="original"), facts).class_weights == ()
+
+
+def test_steps_count_short_batches():
+    assert make_plan(config(epochs=3, batch_size=4), FACTS).total_steps == 9
+
+
+def test_choices_override_the_recipe():
+    plan = make_plan(config(crop=96, learning_rate=0.5, longest_side=0), FACTS)
+    assert (plan.crop, plan.learning_rate, plan.longest_side) == (96, 0.5, 0)
+
+
+@pytest.mark.parametrize(("device", "num_cpus", "workers"), [("cpu", 16, 0), ("cuda", 16, 8), ("cuda", 4, 3)])
+def test_workers_follow_the_machine(device, num_cpus, workers):
+    assert make_plan(config(), Facts(5, 10, (9,) * 5, device, num_cpus)).num_workers == workers
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"epochs": 0}, "--epochs is 0"),
+        ({"batch_size": 0}, "--batch-size is 0"),
+        ({"crop": 8}, "--crop is 8"),
+        ({"longest_side": 5}, "--longest-side is 5"),
+        ({"learning_rate": 0.0}, "--learning-rate is 0.0"),
+        ({"learning_rate": float("nan")}, "--learning-rate is nan"),
+        ({"seed": -1}, "--seed is -1"),
+        ({"class_weights": (1.0, 2.0)}, "2 weights for 5 classes"),
+        ({"class_weights": (1.0, -2.0, 1, 1, 1)}, "weights"),
+        ({"class_weights": (0.0,) * 5}, "not all 0"),
+        ({"recipe": "original", "batch_size": 1}, "batches of one"),
+    ],
+)
+def test_impossible_choices_are_refused(options, message):
+    with pytest.raises(UserError, match=message):
+        make_plan(config(**options), FACTS)

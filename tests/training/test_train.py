@@ -1,0 +1,142 @@
+"""The whole training: what it writes, how it repeats, what it refuses."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+
+from segtune.config import TrainConfig
+from segtune.errors import UserError
+from segtune.model_file import read_header
+from segtune.pictures import read_picture
+from segtune.training.events import EpochDone, RunDone, RunStarted, StepDone
+from segtune.training.train import TrainingInterrupted, train
+
+MODEL = "deeplabv3plus:efficientnet_lite0"
+
+
+def config(dataset, **options) -> TrainConfig:
+    defaults = {"model": MODEL, "epochs": 1, "batch_size": 4, "crop": 64}
+    return TrainConfig(dataset, dataset.parent / "run", **{**defaults, **options})
+
+
+def metrics(run) -> list[dict]:
+    return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_run_folder_holds_what_is_promised(trained_run):
+    names = {path.name for path in trained_run.iterdir()}
+    assert names == {"model.safetensors", "last.safetensors", "run.json", "metrics.jsonl", "samples"}
+    record = json.loads((trained_run / "run.json").read_text())
+    assert record["plan"]["total_steps"] == 24
+    assert len(record["data"]["fingerprint"]) == 64
+    assert {"torch", "segtune", "python"} <= record["versions"].keys()
+    assert [line["epoch"] for line in metrics(trained_run)] == list(range(1, 13))
+    assert len(list((trained_run / "samples").iterdir())) == 3
+
+
+def test_model_is_the_best_epoch_and_describes_itself(trained_run):
+    epochs = [line["mean_iou"] for line in metrics(trained_run)]
+    header = read_header(trained_run / "model.safetensors")
+    assert header["scores"]["mean_iou"] == max(epochs)
+    assert header["scores"]["epoch"] == epochs.index(max(epochs)) + 1
+    assert header["architecture"] == {"name": MODEL, "num_classes": 3}
+    assert header["weights"]["licence"] == "Apache-2.0"
+    assert [entry["name"] for entry in header["classes"]["classes"]] == ["floor", "wall", "box"]
+
+
+def test_samples_are_pictures(trained_run):
+    assert read_picture(trained_run / "samples" / "100.png").std() > 10
+
+
+def test_same_seed_gives_the_same_bytes(dataset):
+    first = train(config(dataset), listeners=[])
+    second = train(replace(config(dataset), run=dataset.parent / "again"), listeners=[])
+    other = train(replace(config(dataset), run=dataset.parent / "other", seed=1), listeners=[])
+    assert first.model.read_bytes() == second.model.read_bytes()
+    assert first.model.read_bytes() != other.model.read_bytes()
+
+
+def test_frozen_extractor_keeps_its_weights_and_statistics(dataset):
+    result = train(config(dataset, keep_feature_extract=True), listeners=[])
+    trained = load_file(result.model)
+    start = load_file(train(config(dataset, keep_feature_extract=True, seed=5, overwrite=True), listeners=[]).model)
+    assert all(torch.equal(trained[name], start[name]) for name in trained if name.startswith("encoder."))
+    assert any(not torch.equal(trained[name], start[name]) for name in trained if name.startswith("decoder."))
+
+
+@pytest.mark.parametrize("batch_size", [1, 5, 64])
+@pytest.mark.parametrize("crop", [64, 50])
+def test_single_short_and_odd_batches_train(dataset, batch_size, crop):
+    assert train(config(dataset, batch_size=batch_size, crop=crop), listeners=[]).best_epoch == 1
+
+
+def test_deeplab_trains_on_single_pictures_smaller_than_the_crop(dataset):
+    options = {"model": "deeplabv3_mobilenet_v3_large", "weights": "none", "batch_size": 1, "crop": 128}
+    assert train(config(dataset, **options), listeners=[]).model.exists()
+
+
+def test_original_recipe_runs_to_the_end(dataset):
+    options = {"model": "lraspp_mobilenet_v3_large", "weights": "none", "recipe": "original", "epochs": 25}
+    result = train(config(dataset, **options), listeners=[])
+    assert (result.run / "checkpoint_0025.safetensors").exists()
+    assert read_header(result.model)["scores"]["mean_iou"] == result.scores.mean_iou
+
+
+def test_ignored_value_never_counts_and_is_remembered(dataset):
+    for path in dataset.glob("*/Labels/*.png"):
+        labels = np.array(Image.open(path))
+        labels[:20] = 9
+        Image.fromarray(labels).save(path)
+    result = train(config(dataset, ignore_value=9), listeners=[])
+    assert result.scores.confusion.sum() == 3 * 52 * 96
+    assert read_header(result.model)["classes"]["ignore_value"] == 9
+
+
+def test_events_are_told_in_order(dataset):
+    events = []
+    train(config(dataset, epochs=2), listeners=[events.append])
+    kinds = [type(event) for event in events]
+    assert kinds == [RunStarted, StepDone, StepDone, EpochDone, StepDone, StepDone, EpochDone, RunDone]
+
+
+def test_weights_of_an_earlier_run_are_taken(dataset, trained_run):
+    result = train(config(dataset, weights=str(trained_run / "last.safetensors"), learning_rate=1e-9), listeners=[])
+    assert result.scores.mean_iou > 0.5
+
+
+def test_run_is_not_replaced_unless_told(dataset):
+    train(config(dataset), listeners=[])
+    (dataset.parent / "run" / "notes.txt").write_text("mine")
+    with pytest.raises(UserError, match="already holds a run"):
+        train(config(dataset), listeners=[])
+    train(config(dataset, overwrite=True), listeners=[])
+    assert (dataset.parent / "run" / "notes.txt").read_text() == "mine"
+    assert len((dataset.parent / "run" / "metrics.jsonl").read_text().splitlines()) == 1
+
+
+def test_failed_start_leaves_the_earlier_run(dataset):
+    train(config(dataset), listeners=[])
+    (dataset / "val" / "Labels" / "100.png").unlink()
+    with pytest.raises(UserError):
+        train(config(dataset, overwrite=True), listeners=[])
+    assert (dataset.parent / "run" / "model.safetensors").exists()
+
+
+def test_interrupt_leaves_the_last_epoch_and_says_how_to_go_on(dataset):
+    def interrupt(event):
+        if isinstance(event, StepDone) and event.epoch == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(TrainingInterrupted, match=r"--weights .*last\.safetensors"):
+        train(config(dataset, epochs=3), listeners=[interrupt])
+    assert read_header(dataset.parent / "run" / "last.safetensors")["scores"]["epoch"] == 1
+
+
+def test_loss_that_is_not_finite_stops_and_names_the_pictures(dataset):
+    with pytest.raises(UserError, match=r"not finite at step \d+ \(pictures 00"):
+        train(config(dataset, learning_rate=1e30, epochs=9), listeners=[])
