@@ -21,11 +21,12 @@ setup: .venv/.complete
 demo: setup
 	$(BIN)/segtune demo runs/demo --overwrite
 
+# One thread for each of the two test processes.
 test: setup
-	$(BIN)/pytest --numprocesses 2
+	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2
 
 test-all: setup
-	$(BIN)/pytest --numprocesses 2 -m "slow or not slow"
+	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 -m "slow or not slow"
 
 check: setup
 	$(BIN)/ruff check .

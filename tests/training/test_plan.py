@@ -66,6 +66,11 @@ def test_workers_follow_the_machine(device, num_cpus, workers):
     assert make_plan(config(), Facts(5, 10, (9,) * 5, device, num_cpus)).num_workers == workers
 
 
+def test_single_class_is_refused():
+    with pytest.raises(UserError, match="only one class"):
+        make_plan(config(), replace(FACTS, num_classes=1))
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

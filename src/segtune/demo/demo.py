@@ -19,6 +19,7 @@ from segtune.demo.scenes import Scene, draw_scene
 from segtune.errors import UserError
 from segtune.evaluation.evaluate import evaluate
 from segtune.evaluation.scores import Scores, majority_scores
+from segtune.files import write_text
 from segtune.pictures import write_picture
 from segtune.prediction.predict import predict
 from segtune.training.train import train
@@ -28,6 +29,18 @@ HEIGHT, WIDTH = 240, 320
 NUM_ANNOTATED, NUM_NEW = 60, 6
 MODEL = "deeplabv3plus:efficientnet_lite0"
 EPOCHS, BATCH_SIZE, CROP = 10, 8, 192
+ABOUT, EXPORT = "about-this-demo.txt", "export.zip"
+MADE = ("dataset", "run", "run-from-random-weights", "scores", "new-pictures", "predictions")
+CONTENTS = """Made by 'segtune demo'; 'segtune demo --overwrite' makes it anew.
+
+export.zip               what CVAT would export: drawn pictures with outlines (LabelMe ZIP 3.0)
+dataset                  what 'segtune convert' made of it: pictures and label images
+run                      what 'segtune train' made: models, metrics, samples (pictures beside predictions)
+run-from-random-weights  the same without pretrained weights, for comparison
+scores                   what 'segtune evaluate' wrote
+new-pictures             pictures that are in neither train nor val
+predictions              what 'segtune predict' made of them: labels, segmentation, overlays
+"""
 CLASSES, PAINT_ORDER = "person,airplane,ground,sky", "sky,ground,airplane,person"
 
 
@@ -40,7 +53,8 @@ def demo(config: DemoConfig) -> None:
     started = time.monotonic()
     folder = config.folder
     _make_room(config)
-    export, dataset, run = folder / "export.zip", folder / "dataset", folder / "run"
+    write_text(folder / ABOUT, CONTENTS)
+    export, dataset, run = folder / EXPORT, folder / "dataset", folder / "run"
 
     _headline(1, "A CVAT export (LabelMe ZIP 3.0) of drawn skydiving scenes")
     write_labelme_zip(export, _scenes("jump", NUM_ANNOTATED, SEED))
@@ -73,15 +87,17 @@ def demo(config: DemoConfig) -> None:
 
 
 def _make_room(config: DemoConfig) -> None:
-    """Refuse a folder in use; with --overwrite, remove an earlier demo, which its export.zip gives away."""
+    """Refuse a folder in use; with --overwrite, remove what an earlier demo made in it, and nothing else."""
     folder = config.folder
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return
-    if not (folder / "export.zip").exists():
+    if not (folder / ABOUT).exists():
         raise UserError(f"{folder} is in use, and not by a demo.", "Name another folder: segtune demo runs/demo")
     if not config.overwrite:
         raise UserError(f"{folder} already holds a demo.", "Name another folder, or add --overwrite.")
-    shutil.rmtree(folder)
+    for name in MADE:
+        shutil.rmtree(folder / name, ignore_errors=True)
+    (folder / EXPORT).unlink(missing_ok=True)
 
 
 def _scenes(name: str, count: int, seed: int) -> Iterator[tuple[str, Scene]]:

@@ -199,7 +199,9 @@ def _num_workers(config: TrainConfig, facts: Facts) -> int:
 
 
 def _check(config: TrainConfig, facts: Facts) -> None:
-    """Refuse impossible values, before anything is read or written."""
+    """Refuse impossible values, before anything is trained or written."""
+    if facts.num_classes < 2:
+        raise UserError("There is only one class: nothing to tell apart.", "Count the background as a class, too.")
     for name, lowest in (("epochs", 1), ("batch_size", 1), ("crop", MIN_CROP), ("longest_side", 0), ("num_workers", 0)):
         value = getattr(config, name)
         if value is not None and value < lowest:

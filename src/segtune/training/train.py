@@ -93,8 +93,10 @@ def train(config: TrainConfig, listeners: Sequence[Listener] | None = None) -> T
     with ExitStack() as stack:
         if listeners is None:
             listeners = [stack.enter_context(ConsoleListener())]
-        warnings = tuple(f"Warning: {warning}" for warning in data.warnings)
-        tell_all(listeners, RunStarted(plan, warnings + tuple(weights.describe())))
+        warnings = [f"Warning: {warning}" for warning in data.warnings]
+        if plan.freeze and not weights.taken:
+            warnings.append("Warning: the feature extractor is frozen, and its weights are random: give --weights")
+        tell_all(listeners, RunStarted(plan, (*warnings, *weights.describe())))
         try:
             best_epoch, scores = run_epochs(model, plan, train_pairs, val_pairs, folder, listeners)
         except KeyboardInterrupt as error:

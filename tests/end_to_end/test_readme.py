@@ -1,0 +1,68 @@
+"""Every command that the documentation shows is run, in its order; trainings for a single epoch."""
+
+import re
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from segtune.cli import main, parse
+from segtune.demo.labelme_export import write_labelme_zip
+from segtune.demo.scenes import draw_scene
+from segtune.models.catalog import build_model
+from segtune.pictures import write_picture
+
+ROOT = Path(__file__).parents[2]
+BLOCKS = re.findall(r"```(\w*)\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+COMMANDS = [line for kind, block in BLOCKS if kind == "console" for line in block.splitlines()]
+PYTHON = [block for kind, block in BLOCKS if kind == "python"]
+FROM_DOWNLOADS = "./sample_dataset"
+"""The command that needs weights from the network: test_original_command.py runs it."""
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory):
+    """What the README takes for granted: an export, pictures, weights that the original saved."""
+    folder = tmp_path_factory.mktemp("readme")
+    scenes = [(f"{index:02}", draw_scene(np.random.default_rng([3, index]), 90, 120)) for index in range(14)]
+    write_labelme_zip(folder / "EXPORT.zip", scenes)
+    write_picture(folder / "my-pictures" / "x.jpg", scenes[0][1].image)
+    torch.save(build_model("deeplabv3_resnet101", 5).state_dict(), folder / "best_DeepLabV3_Skydiver.pth")
+    return folder
+
+
+def test_commands_of_the_readme_run(workplace, monkeypatch):
+    monkeypatch.chdir(workplace)
+    assert len(COMMANDS) >= 6
+    for command in COMMANDS:
+        program, *arguments = shlex.split(re.sub(r"--epochs \d+", "--epochs 1", command))
+        assert program == "segtune"
+        assert parse(arguments)
+        if FROM_DOWNLOADS not in arguments:
+            assert main(arguments) == 0, command
+    assert (workplace / "my-predictions" / "overlays" / "x.png").exists()
+    assert (workplace / "skydiver.safetensors").exists()
+
+
+def test_python_of_the_readme_runs(workplace, monkeypatch):
+    monkeypatch.chdir(workplace)
+    (code,) = PYTHON
+    # The commands have made the run already.
+    names: dict = {}
+    exec(code.replace("epochs=50", "epochs=1, overwrite=True"), names)
+    assert names["prediction"].class_ids.shape == (90, 120)
+
+
+def test_commands_of_the_makefile_that_the_readme_names_exist():
+    named = re.findall(r"make (\w+)", (ROOT / "README.md").read_text())
+    targets = re.findall(r"^(\w[\w-]*):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert {"demo", "test", "setup"} <= set(named) <= set(targets)
+
+
+def test_pictures_of_the_readme_exist():
+    for path in re.findall(r"!\[.*?\]\((.*?)\)", (ROOT / "README.md").read_text()):
+        with Image.open(ROOT / path) as picture:
+            assert picture.width > 300
