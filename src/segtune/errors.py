@@ -39,6 +39,11 @@ def listed(values: Iterable[object], at_most: int = 10) -> str:
     return f"{', '.join(words[:at_most])} and {len(words) - at_most} more"
 
 
+def first_line(error: BaseException) -> str:
+    """What an error says first; its type where it says nothing."""
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """A sentence naming the known names that look most like ``name``, or an empty string."""
     matches = difflib.get_close_matches(name, list(known), n=3, cutoff=0.5)

@@ -26,11 +26,12 @@ def import_weights(config: ImportWeightsConfig) -> Model:
         raise UserError(f"--classes names {len(names)} classes, --num-classes says {num_classes}.")
     if config.model.exists() and not config.overwrite:
         raise UserError(f"{config.model} exists.", "Name another file, or add --overwrite.")
+    table = class_table(names) if names else numbered_classes(num_classes)
     net = build_model(config.architecture, num_classes)
     state = strip_prefixes(read_state_dict(config.file))
     # Published nets carry an auxiliary classifier; it serves training alone.
     state = {name: tensor for name, tensor in state.items() if not name.startswith("aux_classifier.")}
-    problems = _misfits(state, net.state_dict())
+    problems = _misfits(state, net.state_dict(), num_classes)
     if problems:
         raise DataError(
             f"{config.file} does not fit {config.architecture} with {num_classes} classes:",
@@ -38,7 +39,6 @@ def import_weights(config: ImportWeightsConfig) -> Model:
             "Give the --model and --num-classes that the weights were trained with.",
         )
     net.load_state_dict(state)
-    table = class_table(names) if names else numbered_classes(num_classes)
     model = Model(
         net.eval(), config.architecture, table, model_preprocessing(config.architecture, longest_side=0),
         weights={"source": config.file.name, "licence": "that of the imported file"},
@@ -47,14 +47,16 @@ def import_weights(config: ImportWeightsConfig) -> Model:
     return model
 
 
-def _misfits(state: Mapping[str, Tensor], expected: Mapping[str, Tensor], at_most: int = 12) -> list[str]:
+def _misfits(
+    state: Mapping[str, Tensor], expected: Mapping[str, Tensor], num_classes: int, at_most: int = 12
+) -> list[str]:
     """One sentence for each tensor that is missing, unknown or of another shape."""
     problems = [f"{name} is missing" for name in expected if name not in state]
     problems += [f"{name} is not part of the model" for name in state if name not in expected]
     for name, tensor in state.items():
         if name in expected and tensor.shape != expected[name].shape:
             found, wanted = tuple(tensor.shape), tuple(expected[name].shape)
-            classes = found[:1] != wanted[:1] and found[1:] == wanted[1:]
+            classes = wanted[:1] == (num_classes,) != found[:1] and found[1:] == wanted[1:]
             problems.append(
                 f"{name} has shape {found}, expected {wanted}"
                 + (f": the file is for {found[0]} classes" if classes else "")

@@ -97,6 +97,7 @@ def load_model(path: Path) -> Model:
     header = read_header(path)
     try:
         architecture = str(header["architecture"]["name"])
+        num_classes = int(header["architecture"]["num_classes"])
         longest_side = int(header["preprocessing"]["longest_side"])
         classes = ClassTable.from_dict(header["classes"], str(path))
         preprocessing = Preprocessing.from_dict(header["preprocessing"], str(path))
@@ -105,14 +106,20 @@ def load_model(path: Path) -> Model:
         raise UserError(f"{path}: its header lacks {error}.", "The file is damaged.") from error
     if preprocessing.size_multiple != model_preprocessing(architecture, longest_side).size_multiple:
         raise UserError(f"{path}: its size multiple is not that of {architecture}.", "The file is damaged.")
-    net = build_model(architecture, classes.num_classes)
-    try:
-        missing, unexpected = safetensors.torch.load_model(net, path, strict=False)
-    except (SafetensorError, RuntimeError, OSError) as error:
-        raise UserError(f"{path}: its tensors don't fit {architecture}: {error}", "The file is damaged.") from error
-    if missing or unexpected:
+    if num_classes != classes.num_classes:
         raise UserError(
-            f"{path}: its tensors don't fit {architecture}: {listed([*missing, *unexpected], 4)}.",
+            f"{path}: its header names {classes.num_classes} classes and counts {num_classes}.", "The file is damaged."
+        )
+    net = build_model(architecture, classes.num_classes)
+    own, tensors = net.state_dict(), safetensors.torch.load_file(path)
+    misfits = [
+        name for name in own | tensors
+        if name not in own or name not in tensors or own[name].shape != tensors[name].shape
+    ]  # fmt: skip
+    if misfits:
+        raise UserError(
+            f"{path}: its tensors don't fit {architecture} with {classes.num_classes} classes: {listed(misfits, 4)}.",
             "The file is damaged.",
         )
+    net.load_state_dict(tensors)
     return Model(net.eval(), architecture, classes, preprocessing, scores, weights, training)

@@ -68,7 +68,7 @@ def find_model(name: str) -> ModelEntry:
     facts = smp_decoders.encoder_facts(encoder)
     return ModelEntry(
         build=lambda num_classes: smp_decoders.build(decoder, encoder, num_classes),
-        preprocessing=Preprocessing(facts.mean, facts.std, smp_decoders.SIZE_MULTIPLE),
+        preprocessing=Preprocessing(facts.mean, facts.std, smp_decoders.SIZE_MULTIPLES[decoder]),
         feature_extractor="encoder",
         weights=facts.weights,
         licence=facts.licence,

@@ -2,8 +2,10 @@
 
 import hashlib
 import logging
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 from pickle import UnpicklingError
 from urllib.parse import urlparse
@@ -18,7 +20,7 @@ from huggingface_hub.errors import HfHubHTTPError
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from segtune.errors import UserError, listed
+from segtune.errors import UserError, first_line, listed
 from segtune.models import smp_decoders, torchvision_nets
 from segtune.models.catalog import find_model
 
@@ -26,6 +28,12 @@ WITHOUT_DOWNLOAD = (
     "Or start from random weights with --weights none, from a file with --weights PATH, or take a model that needs no"
     " download: --model deeplabv3plus:efficientnet_lite0."
 )
+
+UNREADABLE = (
+    OSError, RuntimeError, ValueError, EOFError, LookupError, TypeError, AttributeError, AssertionError, struct.error,
+    UnpicklingError,
+)  # fmt: skip
+"""What torch.load raises at a spoilt file, by the place of the spoilt byte."""
 
 PREFIXES = ("module.", "model.", "_orig_mod.")
 """What wrappers put before every name: DistributedDataParallel, the original's export wrapper, torch.compile."""
@@ -127,7 +135,7 @@ def hub_file(url: str, model: str) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             torch.hub.download_url_to_file(url, str(path), expected)
-        except (OSError, RuntimeError) as error:  # RuntimeError: the hash
+        except (OSError, HTTPException, RuntimeError) as error:  # RuntimeError: the hash
             raise UserError(
                 f"The weights of {model} are not in the cache and can't be fetched ({error}).",
                 f"Fetch {url} elsewhere and put it at {path}. {WITHOUT_DOWNLOAD}",
@@ -186,7 +194,9 @@ def _encoder_state(model: str) -> dict[str, Tensor]:
     decoder, _, encoder = model.partition(":")
     if encoder == smp_decoders.PACKAGED_ENCODER:
         return {f"encoder.model.{name}": tensor for name, tensor in packaged_state().items()}
-    net = smp_decoders.build(decoder, encoder, 1, hub_encoder_file(encoder))
+    file = hub_encoder_file(encoder)
+    read_state_dict(file)  # that it can be read at all is said here; how its tensors are named only timm knows
+    net = smp_decoders.build(decoder, encoder, 1, file)
     return {f"encoder.{name}": tensor for name, tensor in net.get_submodule("encoder").state_dict().items()}
 
 
@@ -216,9 +226,9 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
         if path.suffix == ".safetensors":
             return safetensors.torch.load_file(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, ValueError, EOFError, KeyError, UnpicklingError, SafetensorError) as error:
+    except (SafetensorError, *UNREADABLE) as error:
         raise UserError(
-            f"{path} can't be read as weights: {str(error).splitlines()[0]}",
+            f"{path} can't be read as weights: {first_line(error)}",
             "Expected: a .safetensors, or a state dict saved by torch.save. A whole pickled model isn't read, since"
             " that could run code: save its state_dict().",
         ) from error

@@ -7,9 +7,10 @@ from typing import Any
 
 import segmentation_models_pytorch as smp
 import timm
+import torch
 from torch import nn
 
-from segtune.errors import UserError, nearest
+from segtune.errors import UserError, first_line, nearest
 from segtune.preprocessing import Triple
 
 DECODERS: dict[str, type[nn.Module]] = {
@@ -27,8 +28,8 @@ DECODERS: dict[str, type[nn.Module]] = {
 }
 """smp's decoders by name. DPT is left out: it takes only plain vision transformers of one fixed input size."""
 
-SIZE_MULTIPLE = 32
-"""The deepest feature map of an encoder is 1/32 of the picture's size."""
+SIZE_MULTIPLES = dict.fromkeys(DECODERS, 32) | {"pan": 128}
+"""The deepest feature map of an encoder is 1/32 of the picture's size; PAN halves one of 1/16 three times more."""
 
 PACKAGED_ENCODER = "efficientnet_lite0"
 PACKAGED_TIMM_NAME = "tf_efficientnet_lite0"
@@ -53,8 +54,9 @@ def timm_name(encoder: str) -> str:
         UserError: timm has no such encoder. (Names with a scheme, as ``hf-hub:``, would make timm go to the network.)
     """
     name = PACKAGED_TIMM_NAME if encoder == PACKAGED_ENCODER else encoder
-    if not timm.is_model(name):
-        hint = nearest(encoder, timm.list_models())
+    tagged = "." in name  # with the training of its weights, as in resnet18.a1_in1k
+    if not timm.is_model(name) or (tagged and name not in timm.list_pretrained()):
+        hint = nearest(encoder, timm.list_pretrained() if tagged else timm.list_models())
         raise UserError(
             f"timm has no encoder {encoder!r}.", f"{hint} 'segtune models WORD' lists encoders by a word.".strip()
         )
@@ -88,15 +90,25 @@ def build(decoder: str, encoder: str, num_classes: int, encoder_file: Path | Non
     # smp hands what it doesn't know on to timm.create_model, which loads and renames as the architecture needs.
     weights: dict[str, Any] = {} if encoder_file is None else {"pretrained_cfg_overlay": {"file": str(encoder_file)}}
     try:
-        return DECODERS[decoder](
+        net = DECODERS[decoder](
             encoder_name=f"tu-{name}", encoder_weights=True if weights else None, classes=num_classes, **weights
         )
+        _try_other_size(net, name, SIZE_MULTIPLES[decoder])
     except (RuntimeError, ValueError, TypeError, KeyError, AssertionError, AttributeError, IndexError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(
-            f"The encoder {encoder!r} can't be used under {decoder}: {reason}",
+            f"The encoder {encoder!r} can't be used under {decoder}: {first_line(error)}",
             "Choose another, for instance deeplabv3plus:efficientnet_lite0 or unet:resnet34.",
         ) from error
+    return net
+
+
+def _try_other_size(net: nn.Module, name: str, multiple: int) -> None:
+    """Run a net once where its encoder is made for one size of picture; many such take no other, and raise."""
+    config = timm.get_pretrained_cfg(name)
+    if config is not None and config.fixed_input_size:
+        with torch.no_grad():
+            net.eval()(torch.zeros(1, 3, multiple, 2 * multiple))
+        net.train()
 
 
 def _triple(values: tuple[float, ...]) -> Triple:

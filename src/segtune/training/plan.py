@@ -212,17 +212,19 @@ def _check(config: TrainConfig, facts: Facts) -> None:
         raise UserError(f"--learning-rate is {config.learning_rate}; a number above 0 was expected.", "Try 0.001.")
     if config.seed < 0:
         raise UserError(f"--seed is {config.seed}; 0 or above was expected.")
-    weights = config.class_weights
-    if weights and len(weights) != facts.num_classes:
+    _check_class_weights(config.class_weights, facts.num_classes)
+    if config.recipe == "original" and 1 in {facts.num_train, config.batch_size}:
         raise UserError(
-            f"-w gives {len(weights)} weights for {facts.num_classes} classes.",
+            "The original recipe leaves out batches of one picture, and there would be no other.",
+            "Give --batch-size 2 or more and two pictures or more, or use --recipe default.",
+        )
+
+
+def _check_class_weights(weights: Sequence[float], num_classes: int) -> None:
+    if weights and len(weights) != num_classes:
+        raise UserError(
+            f"-w gives {len(weights)} weights for {num_classes} classes.",
             "Give one for each class, in the order of their ids, the background included.",
         )
-    if any(not 0 <= weight < float("inf") for weight in weights) or (weights and not any(weights)):
+    if any(not 0 <= weight < math.inf for weight in weights) or (weights and not any(weights)):
         raise UserError(f"-w gives the weights {weights}; numbers of 0 or above, not all 0, were expected.")
-    if config.recipe == "original" and facts.num_train == 1:
-        raise UserError(
-            "The original recipe leaves out batches of one picture, and there is only one.", "Use --recipe default."
-        )
-    if config.recipe == "original" and config.batch_size == 1:
-        raise UserError("The original recipe leaves out batches of one picture.", "Give --batch-size 2 or more.")
