@@ -2,6 +2,8 @@
 PYTHON ?= python3
 UV_VERSION = 0.13.9
 BIN = .venv/bin
+COMPILE = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
+	--no-emit-find-links
 export PYTHONHASHSEED = 0
 
 .PHONY: setup demo test test-all check format lock
@@ -9,12 +11,12 @@ export PYTHONHASHSEED = 0
 setup: .venv/.complete
 
 # A stamp file: a second run reuses the environment until the lock or the project's metadata change.
-.venv/.complete: requirements/dev.lock pyproject.toml
+.venv/.complete: requirements/bootstrap.lock requirements/dev.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12 setup")'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bootstrap.lock
 	$(BIN)/uv pip sync --quiet --compile-bytecode --require-hashes --python $(BIN)/python requirements/dev.lock
-	$(BIN)/uv pip install --quiet --no-deps --python $(BIN)/python --editable .
+	$(BIN)/uv pip install --quiet --no-deps --no-build-isolation --python $(BIN)/python --editable .
 	$(BIN)/python -m compileall -q src
 	touch $@
 
@@ -39,5 +41,5 @@ format: setup
 
 # Hashes, and no download addresses.
 lock:
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
-		--no-emit-find-links --group dev pyproject.toml --output-file requirements/dev.lock
+	$(BIN)/$(COMPILE) --group dev pyproject.toml --output-file requirements/dev.lock
+	echo uv==$(UV_VERSION) | $(BIN)/$(COMPILE) - --output-file requirements/bootstrap.lock

@@ -10,7 +10,7 @@ import segtune
 SOURCE = Path(segtune.__file__).parent
 ORDER = [
     "errors", "files", "classes", "config", "pictures", "console", "preprocessing", "annotations", "data", "models",
-    "model_file", "import_weights", "prediction", "evaluation", "training", "demo", "cli", "__main__",
+    "model_file", "foreign_weights", "prediction", "evaluation", "training", "demo", "cli", "__main__",
 ]  # fmt: skip
 WITHOUT_TORCH = {"errors", "files", "classes", "config", "pictures", "console", "annotations", "cli"}
 FILES = sorted(path for path in SOURCE.rglob("*.py") if path != SOURCE / "__init__.py")

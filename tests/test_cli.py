@@ -19,7 +19,8 @@ def test_original_command_means_what_it_meant():
 
 
 @pytest.mark.parametrize(
-    "options", ["-w 1 2.5 1", "-w 1 -w 2.5 -w 1", "--class-weights 1 2.5 1", "--class_weights 1 2.5 1"]
+    "options",
+    ["-w 1 2.5 1", "-w 1 -w 2.5 -w 1", "-w 1 2.5 --seed 0 -w 1", "--class-weights 1 2.5 1", "--class_weights 1 2.5 1"],
 )
 def test_class_weights_are_read_as_list_and_repeated(options):
     assert parse(f"train a b {options} --epochs 3".split()).class_weights == (1.0, 2.5, 1.0)

@@ -142,15 +142,15 @@ HEADERS = {
     "unknown model": (lambda header: header["architecture"].update(name="linknet2:test_resnet"), "no decoder"),
     "model from the network": (lambda header: header["architecture"].update(name="unet:hf-hub:a/b"), "no encoder"),
     "other model": (lambda header: header["architecture"].update(name="unet:test_resnet"), "don't fit"),
-    "no model": (lambda header: header.pop("architecture"), "lacks 'architecture'"),
-    "model is a list": (lambda header: header.update(architecture=[]), "header lacks"),
-    "no classes": (lambda header: header.pop("classes"), "lacks 'classes'"),
+    "no model": (lambda header: header.pop("architecture"), "not complete \\('architecture'"),
+    "model is a list": (lambda header: header.update(architecture=[]), "not complete"),
+    "no classes": (lambda header: header.pop("classes"), "not complete \\('classes'"),
     "classes are a number": (lambda header: header.update(classes=5), "not a class table"),
-    "no preprocessing": (lambda header: header.pop("preprocessing"), "lacks 'preprocessing'"),
+    "no preprocessing": (lambda header: header.pop("preprocessing"), "not complete \\('preprocessing'"),
     "zero std": (lambda header: header["preprocessing"].update(std=[0, 1, 1]), "impossible values"),
     "two means": (lambda header: header["preprocessing"].update(mean=[0, 1]), "no valid preprocessing"),
     "size multiple": (lambda header: header["preprocessing"].update(size_multiple=1), "size multiple"),
-    "no scores": (lambda header: header.pop("scores"), "lacks 'scores'"),
+    "no scores": (lambda header: header.pop("scores"), "not complete \\('scores'"),
 }
 
 

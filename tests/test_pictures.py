@@ -1,5 +1,8 @@
 """Pictures of every kind, and broken ones."""
 
+import struct
+import zlib
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -44,7 +47,16 @@ def test_exif_orientation_is_applied(tmp_path, orientation):
     assert shown_size(open_picture(tmp_path / "x.jpg")) == expected
 
 
-@pytest.mark.parametrize("content", [b"", b"hello", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0garbage"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"hello",
+        b"\x89PNG\r\n\x1a\n",
+        b"\xff\xd8\xff\xe0garbage",
+        b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n",
+    ],
+)
 def test_what_is_no_picture_is_named(tmp_path, content):
     (tmp_path / "broken.jpg").write_bytes(content)
     with pytest.raises(UserError, match=r"broken\.jpg"):
@@ -60,7 +72,7 @@ def test_truncated_picture_is_named(tmp_path):
 
 def test_decompression_bomb_is_refused(tmp_path):
     Image.new("1", (20000, 20000)).save(tmp_path / "bomb.png")
-    with pytest.raises(UserError, match="at most 300,000,000"):
+    with pytest.raises(UserError, match="more than 178,956,970 pixels"):
         read_picture(tmp_path / "bomb.png")
 
 
@@ -68,7 +80,21 @@ def test_labels_read_back_as_written(tmp_path):
     labels = np.arange(HEIGHT * WIDTH).reshape(HEIGHT, WIDTH).astype(np.uint8)
     write_labels(tmp_path / "x.png", labels, class_table(["a", "b"]))
     assert (read_labels(tmp_path / "x.png") == labels).all()
-    assert Image.open(tmp_path / "x.png").mode == "P"
+    assert open_picture(tmp_path / "x.png").mode == "P"
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4])
+def test_labels_of_few_bits_keep_their_values(tmp_path, bits):
+    values = np.arange(2**bits, dtype=np.uint8)[None]
+    rows = np.packbits(np.unpackbits(values[..., None], axis=-1)[..., -bits:].reshape(1, -1), axis=-1).tobytes()
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", 2**bits, 1, bits, 0, 0, 0, 0)
+    content = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" + rows)) + chunk(b"IEND", b"")
+    (tmp_path / "x.png").write_bytes(b"\x89PNG\r\n\x1a\n" + content)
+    assert read_labels(tmp_path / "x.png").tolist() == values.tolist()
 
 
 def test_ignore_value_becomes_255(tmp_path):

@@ -45,7 +45,16 @@ def test_labels_shrink_with_their_picture_and_keep_their_values():
 
 
 @pytest.mark.parametrize(
-    "change", [{"std": (0, 1, 1)}, {"size_multiple": 0}, {"mean": (1, 2)}, {"longest_side": "x"}, {"std": None}]
+    "change",
+    [
+        {"std": (0, 1, 1)},
+        {"size_multiple": 0},
+        {"mean": (1, 2)},
+        {"longest_side": "x"},
+        {"std": None},
+        {"std": (float("nan"), 1, 1)},
+        {"longest_side": float("inf")},
+    ],
 )
 def test_impossible_values_are_refused(change):
     with pytest.raises(UserError, match="preprocessing"):

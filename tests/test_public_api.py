@@ -10,7 +10,10 @@ import segtune
 
 @pytest.mark.parametrize("name", segtune.__all__)
 def test_public_name_is_there_and_documented(name):
-    assert getattr(segtune, name).__doc__
+    documentation = getattr(segtune, name).__doc__
+    # A dataclass without a docstring is given its signature as one.
+    assert documentation
+    assert not documentation.startswith(f"{name}(")
 
 
 def test_unknown_name_raises():
@@ -21,10 +24,3 @@ def test_unknown_name_raises():
 def test_import_does_not_import_torch():
     code = "import sys, segtune; segtune.TrainConfig; print('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "False"
-
-
-def test_functions_win_over_modules_of_the_same_name():
-    import segtune.import_weights  # noqa: F401
-
-    code = "import segtune; segtune.import_weights; segtune.import_weights; print(callable(segtune.import_weights))"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "True"

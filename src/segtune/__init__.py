@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from segtune.errors import DataError, UserError
     from segtune.evaluation.evaluate import evaluate
     from segtune.evaluation.scores import Scores
-    from segtune.import_weights import import_weights
+    from segtune.foreign_weights import import_weights
     from segtune.prediction.predict import predict
     from segtune.prediction.predictor import Prediction, Predictor, load
     from segtune.training.train import TrainResult, train
@@ -49,7 +49,7 @@ _MODULES = {
     "segtune.errors": ("DataError", "UserError"),
     "segtune.evaluation.evaluate": ("evaluate",),
     "segtune.evaluation.scores": ("Scores",),
-    "segtune.import_weights": ("import_weights",),
+    "segtune.foreign_weights": ("import_weights",),
     "segtune.prediction.predict": ("predict",),
     "segtune.prediction.predictor": ("Prediction", "Predictor", "load"),
     "segtune.training.train": ("TrainResult", "train"),
@@ -59,7 +59,5 @@ _MODULES = {
 def __getattr__(name: str) -> Any:
     for module, names in _MODULES.items():
         if name in names:
-            # Set for good: importing segtune.import_weights would else leave the module under the function's name.
-            value = globals()[name] = getattr(import_module(module), name)
-            return value
+            return getattr(import_module(module), name)
     raise AttributeError(f"module 'segtune' has no attribute {name!r}")

@@ -101,8 +101,10 @@ class ClassTable:
             UserError: The values are not a class table.
         """
         try:
+            if not isinstance(table["classes"], list):
+                raise TypeError("'classes' is not a list")
             entries = [entry if isinstance(entry, dict) else {"name": entry} for entry in table["classes"]]
-            names = tuple(str(entry["name"]) for entry in entries)
+            names = tuple(_name(entry["name"]) for entry in entries)
             given = [entry.get("color") for entry in entries]
             ids = [int(entry.get("id", index)) for index, entry in enumerate(entries)]
             colors = tuple(
@@ -111,7 +113,7 @@ class ClassTable:
             )
             ignore_value = int(table.get("ignore_value", IGNORE))
             paint_order = tuple(str(name) for name in table.get("paint_order", ()))
-        except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
             raise UserError(
                 f"{source} is not a class table ({type(error).__name__}: {error}).",
                 "Expected: a list 'classes', each with 'name' and, if wanted, 'id' and 'color' [red, green, blue].",
@@ -119,6 +121,13 @@ class ClassTable:
         if ids != list(range(len(ids))):
             raise UserError(f"{source}: the class ids are {listed(ids)}; 0, 1, 2, … in order was expected.")
         return ClassTable(names, colors, ignore_value, paint_order)
+
+
+def _name(value: Any) -> str:
+    """A class name; numbers and words like ``yes`` are names too, nested values are not."""
+    if not isinstance(value, str | int | float | bool):
+        raise TypeError("a class name is not a word")
+    return str(value)
 
 
 def distinct_color(index: int) -> Color:

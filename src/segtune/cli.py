@@ -28,7 +28,9 @@ then:  segtune train DATASET RUN
 
 then:  segtune predict RUN/model.safetensors PICTURES OUTPUT
 
-Each command explains itself:  segtune train --help"""
+Each command explains itself:  segtune train --help
+
+Which version this is:  segtune --version"""
 
 Command = Annotated[
     Annotated[ConvertConfig, tyro.conf.subcommand("convert")]
@@ -58,7 +60,7 @@ def run_train(config: TrainConfig) -> int:
     try:
         result = train(config)
     except TrainingInterrupted as interruption:
-        messages.print(f"\n{interruption}", markup=False)
+        messages.print(f"\n{interruption}")
         return 130
     output.print(f"\nModel: {result.model}; pictures of what it does: {result.run / 'samples'}")
     output.print(f"Next: segtune predict {result.model} PICTURES OUT")
@@ -83,13 +85,13 @@ def run_predict(config: PredictConfig) -> int:
     report = predict(config)
     output.print(f"{report.num_pictures} pictures: labels/, segmentation/ and overlays/ in {report.output}")
     for problem in report.unreadable:
-        messages.print(f"Left out: {problem}", markup=False)
+        messages.print(f"Left out: {problem}")
     return 1 if report.unreadable else 0
 
 
 def run_import_weights(config: ImportWeightsConfig) -> int:
     """Import a state dict."""
-    from segtune.import_weights import import_weights
+    from segtune.foreign_weights import import_weights
 
     model = import_weights(config)
     output.print(f"{config.model}: {model.architecture}, {model.classes.num_classes} classes")
@@ -138,10 +140,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return COMMANDS[type(config)](config)
     except UserError as error:
-        messages.print("[bold red]Error:[/] ", end="")
-        messages.print(error.message, markup=False)
+        messages.print("Error: ", style="bold red", end="")
+        messages.print(error.message)
         if error.hint:
-            messages.print(error.hint, markup=False, style="cyan")
+            messages.print(error.hint, style="cyan")
+        return 2
+    except OSError as error:
+        messages.print(f"Error: {error}", style="bold red")
         return 2
     except KeyboardInterrupt:
         messages.print("\nInterrupted.")
@@ -161,5 +166,14 @@ def parse(arguments: Sequence[str]) -> Any:
 
 def gather_weights(arguments: Sequence[str]) -> list[str]:
     """Make one ``-w 1 2 1`` of the ``-w 1 -w 2 -w 1`` that the original's users type."""
-    first = arguments.index("-w") if "-w" in arguments else len(arguments)
-    return [argument for index, argument in enumerate(arguments) if argument != "-w" or index == first]
+    rest: list[str] = []
+    weights: list[str] = []
+    follows = False
+    for argument in arguments:
+        # Values of -w go on until the next option; a negative number is no option.
+        follows = argument == "-w" or (follows and not argument.startswith("--"))
+        if follows and argument != "-w":
+            weights.append(argument)
+        elif argument != "-w":
+            rest.append(argument)
+    return [*rest, "-w", *weights] if "-w" in arguments else rest

@@ -1,8 +1,8 @@
 """What a person can choose: one flat, frozen dataclass a command. The docstrings of the fields are the CLI's help."""
 
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from tyro.conf import Positional, arg
 
@@ -89,8 +89,10 @@ class EvaluateConfig:
     """Which part of it."""
     output: Annotated[Path | None, arg(metavar="DIR")] = None
     """Folder to write scores.json to."""
+    overwrite: bool = False
+    """Replace the scores.json that the output folder already holds."""
     ignore_value: Annotated[int | None, arg(metavar="VALUE")] = None
-    """Label value that never counts, beside 255. Default: the model's."""
+    """Label value that never counts, beside 255. Default: that of classes.yaml, else the model's."""
     device: Device = "auto"
     """Where to compute. 'auto': CUDA where there is one."""
 
@@ -145,6 +147,19 @@ class DemoConfig:
     """The folder to make."""
     overwrite: bool = False
     """Replace the demo that the folder holds."""
+
+
+def command_line(command: str, config: Any) -> list[str]:
+    """The command line that means ``config``: positional values, then every option that is not at its default."""
+    words, options = ["segtune", command], []
+    for entry in fields(config):
+        value = getattr(config, entry.name)
+        if entry.default is MISSING:
+            words.append(str(value))
+        elif value != entry.default:
+            options.append(f"--{entry.name.replace('_', '-')}")
+            options += [] if value is True else [str(item) for item in (value if isinstance(value, tuple) else [value])]
+    return words + options
 
 
 def names_in(text: str) -> tuple[str, ...]:

@@ -8,29 +8,25 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 Item = TypeVar("Item")
 
-output = Console(highlight=False, soft_wrap=True)
+# No markup: class names and paths may hold brackets and colons, which rich would read as styles and emoji.
+output = Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
 """Results and tables: standard output."""
 
-messages = Console(stderr=True, highlight=False, soft_wrap=True)
-"""Progress, warnings and errors: standard error."""
+messages = Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
+"""Warnings and errors: standard error; progress, where standard output is not a terminal."""
 
 
-def progress_bar(*columns: TextColumn) -> Progress:
-    """A progress bar with count, elapsed and remaining time; drawn only in a terminal."""
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        *columns,
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        console=messages,
-        disable=not messages.is_terminal,
-        transient=True,
-    )
+def progress_console() -> Console:
+    """Where a live bar is drawn: with the lines printed during it, which must pass through the same console."""
+    return output if output.is_terminal else messages
 
 
 def track(items: Iterable[Item], description: str, total: int | None = None) -> Iterator[Item]:
     """Yield ``items`` while a progress bar shows how far it is."""
-    with progress_bar() as progress:
+    console = progress_console()
+    columns = MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn()
+    with Progress(
+        TextColumn("{task.description}"), BarColumn(), *columns,
+        console=console, disable=not console.is_terminal, transient=True,
+    ) as progress:  # fmt: skip
         yield from progress.track(items, description=description, total=total)

@@ -19,8 +19,9 @@ def atomic_path(path: Path) -> Iterator[Path]:
     Raises:
         UserError: The place can't be written or is full. ``path`` is then what it was before.
     """
-    # The suffix stays last: writers such as Pillow choose the format by it.
-    temporary = path.with_name(f".{path.stem}.{secrets.token_hex(4)}{path.suffix}")
+    # A name of its own, as the file's may be as long as names can be.
+    # The suffix stays: writers such as Pillow choose the format by it.
+    temporary = path.with_name(f".{secrets.token_hex(6)}{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
@@ -59,7 +60,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         UserError: ``path`` exists and is not an empty folder, or the place can't be written.
     """
     refuse_used(path)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    temporary = path.absolute().with_name(f".{secrets.token_hex(6)}")
     try:
         temporary.mkdir(parents=True)
         yield temporary

@@ -1,6 +1,7 @@
 """The model file: one .safetensors whose header says all that prediction needs. Never pickle."""
 
 import json
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,15 @@ def save_model(path: Path, model: Model) -> None:
             safetensors.torch.save_file(tensors, temporary, {HEADER: json.dumps(header)})
         except SafetensorError as error:  # what a full disk looks like from there
             raise OSError(None, str(error)) from error
+        # safetensors writes for the owner alone; a model is as readable as any other file of the run.
+        temporary.chmod(0o666 & ~current_umask())
+
+
+def current_umask() -> int:
+    """The process's file mode mask, which can only be read by setting it."""
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return mask
 
 
 def read_header(path: Path) -> dict[str, Any]:
@@ -102,8 +112,8 @@ def load_model(path: Path) -> Model:
         classes = ClassTable.from_dict(header["classes"], str(path))
         preprocessing = Preprocessing.from_dict(header["preprocessing"], str(path))
         scores, weights, training = (dict(header[name]) for name in ("scores", "weights", "training"))
-    except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{path}: its header lacks {error}.", "The file is damaged.") from error
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise UserError(f"{path}: its header is not complete ({error}).", "The file is damaged.") from error
     if preprocessing.size_multiple != model_preprocessing(architecture, longest_side).size_multiple:
         raise UserError(f"{path}: its size multiple is not that of {architecture}.", "The file is damaged.")
     if num_classes != classes.num_classes:

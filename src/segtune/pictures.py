@@ -9,14 +9,17 @@ import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from segtune.classes import IGNORE, ClassTable
-from segtune.errors import UserError
+from segtune.errors import UserError, listed
 from segtune.files import atomic_path
 
 Array = npt.NDArray[np.uint8]
 
 PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp"})
-MAX_PIXELS = 300_000_000
-"""A picture above this is refused before it is decoded: 300 megapixels are 900 MB as RGB."""
+FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "BMP")
+"""What Pillow may try: others run outside programs (EPS), or read other files."""
+
+MAX_PIXELS = 2 * 89_478_485
+"""A picture above this is refused before it is decoded: Pillow's own bound, 537 MB as RGB."""
 
 DECODE_ERRORS = (OSError, ValueError, SyntaxError, EOFError, MemoryError, Image.DecompressionBombError)
 """What Pillow raises on a file that is broken or is no picture."""
@@ -35,19 +38,17 @@ def open_picture(source: Path | bytes, name: str = "") -> Image.Image:
     name = name or _called(source)
     try:
         with warnings.catch_warnings():
-            # Pillow warns above 89 megapixels; our own bound is checked below.
+            # Pillow warns above half of what it refuses.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             # From memory: Pillow keeps the files of some formats open as long as the picture lives.
-            picture = Image.open(io.BytesIO(source if isinstance(source, bytes) else source.read_bytes()))
+            content = io.BytesIO(source if isinstance(source, bytes) else source.read_bytes())
+            picture = Image.open(content, formats=FORMATS)
     except UnidentifiedImageError as error:
         raise UserError(f"{name} is not a picture that can be decoded.", "Replace or remove it.") from error
+    except Image.DecompressionBombError as error:
+        raise UserError(f"{name} has more than {MAX_PIXELS:,} pixels.", "Cut it into smaller pictures.") from error
     except DECODE_ERRORS as error:
         raise UserError(f"{name} can't be opened: {error}.", "Replace or remove it.") from error
-    if picture.width * picture.height > MAX_PIXELS:
-        raise UserError(
-            f"{name} has {picture.width} x {picture.height} pixels; at most {MAX_PIXELS:,} are accepted.",
-            "Cut it into smaller pictures.",
-        )
     return picture
 
 
@@ -83,8 +84,8 @@ def read_picture(source: Path | bytes, name: str = "") -> Array:
 def _eight_bits(values: npt.NDArray[np.generic]) -> Array:
     """One-channel values of more than 8 bits as grey RGB: 16-bit values by their range, others by what they hold."""
     grey = values.astype(np.float32)
-    top = 65535.0 if values.dtype == np.uint16 or grey.max(initial=0) > 255 else 255.0
-    if values.dtype.kind == "f" and grey.max(initial=0) <= 1:
+    top = 65535.0 if values.dtype == np.uint16 or np.nanmax(grey, initial=0) > 255 else 255.0
+    if values.dtype.kind == "f" and np.nanmax(grey, initial=0) <= 1:
         top = 1.0
     scaled = np.clip(np.nan_to_num(grey) * (255 / top), 0, 255).round().astype(np.uint8)
     return np.repeat(scaled[:, :, None], 3, axis=2)
@@ -103,19 +104,44 @@ def read_labels(path: Path, table: ClassTable | None = None) -> Array:
     Raises:
         UserError: It can't be decoded, or has several channels.
     """
-    picture = open_picture(path)
-    if picture.mode not in {"L", "P", "1"}:
-        raise UserError(
-            f"{path} has mode {picture.mode}; a label image has one 8-bit channel whose values are class ids.",
-            "If its colours stand for classes, convert the annotation export with 'segtune convert'.",
-        )
-    try:
-        labels = np.array(picture).astype(np.uint8)
-    except DECODE_ERRORS as error:
-        raise UserError(f"{path} can't be decoded: {error}.", "Replace or remove it.") from error
+    labels = decode_labels(open_picture(path), str(path))
     if table is not None and table.ignore_value != IGNORE:
         labels[labels == table.ignore_value] = IGNORE
     return labels
+
+
+def decode_labels(picture: Image.Image, name: str) -> Array:
+    """The values of an opened label image, uint8 (H, W); ``name`` is for errors.
+
+    Raises:
+        UserError: It has several channels or more bits, or can't be decoded.
+    """
+    if picture.mode not in {"L", "P", "1"}:
+        raise UserError(
+            f"{name} {_describe_mode(picture)}; expected: one 8-bit channel whose values are class ids.",
+            "If its colours stand for classes, convert the annotation export with 'segtune convert'.",
+        )
+    # Pillow spreads grey values of 2 and 4 bits over 0..255.
+    tiles = getattr(picture, "tile", [])
+    raw_mode = str(tiles[0][3]) if tiles else ""
+    step = {"L;2": 85, "L;4": 17}.get(raw_mode, 1)
+    try:
+        return np.array(picture).astype(np.uint8) // step
+    except DECODE_ERRORS as error:
+        raise UserError(f"{name} can't be decoded: {error}.", "Replace or remove it.") from error
+
+
+def _describe_mode(picture: Image.Image) -> str:
+    """What a picture looks like that is no label image."""
+    if picture.mode not in {"RGB", "RGBA"}:
+        return f"has mode {picture.mode}"
+    try:
+        colors = picture.convert("RGB").getcolors(256)
+    except DECODE_ERRORS:
+        colors = None
+    if colors is None:
+        return "is a colour picture"
+    return f"has {len(picture.mode)} channels with the colours {listed((c for _, c in sorted(colors)[::-1]), 4)}"
 
 
 def write_picture(path: Path, picture: Array) -> None:

@@ -1,5 +1,6 @@
 """Preprocessing: picture -> what the network takes, and logits -> class ids at the picture's own size."""
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -45,9 +46,14 @@ class Preprocessing:
         try:
             mean, std = (_triple(values[name]) for name in ("mean", "std"))
             sizes = int(values["size_multiple"]), int(values["longest_side"])
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise UserError(f"{source} holds no valid preprocessing ({error}).", "The file is damaged.") from error
-        if min(std) <= 0 or not 1 <= sizes[0] <= 4096 or sizes[1] < 0:
+        if (
+            not all(math.isfinite(value) for value in mean + std)
+            or min(std) <= 0
+            or not 1 <= sizes[0] <= 4096
+            or sizes[1] < 0
+        ):
             raise UserError(f"{source} holds a preprocessing with impossible values.", "The file is damaged.")
         return Preprocessing(mean, std, *sizes)
 

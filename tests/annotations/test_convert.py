@@ -131,6 +131,14 @@ def test_picture_annotated_twice_is_named(tmp_path):
         convert(ConvertConfig(source, tmp_path / "d"))
 
 
+def test_names_that_look_like_markup_are_printed_as_they_are(tmp_path, capsys):
+    source = write_export(tmp_path / "e", "a.jpg", "b.jpg", objects="[/sky],:car: [bold]x")
+    convert(ConvertConfig(source, tmp_path / "[d]")).render()
+    out = capsys.readouterr().out
+    assert "[/sky]" in out
+    assert ":car: [bold]x" in out
+
+
 def test_used_target_is_left_alone(tmp_path):
     (tmp_path / "d").mkdir()
     (tmp_path / "d" / "mine.txt").write_text("mine")

@@ -62,7 +62,8 @@ def test_masks_are_read(tmp_path, mode):
     mask.save(tmp_path / "default" / "Masks" / "a_mask_0.png")
     source = export(tmp_path, thing("<segm><mask>a_mask_0.png</mask></segm>"))
     geometry = read_annotations(source).images[0].shapes[0].geometry
-    assert np.argwhere(geometry.pixels).tolist() == np.argwhere(pixels).tolist()
+    assert geometry.pixels.shape == (2, 3)
+    assert (np.argwhere(geometry.pixels) + [geometry.top, geometry.left]).tolist() == np.argwhere(pixels).tolist()
 
 
 def test_picture_is_found_in_a_folder_beside_and_subset_is_kept(tmp_path):

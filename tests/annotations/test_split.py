@@ -27,5 +27,11 @@ def test_subsets_of_the_export_are_kept():
     ]  # fmt: skip
 
 
+def test_test_pictures_stay_out_of_both():
+    splits = assign_splits([*images(4, "train"), *images(3, "test")], 0.5)
+    assert splits[4:] == ["test"] * 3
+    assert set(splits[:4]) == {"train", "val"}
+
+
 def test_a_single_subset_is_split():
     assert set(assign_splits(images(10, "train"), 0.2)) == {"train", "val"}

@@ -5,12 +5,10 @@ import socket
 import numpy as np
 import pytest
 import torch
-from torch import nn
 from torchvision.models import segmentation
 from torchvision.models.segmentation.deeplabv3 import DeepLabHead
 
 from segtune.errors import UserError
-from segtune.models.batch_norm import freeze_batch_norm
 from segtune.models.catalog import MODELS, build_model, feature_extractor, find_model, model_preprocessing
 from segtune.models.smp_decoders import DECODERS
 
@@ -174,13 +172,3 @@ def test_pooled_batch_norm_of_one_picture_keeps_its_statistics():
     assert not pooled_norm(net).running_mean.any()
     net(torch.rand(2, 3, 32, 32))
     assert pooled_norm(net).running_mean.any()
-
-
-def test_frozen_batch_norms_keep_their_statistics_until_the_next_train():
-    net = build_model("lraspp_mobilenet_v3_large", 5).train()
-    freeze_batch_norm(net.backbone)
-    before = {key: value.clone() for key, value in net.state_dict().items()}
-    net(torch.rand(2, 3, 32, 32))
-    moved = {key.split(".")[0] for key, value in net.state_dict().items() if not torch.equal(value, before[key])}
-    assert moved == {"classifier"}
-    assert all(module.training for module in net.train().modules() if isinstance(module, nn.BatchNorm2d))

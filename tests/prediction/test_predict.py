@@ -57,6 +57,19 @@ def test_nothing_is_overwritten_unless_told(trained_run, pictures, tmp_path):
     assert predict(again).num_pictures == 1
 
 
+def test_input_is_never_overwritten(trained_run, pictures, tmp_path):
+    (tmp_path / "labels").mkdir()
+    (pictures / "a [1], ü.jpg").rename(tmp_path / "labels" / "x.png")
+    with pytest.raises(UserError, match="overwrite the pictures themselves"):
+        predict(PredictConfig(trained_run / "model.safetensors", tmp_path / "labels", tmp_path, overwrite=True))
+
+
+def test_nothing_readable_is_an_error(trained_run, tmp_path):
+    (tmp_path / "broken.jpg").write_bytes(b"no picture")
+    with pytest.raises(UserError, match=r"broken\.jpg"):
+        predict(PredictConfig(trained_run / "model.safetensors", tmp_path / "broken.jpg", tmp_path / "o"))
+
+
 @pytest.mark.parametrize(
     ("input_", "message"),
     [("nothing", "no picture or folder"), ("empty", "holds no pictures"), ("twice", "both become")],

@@ -81,14 +81,6 @@ def test_steps_equal_the_reference(steps, keep, weights):
         assert torch.allclose(net.state_dict()[name].float(), tensor.float(), rtol=0, atol=1e-6), name
 
 
-def test_batch_statistics_of_the_frozen_backbone_move_as_there():
-    net = build_model(MODEL, 5).train()
-    before = net.backbone.bn1.running_mean.clone()
-    feature_extractor(net, MODEL).requires_grad_(False)
-    net(Preprocessing().normalize(batch().images))
-    assert not torch.equal(net.backbone.bn1.running_mean, before)
-
-
 def test_training_crops_have_the_originals_values(tmp_path):
     picture = np.random.default_rng(0).integers(0, 256, (224, 224, 3)).astype(np.uint8)
     Image.fromarray(picture).save(tmp_path / "x.png")

@@ -1,6 +1,7 @@
 """The whole training: what it writes, how it repeats, what it refuses."""
 
 import json
+import shlex
 from dataclasses import replace
 
 import numpy as np
@@ -9,8 +10,10 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from segtune.config import TrainConfig
+from segtune.cli import parse
+from segtune.config import EvaluateConfig, TrainConfig
 from segtune.errors import UserError
+from segtune.evaluation.evaluate import evaluate
 from segtune.model_file import read_header
 from segtune.pictures import read_picture
 from segtune.training.events import EpochDone, RunDone, RunStarted, StepDone
@@ -95,6 +98,8 @@ def test_ignored_value_never_counts_and_is_remembered(dataset):
     result = train(config(dataset, ignore_value=9), listeners=[])
     assert result.scores.confusion.sum() == 3 * 52 * 96
     assert read_header(result.model)["classes"]["ignore_value"] == 9
+    # classes.yaml says 255; the model remembers what the command said.
+    assert evaluate(EvaluateConfig(result.model, dataset)).confusion.sum() == 3 * 52 * 96
 
 
 def test_events_are_told_in_order(dataset):
@@ -119,6 +124,36 @@ def test_run_is_not_replaced_unless_told(dataset):
     assert len((dataset.parent / "run" / "metrics.jsonl").read_text().splitlines()) == 1
 
 
+def test_folder_with_files_of_ones_own_is_left_alone(dataset):
+    mine = dataset.parent / "run" / "samples" / "mine.png"
+    mine.parent.mkdir(parents=True)
+    mine.touch()
+    for overwrite in (False, True):
+        with pytest.raises(UserError, match="samples"):
+            train(config(dataset, overwrite=overwrite), listeners=[])
+    assert mine.exists()
+
+
+def test_without_any_score_the_newest_epoch_is_kept(dataset):
+    for name in ("101", "102"):
+        (dataset / "val" / "Images" / f"{name}.jpg").unlink()
+        (dataset / "val" / "Labels" / f"{name}.png").unlink()
+    options = {"model": "lraspp_mobilenet_v3_large", "weights": "none", "recipe": "original", "epochs": 2}
+    assert train(config(dataset, **options), listeners=[]).best_epoch == 2
+
+
+def test_original_recipe_moves_the_statistics_of_the_frozen_backbone_and_the_default_does_not(dataset):
+    options = {"model": "lraspp_mobilenet_v3_large", "weights": "none", "keep_feature_extract": True}
+    for recipe, moves in (("original", True), ("default", False)):
+        result = train(config(dataset, recipe=recipe, overwrite=True, **options), listeners=[])
+        assert bool(load_file(result.model)["backbone.0.1.running_mean"].any()) == moves
+
+
+def test_licence_goes_on_with_the_weights(dataset, trained_run):
+    result = train(config(dataset, weights=str(trained_run / "model.safetensors")), listeners=[])
+    assert read_header(result.model)["weights"]["licence"] == "Apache-2.0"
+
+
 def test_failed_start_leaves_the_earlier_run(dataset):
     train(config(dataset), listeners=[])
     (dataset / "val" / "Labels" / "100.png").unlink()
@@ -132,8 +167,12 @@ def test_interrupt_leaves_the_last_epoch_and_says_how_to_go_on(dataset):
         if isinstance(event, StepDone) and event.epoch == 2:
             raise KeyboardInterrupt
 
-    with pytest.raises(TrainingInterrupted, match=r"--weights .*last\.safetensors"):
-        train(config(dataset, epochs=3), listeners=[interrupt])
+    original = config(dataset, epochs=3, class_weights=(1.0, 2.0, 1.0), keep_feature_extract=True)
+    with pytest.raises(TrainingInterrupted) as interruption:
+        train(original, listeners=[interrupt])
+    again = parse(shlex.split(str(interruption.value).splitlines()[-1])[1:])
+    last = original.run / "last.safetensors"
+    assert again == replace(original, run=dataset.parent / "run-2", weights=str(last))
     assert read_header(dataset.parent / "run" / "last.safetensors")["scores"]["epoch"] == 1
 
 

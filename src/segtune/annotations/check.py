@@ -10,19 +10,15 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from segtune.annotations.dataset_folder import SPLITS, Pair, find_pairs
 from segtune.classes import IGNORE, ClassTable
 from segtune.console import track
 from segtune.errors import DataError, UserError, listed
-from segtune.pictures import DECODE_ERRORS, open_picture, shown_size
+from segtune.pictures import DECODE_ERRORS, decode_labels, open_picture, shown_size
 
 NUM_THREADS = 4
 """Pillow releases the interpreter lock while it decodes."""
-
-MAX_PROBLEMS = 50
-"""So many are listed; more are counted."""
 
 
 @dataclass(frozen=True)
@@ -63,9 +59,7 @@ class DatasetReport:
     def raise_for_errors(self) -> None:
         """Raise DataError with all errors, if there are any."""
         if self.errors:
-            more = len(self.errors) - MAX_PROBLEMS
-            shown = self.errors[:MAX_PROBLEMS] + ([f"and {more} more"] if more > 0 else [])
-            raise DataError(f"{self.dataset} can't be used as it is:", shown, "Mend these, then try again.")
+            raise DataError(f"{self.dataset} can't be used as it is:", self.errors, "Mend these, then try again.")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -217,27 +211,12 @@ def _check_labels(path: Path, digest: Any, facts: _PairFacts) -> npt.NDArray[np.
     try:
         content = path.read_bytes()
         digest.update(content)
-        picture = open_picture(content, str(path))
-        if picture.mode in {"L", "P", "1"}:
-            return np.array(picture).astype(np.uint8)
-        facts.errors.append(f"{path} {_describe_mode(picture)}; expected: one 8-bit channel whose values are class ids")
+        return decode_labels(open_picture(content, str(path)), str(path))
     except UserError as error:
         facts.errors.append(error.message)
-    except DECODE_ERRORS as error:
-        facts.errors.append(f"{path} can't be decoded: {error}")
+    except OSError as error:
+        facts.errors.append(f"{path} can't be read: {error}")
     return None
-
-
-def _describe_mode(picture: Image.Image) -> str:
-    """What a label image with several channels or more bits looks like."""
-    if picture.mode not in {"RGB", "RGBA"}:
-        return f"has mode {picture.mode}"
-    colors = picture.convert("RGB").getcolors(256)
-    if colors is None:
-        return "is a colour picture"
-    return (
-        f"has {len(picture.mode)} channels with the colours {listed((color for _, color in sorted(colors)[::-1]), 4)}"
-    )
 
 
 def _value_errors(path: Path, values: npt.NDArray[np.int64], table: ClassTable) -> list[str]:

@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import numpy.typing as npt
 from rich.table import Table
+from rich.text import Text
 
 from segtune.annotations.annotated_image import AnnotatedImage
 from segtune.annotations.dataset_folder import IMAGES, LABELS, SPLITS
@@ -56,18 +57,18 @@ class ConvertReport:
     def render(self) -> None:
         """Print it."""
         pictures = ", ".join(f"{count} {split}" for split, count in self.num_pictures.items())
-        table = Table(title=f"{self.dataset}: {pictures} pictures from {self.format}", title_justify="left")
+        table = Table(title=Text(f"{self.dataset}: {pictures} pictures from {self.format}"), title_justify="left")
         for column in ("id", "class", "objects", "pixels"):
             table.add_column(column, justify="left" if column == "class" else "right")
         for index, name in enumerate(self.classes.names):
             count = sum(number for (label, _), number in self.objects.items() if label == name)
             share = self.pixels[index] / max(1, self.pixels.sum())
-            table.add_row(str(index), name, str(count), f"{share:.1%}")
+            table.add_row(str(index), Text(name), str(count), f"{share:.1%}")
         output.print(table)
         for reason, count in self.skipped.items():
             output.print(f"Left out: {count} {reason}.")
         if self.unused:
-            output.print(f"Warning: no object has the class {listed(self.unused)}.", markup=False)
+            output.print(f"Warning: no object has the class {listed(self.unused)}.")
         if self.hidden:
             hidden = listed(
                 f"{count} of {sum(self.objects[key] for key in self.objects if key[0] == name)} {name}"
@@ -75,8 +76,7 @@ class ConvertReport:
             )
             output.print(
                 f"Warning: objects that lie almost wholly under others: {hidden}.\n  If they should be seen, give"
-                " --paint-order with the classes from the bottom to the top (background first, small things last).",
-                markup=False,
+                " --paint-order with the classes from the bottom to the top (background first, small things last)."
             )
 
 

@@ -46,7 +46,6 @@ class _Files:
                 self._masks[path.name].append(name)
             if not folders & NO_PICTURES:
                 self._pictures[path.name].append(name)
-                # A stem never equals a file name with a suffix, so both can share the index.
                 self._pictures[path.stem].append(name)
 
     def picture(self, xml: str, filename: str) -> str | None:
@@ -200,7 +199,13 @@ def _read_mask(files: _Files, xml: str, filename: str, size: tuple[int, int], nu
         raise _Problem(f"the mask {name} can't be decoded ({error})") from error
     if pixels.ndim == 3 and pixels.shape[2] == 4 and (pixels[:, :, 3] == 255).all():
         pixels = pixels[:, :, :3]
-    return Mask(pixels != 0 if pixels.ndim == 2 else (pixels != 0).any(axis=2))
+    covered = pixels != 0 if pixels.ndim == 2 else (pixels != 0).any(axis=2)
+    # The bounding box alone is kept: a thousand masks of whole pictures would not fit into memory.
+    rows, columns = (np.flatnonzero(covered.any(axis=axis)) for axis in (1, 0))
+    if not len(rows):
+        return Mask(np.zeros((0, 0), np.bool_))
+    box = covered[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].copy()
+    return Mask(box, int(rows[0]), int(columns[0]))
 
 
 def _text(element: Element, path: str) -> str:

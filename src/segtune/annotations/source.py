@@ -1,5 +1,6 @@
 """ExportSource: an annotation export, a folder or a zip, read by relative names. Zips are not unpacked."""
 
+import lzma
 import os
 import shutil
 import stat
@@ -93,6 +94,11 @@ class ZipSource(ExportSource):
             raise UserError(f"{path} can't be opened as a zip: {error}.", "Download the export once more.") from error
         members = [member for member in self._zip.infolist() if not member.is_dir()]
         problems = [f"{member.filename}: {problem}" for member in members if (problem := _distrust(member))]
+        unpacked, packed = (
+            sum(sizes) for sizes in ((m.file_size for m in members), (m.compress_size for m in members))
+        )
+        if unpacked > max(MIN_BOMB_BYTES, MAX_RATIO * packed):
+            problems.append(f"all together unpack to {unpacked // max(1, packed)} times their size")
         if problems:
             raise DataError(f"{path} holds files that an annotation export would not:", problems, "Don't trust it.")
         self._members = {_readable_name(member): member for member in members}
@@ -102,7 +108,15 @@ class ZipSource(ExportSource):
         """Unpack a file in memory; its size was bounded when the zip was opened."""
         try:
             return self._zip.read(self._members[name])
-        except (zipfile.BadZipFile, zlib.error, OSError, EOFError, RuntimeError, NotImplementedError) as error:
+        except (
+            zipfile.BadZipFile,
+            zlib.error,
+            lzma.LZMAError,
+            OSError,
+            EOFError,
+            RuntimeError,
+            NotImplementedError,
+        ) as error:
             raise UserError(
                 f"{name} in {self.path} can't be unpacked: {error}.", "Download the export once more."
             ) from error

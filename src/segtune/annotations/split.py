@@ -17,19 +17,19 @@ def assign_splits(images: Sequence[AnnotatedImage], val_fraction: float) -> list
     """
     if not 0 < val_fraction < 1:
         raise UserError(f"--val-fraction is {val_fraction}; a number between 0 and 1 was expected.", "Try 0.2.")
-    subsets = [image.subset for image in images]
-    if {"train", "val"} <= set(subsets):
-        return [subset or "train" for subset in subsets]
-    if len(images) < 2:
+    splits = [image.subset or "train" for image in images]
+    if {"train", "val"} <= set(splits):
+        return splits
+    free = [index for index, split in enumerate(splits) if split != "test"]
+    if len(free) < 2:
         raise UserError(
-            f"The export holds {len(images)} annotated picture{'s' * (len(images) != 1)}; at least 2 are needed, one to"
+            f"The export holds {len(free)} annotated picture{'s' * (len(free) != 1)}; at least 2 are needed, one to"
             " train on and one to validate with.",
             "Annotate more.",
         )
-    # A hash of the name scatters the frames of a video, and doesn't depend on the order of the export.
-    order = sorted(range(len(images)), key=lambda index: hashlib.sha256(images[index].name.encode()).digest())
-    num_val = min(len(images) - 1, max(1, round(len(images) * val_fraction)))
-    splits = ["train"] * len(images)
-    for index in order[:num_val]:
-        splits[index] = "val"
+    # A hash of the name doesn't depend on the order of the export.
+    free.sort(key=lambda index: hashlib.sha256(images[index].name.encode()).digest())
+    num_val = min(len(free) - 1, max(1, round(len(free) * val_fraction)))
+    for place, index in enumerate(free):
+        splits[index] = "val" if place < num_val else "train"
     return splits

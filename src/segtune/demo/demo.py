@@ -28,7 +28,7 @@ SEED = 7
 HEIGHT, WIDTH = 240, 320
 NUM_ANNOTATED, NUM_NEW = 60, 6
 MODEL = "deeplabv3plus:efficientnet_lite0"
-EPOCHS, BATCH_SIZE, CROP = 10, 8, 192
+EPOCHS, BATCH_SIZE, CROP = 14, 8, 128
 ABOUT, EXPORT = "about-this-demo.txt", "export.zip"
 MADE = ("dataset", "run", "run-from-random-weights", "scores", "new-pictures", "predictions")
 CONTENTS = """Made by 'segtune demo'; 'segtune demo --overwrite' makes it anew.
@@ -71,10 +71,10 @@ def demo(config: DemoConfig) -> None:
     training = TrainConfig(dataset, run, model=MODEL, epochs=EPOCHS, batch_size=BATCH_SIZE, crop=CROP)
     train(training)
     untrained = folder / "run-from-random-weights"
-    output.print("\nThe same from random weights, to see what the pretrained ones are worth:")
+    output.print("\nThe same from random weights (--weights none), to see what the pretrained ones are worth:")
     train(replace(training, run=untrained, weights="none"))
 
-    _headline(4, f"segtune evaluate {run / 'model.safetensors'} {dataset}")
+    _headline(4, f"segtune evaluate {run / 'model.safetensors'} {dataset} --output {folder / 'scores'}")
     scores = evaluate(EvaluateConfig(run / "model.safetensors", dataset, output=folder / "scores"))
     from_random = evaluate(EvaluateConfig(untrained / "model.safetensors", dataset))
     output.print(_comparison(scores, from_random))
@@ -106,14 +106,15 @@ def _scenes(name: str, count: int, seed: int) -> Iterator[tuple[str, Scene]]:
 
 
 def _headline(number: int, text: str) -> None:
-    output.print(f"\n[bold]{number}. {text}[/]")
+    output.print(f"\n{number}. {text}", style="bold")
 
 
 def _comparison(scores: Scores, from_random: Scores) -> Table:
     """The model beside what costs nothing."""
-    table = Table(title="Validation pictures, at their own size", title_justify="left")
-    for column in ("", "mean IoU", "pixel accuracy", *(f"IoU {name}" for name in scores.classes.names[1:])):
-        table.add_column(column, justify="left" if not column else "right")
+    table = Table(title="Validation pictures, at their own size: IoU and pixel accuracy", title_justify="left")
+    table.add_column("", no_wrap=True)
+    for column in ("mean IoU", "pixels", *scores.classes.names[1:]):
+        table.add_column(column, justify="right")
     rows = {
         "fine-tuned from ImageNet weights": scores,
         "trained from random weights": from_random,
@@ -126,11 +127,11 @@ def _comparison(scores: Scores, from_random: Scores) -> Table:
 
 def _say_where(folder: Path, seconds: float) -> None:
     output.print(
-        f"\n[bold]Done in {seconds / 60:.1f} minutes. Look at:[/]\n"
+        f"\nDone in {seconds / 60:.1f} minutes. Look at:\n"
         f"  {folder / 'run' / 'samples'}: validation pictures, labels and predictions side by side\n"
         f"  {folder / 'predictions' / 'overlays'}: predictions on new pictures\n"
         f"  {folder / 'scores' / 'scores.json'}, {folder / 'run' / 'metrics.jsonl'}, {folder / 'run' / 'run.json'}\n"
-        "\n[bold]With your own pictures:[/] in CVAT, export the task as 'LabelMe ZIP 3.0' with images, then type\n"
+        "\nWith your own pictures: in CVAT, export the task as 'LabelMe ZIP 3.0' with images, then type\n"
         "  segtune convert EXPORT.zip my-dataset --paint-order BOTTOM,…,TOP\n"
         f"  segtune train my-dataset runs/mine --model {MODEL} --epochs 50 --batch-size 8\n"
         "  segtune predict runs/mine/model.safetensors MY_PICTURES my-predictions"

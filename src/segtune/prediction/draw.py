@@ -47,7 +47,7 @@ def comparison(picture: Array, labels: Array, class_ids: Array, table: ClassTabl
         ("overlay", overlay(picture, class_ids, table)),
     ]
     height, width = picture.shape[:2]
-    tile_height = max(1, round(height * PANEL_WIDTH / width))
+    tile_height = min(2 * PANEL_WIDTH, max(1, round(height * PANEL_WIDTH / width)))
     text = ImageFont.load_default(TEXT_SIZE)
     line = TEXT_SIZE + MARGIN
     legend = _legend_rows(table, 2 * PANEL_WIDTH + 3 * MARGIN, text)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from segtune.config import PredictConfig
 from segtune.console import track
-from segtune.errors import UserError, listed
+from segtune.errors import DataError, UserError, listed
 from segtune.pictures import PICTURE_SUFFIXES, read_picture, write_labels, write_picture
 from segtune.prediction.draw import overlay
 from segtune.prediction.predictor import load
@@ -43,6 +43,9 @@ def predict(config: PredictConfig) -> PredictReport:
             f"{config.output} already holds {listed((path.relative_to(config.output) for path in existing), 3)}.",
             "Name another folder, or add --overwrite.",
         )
+    inputs = {picture.resolve() for picture in pictures}
+    if any(path.resolve() in inputs for picture in pictures for path in _outputs(config.output, picture)):
+        raise UserError(f"{config.output} would overwrite the pictures themselves.", "Name another folder.")
     predictor = load(config.model, config.device)
     table = predictor.model.classes
     unreadable = []
@@ -57,6 +60,8 @@ def predict(config: PredictConfig) -> PredictReport:
         write_labels(labels, prediction.class_ids, table)
         write_picture(segmentation, prediction.colors)
         write_picture(overlays, overlay(picture, prediction.class_ids, table))
+    if len(unreadable) == len(pictures):
+        raise DataError("No picture could be read:", unreadable)
     return PredictReport(config.output, len(pictures) - len(unreadable), unreadable)
 
 

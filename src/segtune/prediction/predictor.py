@@ -62,7 +62,6 @@ class Predictor:
         pixels = picture if isinstance(picture, np.ndarray) else read_picture(Path(picture))
         images = self.model.preprocessing.prepare(pixels).to(self.device, memory_format=torch.channels_last)
         logits = self.model.preprocessing.restore(self.net(images), pixels.shape[0], pixels.shape[1])
-        # The largest softmax probability, without the memory for all of them.
         top, class_ids = logits.max(dim=1)
         confidence = torch.exp(top - torch.logsumexp(logits, dim=1))
         return Prediction(

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from rich.progress import BarColumn, Progress, TextColumn
 
-from segtune.console import messages, output
+from segtune.console import output, progress_console
 from segtune.training.events import EpochDone, Event, RunDone, RunStarted, StepDone
 from segtune.training.plan import TrainPlan
 
@@ -21,13 +21,14 @@ class ConsoleListener:
         self._started = 0.0
         self._loss = 0.0
         self._num_pictures = 0
+        console = progress_console()
         self._progress = Progress(
             TextColumn("Epoch {task.fields[epoch]}"),
             BarColumn(),
             TextColumn("{task.completed}/{task.total} steps  loss {task.fields[loss]:.4f}"),
-            TextColumn("{task.fields[speed]:.1f} pictures/s  {task.fields[left]} left"),
-            console=messages,
-            disable=not messages.is_terminal,
+            TextColumn("{task.fields[speed]:.1f} pictures/s with validation  {task.fields[left]} left"),
+            console=console,
+            disable=not console.is_terminal,
             transient=True,
         )
 

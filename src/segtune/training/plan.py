@@ -21,7 +21,7 @@ class Facts:
         num_train: Training pictures.
         pixels: Labelled pixels of each class in them.
         device: 'cpu' or 'cuda'.
-        num_cpus: Processors that this process may use.
+        num_cpus: Processors of the machine.
     """
 
     num_classes: int
@@ -178,7 +178,7 @@ def make_plan(config: TrainConfig, facts: Facts) -> TrainPlan:
 
 
 def balanced_weights(pixels: Sequence[int]) -> tuple[float, ...]:
-    """Weights of the classes in the loss by how rare they are, between 1/2 and 4.
+    """Weights of the classes in the loss by how rare they are, between 1/2 and 2.
 
     The square root of median frequency balancing (Eigen and Fergus 2015): enough that rare classes are learnt, little
     enough that they don't spread over the others. Classes without pixels get 1.
@@ -187,7 +187,7 @@ def balanced_weights(pixels: Sequence[int]) -> tuple[float, ...]:
     if not present:
         return ()
     middle = statistics.median(present)
-    weights = (min(4.0, max(0.5, math.sqrt(middle / count))) if count else 1.0 for count in pixels)
+    weights = (min(2.0, max(0.5, math.sqrt(middle / count))) if count else 1.0 for count in pixels)
     return tuple(round(weight, 3) for weight in weights)
 
 

@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from segtune.errors import UserError, unwritable
+from segtune.errors import UserError, listed, unwritable
 from segtune.files import write_json
 
 
@@ -24,16 +24,25 @@ class RunFolder:
         """Where the weights of an epoch are kept, where the recipe keeps them."""
         return self.path / f"checkpoint_{epoch:04}.safetensors"
 
-    def holds_run(self) -> bool:
-        """Whether there is a run, finished or not."""
-        return self.record.exists() or self.model.exists() or self.last.exists()
+    def made(self) -> list[Path]:
+        """What stands where a run writes."""
+        files = self.model, self.last, self.record, self.metrics, self.samples
+        return [path for path in (*files, *sorted(self.path.glob("checkpoint_*.safetensors"))) if path.exists()]
 
     def refuse_used(self, overwrite: bool) -> None:
         """Raise UserError where the folder can't be written to or holds a run that may not be replaced."""
         if self.path.exists() and not self.path.is_dir():
             raise UserError(f"{self.path} is a file; a folder to write the run to was expected.")
-        if self.holds_run() and not overwrite:
-            raise UserError(f"{self.path} already holds a run.", "Name another folder, or add --overwrite.")
+        if self.made() and not overwrite:
+            raise UserError(
+                f"{self.path} already holds a run: {listed((path.name for path in self.made()), 4)}.",
+                "Name another folder, or add --overwrite.",
+            )
+        if self.made() and not self.record.exists():
+            raise UserError(
+                f"{self.path} holds {listed(path.name for path in self.made())}, but no run.json: they are no run's.",
+                "Name another folder.",
+            )
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             probe = self.path / ".writable"
@@ -44,9 +53,11 @@ class RunFolder:
 
     def clear(self) -> None:
         """Remove the files of an earlier run, and nothing else."""
-        for path in (self.model, self.last, self.record, self.metrics, *self.path.glob("checkpoint_*.safetensors")):
-            path.unlink(missing_ok=True)
-        shutil.rmtree(self.samples, ignore_errors=True)
+        for path in self.made():
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
 
     def write_record(self, record: dict[str, Any]) -> None:
         """Write run.json."""

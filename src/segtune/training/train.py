@@ -2,6 +2,7 @@
 
 import math
 import os
+import shlex
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -12,7 +13,7 @@ import torch
 
 from segtune.annotations.check import check_dataset
 from segtune.annotations.dataset_folder import Pair, dataset_classes, find_pairs
-from segtune.config import TrainConfig
+from segtune.config import TrainConfig, command_line
 from segtune.data.augment import Augmentation, Chain, ColorJitter, Flip, ScaledCrop
 from segtune.data.loader import AugmentedPictures, Loader
 from segtune.errors import UserError
@@ -99,9 +100,9 @@ def train(config: TrainConfig, listeners: Sequence[Listener] | None = None) -> T
         tell_all(listeners, RunStarted(plan, (*warnings, *weights.describe())))
         try:
             best_epoch, scores = run_epochs(model, plan, train_pairs, val_pairs, folder, listeners)
+            scores = _show_best(folder, val_pairs, best_epoch, scores, device)
         except KeyboardInterrupt as error:
             raise TrainingInterrupted(_how_to_go_on(config, folder)) from error
-        scores = _show_best(folder, val_pairs, best_epoch, scores, device)
         tell_all(listeners, RunDone(scores, best_epoch))
     return TrainResult(folder.path, folder.model, scores, best_epoch)
 
@@ -152,7 +153,8 @@ def run_epochs(
         seconds = time.monotonic() - started
 
         score, scores = validate(epoch)
-        is_best = best_epoch == 0 or score > best_score or (math.isnan(best_score) and not math.isnan(score))
+        # As long as there is no score, the newest epoch is the best that is known.
+        is_best = math.isnan(best_score) or score > best_score
         if is_best:
             best_epoch, best_score, best_scores = epoch, score, scores
         trained = replace(model, scores=header_scores(scores, epoch))
@@ -211,8 +213,9 @@ def _not_finite(step: int, names: Sequence[str], plan: TrainPlan, folder: RunFol
 def _how_to_go_on(config: TrainConfig, folder: RunFolder) -> str:
     if not folder.last.exists():
         return "Interrupted before the first epoch was done; no model was written."
-    best = f"{folder.model} holds the best epoch so far. " if folder.model.exists() else ""
+    best = f"{folder.model} holds the best epoch so far, " if folder.model.exists() else ""
+    again = replace(config, run=config.run.with_name(f"{config.run.name}-2"), weights=str(folder.last), overwrite=False)
     return (
-        f"Interrupted. {best}{folder.last} holds the last whole epoch. To go on from its weights:\n"
-        f"  segtune train {config.dataset} NEW_RUN --model {config.model} --weights {folder.last}"
+        f"Interrupted. {best}{folder.last} the last whole one. To start again from its weights:\n"
+        f"  {shlex.join(command_line('train', again))}"
     )

@@ -11,7 +11,7 @@ from torchvision.models.segmentation.deeplabv3 import DeepLabHead
 
 from segtune.config import ImportWeightsConfig
 from segtune.errors import DataError, UserError
-from segtune.import_weights import import_weights
+from segtune.foreign_weights import import_weights
 from segtune.model_file import load_model
 
 MOBILE = "deeplabv3_mobilenet_v3_large"
