@@ -47,6 +47,13 @@ def test_commands_of_the_readme_run(workplace, monkeypatch):
     assert (workplace / "skydiver.safetensors").exists()
 
 
+def test_commands_in_the_text_and_the_table_mean_something():
+    shown = re.findall(r"`segtune ([^`]+)`", (ROOT / "README.md").read_text())
+    assert len([command for command in shown if command.startswith("train")]) >= 2
+    for command in shown:
+        assert parse(shlex.split(command))
+
+
 def test_python_of_the_readme_runs(workplace, monkeypatch):
     monkeypatch.chdir(workplace)
     (code,) = PYTHON
