@@ -21,7 +21,7 @@ def test_demo_makes_everything_and_says_where(tmp_path, capsys):
     out = capsys.readouterr().out
     for made in ("export.zip", "dataset/classes.yaml", "run/model.safetensors", "run/samples", "predictions/overlays"):
         assert (tmp_path / "demo" / made).exists()
-    assert "most frequent class everywhere" in out
+    assert "majority class" in out
     assert "segtune convert EXPORT.zip" in out
     assert json.loads((tmp_path / "demo" / "scores" / "scores.json").read_text())["num_pictures"] == 3
 
