@@ -74,7 +74,7 @@ def _by_module(names: tuple[str, ...]) -> str:
     for name in names:
         module = name.split(".")[0]
         counts[module] = counts.get(module, 0) + 1
-    return listed(f"{module} ({count} tensors)" if "." in names[0] else module for module, count in counts.items())
+    return listed(f"{module} ({count} tensors)" for module, count in counts.items())
 
 
 def load_weights(net: nn.Module, model: str, weights: str) -> WeightsReport:

@@ -27,7 +27,7 @@ from segtune.prediction.draw import comparison
 from segtune.prediction.predictor import Predictor, choose_device
 from segtune.preprocessing import Triple
 from segtune.training.console_listener import ConsoleListener
-from segtune.training.events import EpochDone, Listener, RunDone, RunStarted, StepDone
+from segtune.training.events import EpochDone, Event, Listener, RunDone, RunStarted, StepDone
 from segtune.training.losses import cross_entropy
 from segtune.training.optimizer import make_optimizer, make_schedule
 from segtune.training.plan import Facts, TrainPlan, make_plan
@@ -169,7 +169,7 @@ def run_epochs(
     return best_epoch, best_scores
 
 
-def tell_all(listeners: Sequence[Listener], event: RunStarted | StepDone | EpochDone | RunDone) -> None:
+def tell_all(listeners: Sequence[Listener], event: Event) -> None:
     """Tell every listener."""
     for listener in listeners:
         listener(event)
