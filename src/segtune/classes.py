@@ -18,6 +18,13 @@ Color = tuple[int, int, int]
 IGNORE = 255
 """The label value that never counts, in loss or score. Other ignore values become this one when labels are read."""
 
+BACKGROUND_MEANINGS = {
+    "class": "pixels outside all objects are class 0",
+    "ignore": "pixels outside all objects never count",
+    "error": "no pixel was outside all objects",
+}
+"""What the values of ``ClassTable.background`` say."""
+
 MAX_CLASSES = 255
 CLASSES_FILE = "classes.yaml"
 
@@ -38,12 +45,15 @@ class ClassTable:
         colors: One RGB colour for each class, 0..255.
         ignore_value: The value in label files that never counts; ``IGNORE`` (255) never counts either.
         paint_order: Class names from the bottom to the top, where the annotations were painted so; else empty.
+        background: What pixels outside all objects were painted as: 'class', the class of id 0; 'ignore', the ignored
+            value; 'error', there were none. Empty where that isn't known.
     """
 
     names: tuple[str, ...]
     colors: tuple[Color, ...]
     ignore_value: int = IGNORE
     paint_order: tuple[str, ...] = ()
+    background: str = ""
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.names) <= MAX_CLASSES:
@@ -57,6 +67,8 @@ class ClassTable:
             raise UserError("A class colour is not three numbers from 0 to 255.")
         if not 0 <= self.ignore_value <= 255:
             raise UserError(f"The ignore value is {self.ignore_value}; 0 to 255 was expected.")
+        if self.background and self.background not in BACKGROUND_MEANINGS:
+            raise UserError(f"'background' is {self.background!r}; {listed(BACKGROUND_MEANINGS)} was expected.")
         if self.ignore_value < len(self.names):
             raise UserError(
                 f"The ignore value {self.ignore_value} is also the id of class {self.names[self.ignore_value]!r}.",
@@ -87,6 +99,8 @@ class ClassTable:
         }
         if self.paint_order:
             table["paint_order"] = list(self.paint_order)
+        if self.background:
+            table["background"] = self.background
         return table
 
     @staticmethod
@@ -113,6 +127,7 @@ class ClassTable:
             )
             ignore_value = int(table.get("ignore_value", IGNORE))
             paint_order = tuple(str(name) for name in table.get("paint_order", ()))
+            background = str(table.get("background", ""))
         except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
             raise UserError(
                 f"{source} is not a class table ({type(error).__name__}: {error}).",
@@ -120,7 +135,7 @@ class ClassTable:
             ) from error
         if ids != list(range(len(ids))):
             raise UserError(f"{source}: the class ids are {listed(ids)}; 0, 1, 2, … in order was expected.")
-        return ClassTable(names, colors, ignore_value, paint_order)
+        return ClassTable(names, colors, ignore_value, paint_order, background)
 
 
 def _name(value: Any) -> str:
@@ -172,6 +187,8 @@ def write_classes(path: Path, table: ClassTable) -> None:
         for entry in table.to_dict()["classes"]
     ]
     lines += [f"ignore_value: {table.ignore_value}"]
+    if table.background:
+        lines += [f"background: {table.background}  # {BACKGROUND_MEANINGS[table.background]}"]
     if table.paint_order:
         lines += [f"paint_order: [{', '.join(yaml_word(name) for name in table.paint_order)}]"]
     write_text(path, "\n".join(lines) + "\n")

@@ -9,36 +9,70 @@ from tyro.conf import Positional, arg
 Fill = Literal["center", "truncate"]
 Recipe = Literal["default", "original"]
 Device = Literal["auto", "cpu", "cuda"]
-Split = Literal["train", "val"]
+Split = Literal["train", "val", "test"]
+Background = Literal["auto", "class", "ignore", "error"]
 
 
-@dataclass(frozen=True)
-class ConvertConfig:
-    """Turn an annotation export into a dataset folder that 'segtune train' takes."""
+@dataclass(frozen=True, kw_only=True)
+class ConversionOptions:
+    """How an annotation export becomes a dataset folder: options of 'convert', and of 'train' where it is given an export."""
 
-    source: Annotated[Positional[Path], arg(metavar="SOURCE")]
-    """The export: a zip or a folder (CVAT: "LabelMe ZIP 3.0")."""
-    dataset: Annotated[Positional[Path], arg(metavar="DATASET")]
-    """The folder to make: classes.yaml, train/ and val/ with Images and Labels."""
+    format: str = "auto"
+    """Format of the export, where it can't be told by what is in it: cvat-images, coco, … A wrong name lists all."""
+    images: Annotated[Path | None, arg(metavar="DIR")] = None
+    """Folder that has the pictures, where the export came without."""
     classes: str = ""
     """Class names in the order of their ids, separated by commas: person,airplane,ground,sky. Objects of any other
-    class stop the conversion. Default: all classes of the export, in alphabetical order. Id 0 is the background."""
+    class stop the conversion. Default: all classes of the export, in its order. Id 0 is the background."""
+    map: str = ""
+    """Classes to rename or to merge: car=vehicle,truck=vehicle. What becomes 'background' is painted as that."""
+    ignore_labels: str = ""
+    """Classes whose pixels never count, in training or scores, separated by commas."""
+    background: Background = "auto"
+    """What the pixels outside all objects are: 'class' a class 'background' of id 0; 'ignore' not labelled, they never
+    count; 'error' a mistake, all must be labelled. Default: a class, unless the classes' names leave that in doubt."""
     paint_order: str = ""
     """Class names from the bottom to the top: sky,ground,airplane,person. Where objects overlap, the later class wins.
     Default: as the export orders its objects, later on top."""
     fill: Fill = "center"
     """Which pixels an outline covers: 'center' fills those whose centre is inside, CVAT's own rule; 'truncate' paints
     as the original project did (coordinates cut to whole pixels, the edge included)."""
+    boxes: bool = False
+    """Fill boxes, too. Otherwise they are left out: a box is no outline."""
+    empty: Literal["skip", "background"] = "skip"
+    """What to do with annotated pictures that no object is in: leave them out, or take them as background."""
+    allow_missing: bool = False
+    """Go on without the pictures that are not there."""
+    scale: bool = False
+    """Where a picture has another size than it was annotated at, but the same shape, scale the annotations to it."""
+    attribute: str = ""
+    """The attribute that holds the class, for formats that don't say (VIA)."""
     val_fraction: float = 0.2
     """Share of the pictures that go to val, where the export has no subsets of its own."""
+    group_by: Annotated[str, arg(metavar="REGEX")] = "auto"
+    """Pictures whose names match this with the same text stay together in train or val: '(.+)_frame'; the first
+    parenthesis counts, where there is one. 'none': each for itself. Default: guessed from the names, and said."""
+    split_like: Annotated[Path | None, arg(metavar="DATASET")] = None
+    """A dataset folder made before: its pictures stay in the split that they have there."""
 
 
 @dataclass(frozen=True)
-class TrainConfig:
+class ConvertConfig(ConversionOptions):
+    """Turn an annotation export into a dataset folder that 'segtune train' takes."""
+
+    source: Annotated[Positional[Path], arg(metavar="SOURCE")]
+    """The export: a zip, a folder, or an XML or JSON file. The format is found by what is in it."""
+    dataset: Annotated[Positional[Path], arg(metavar="DATASET")]
+    """The folder to make: classes.yaml, train/ and val/ with Images and Labels."""
+
+
+@dataclass(frozen=True)
+class TrainConfig(ConversionOptions):
     """Fine-tune a model on a dataset folder."""
 
     dataset: Annotated[Positional[Path], arg(metavar="DATASET")]
-    """The dataset folder: train/ and val/, each with Images and Labels, and, if wanted, classes.yaml."""
+    """The dataset folder: train/ and val/, each with Images and Labels, and, if wanted, classes.yaml. An annotation
+    export is converted into RUN/dataset first, with the options of 'segtune convert'."""
     run: Annotated[Positional[Path], arg(metavar="RUN")]
     """The folder to make: model.safetensors, last.safetensors, run.json, metrics.jsonl, samples/."""
     num_classes: Annotated[int | None, arg(metavar="N")] = None

@@ -3,6 +3,7 @@
 import io
 import warnings
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import numpy.typing as npt
@@ -25,11 +26,11 @@ DECODE_ERRORS = (OSError, ValueError, SyntaxError, EOFError, MemoryError, Image.
 """What Pillow raises on a file that is broken or is no picture."""
 
 
-def open_picture(source: Path | bytes, name: str = "") -> Image.Image:
+def open_picture(source: Path | bytes | IO[bytes], name: str = "") -> Image.Image:
     """Open a picture file without decoding it.
 
     Args:
-        source: A path, or the file's bytes.
+        source: A path, the file's bytes, or the opened file, of which only the start is read.
         name: What to call it in errors; the path if not given.
 
     Raises:
@@ -41,8 +42,9 @@ def open_picture(source: Path | bytes, name: str = "") -> Image.Image:
             # Pillow warns above half of what it refuses.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             # From memory: Pillow keeps the files of some formats open as long as the picture lives.
-            content = io.BytesIO(source if isinstance(source, bytes) else source.read_bytes())
-            picture = Image.open(content, formats=FORMATS)
+            content = source.read_bytes() if isinstance(source, Path) else source
+            file = io.BytesIO(content) if isinstance(content, bytes) else content
+            picture = Image.open(file, formats=FORMATS)
     except UnidentifiedImageError as error:
         raise UserError(f"{name} is not a picture that can be decoded.", "Replace or remove it.") from error
     except Image.DecompressionBombError as error:
@@ -52,8 +54,8 @@ def open_picture(source: Path | bytes, name: str = "") -> Image.Image:
     return picture
 
 
-def _called(source: Path | bytes) -> str:
-    return "the picture" if isinstance(source, bytes) else str(source)
+def _called(source: Path | bytes | IO[bytes]) -> str:
+    return str(source) if isinstance(source, Path) else "the picture"
 
 
 def shown_size(picture: Image.Image) -> tuple[int, int]:

@@ -1,8 +1,8 @@
 """The command 'segtune convert': annotation export -> dataset folder."""
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -10,20 +10,19 @@ import numpy.typing as npt
 from rich.table import Table
 from rich.text import Text
 
-from segtune.annotations.annotated_image import AnnotatedImage
-from segtune.annotations.dataset_folder import IMAGES, LABELS, SPLITS
+from segtune.annotations.annotated_image import AnnotatedImage, Annotations, Shape
+from segtune.annotations.class_choice import ClassChoice, choose_classes, count_classes
+from segtune.annotations.dataset_folder import ALL_SPLITS, IMAGES, LABELS, SPLITS, find_split
+from segtune.annotations.export import Export, open_export
 from segtune.annotations.formats import read_annotations
-from segtune.annotations.painter import paint
-from segtune.annotations.source import open_source
-from segtune.annotations.split import assign_splits
-from segtune.classes import CLASSES_FILE, ClassTable, class_table, write_classes
-from segtune.config import ConvertConfig, Fill, names_in
+from segtune.annotations.label_writer import LabelJob, LabelResult, write_label_images
+from segtune.annotations.split import Candidate, assign_splits
+from segtune.classes import CLASSES_FILE, IGNORE, ClassTable, write_classes
+from segtune.config import ConversionOptions, ConvertConfig, names_in
 from segtune.console import output, track
 from segtune.errors import DataError, UserError, listed
 from segtune.files import atomic_folder, refuse_used
-from segtune.pictures import write_labels
 
-BACKGROUND = "background"
 HIDDEN_SHARE = 0.95
 """An object of which more than this lies under others counts as hidden."""
 
@@ -37,47 +36,74 @@ class ConvertReport:
         format: The export's format.
         classes: The classes of the label images.
         num_pictures: Pictures of each split.
-        objects: Objects by class and kind.
-        pixels: int64 (C,), pixels of each class in all label images.
+        objects: Objects by class; 'ignored' counts those whose pixels never count.
+        kinds: Objects by kind: polygon, mask, …
+        pixels: int64 (256,), pixels of each value in all label images.
         hidden: Objects by class that lie almost wholly under others.
         skipped: What was left out, by reason.
-        unused: Classes that were asked for and that no object has.
+        notes: What was decided about the split.
+        warnings: What looks like a mistake, a sentence each.
     """
 
     dataset: Path
     format: str
     classes: ClassTable
     num_pictures: dict[str, int]
-    objects: Counter[tuple[str, str]]
+    objects: Counter[str]
+    kinds: Counter[str]
     pixels: npt.NDArray[np.int64]
     hidden: Counter[str]
     skipped: Counter[str]
-    unused: Sequence[str]
+    notes: Sequence[str]
+    warnings: Sequence[str]
 
     def render(self) -> None:
         """Print it."""
-        pictures = ", ".join(f"{count} {split}" for split, count in self.num_pictures.items())
+        pictures = ", ".join(f"{count} {split}" for split, count in self.num_pictures.items() if count)
         table = Table(title=Text(f"{self.dataset}: {pictures} pictures from {self.format}"), title_justify="left")
         for column in ("id", "class", "objects", "pixels"):
             table.add_column(column, justify="left" if column == "class" else "right")
-        for index, name in enumerate(self.classes.names):
-            count = sum(number for (label, _), number in self.objects.items() if label == name)
-            share = self.pixels[index] / max(1, self.pixels.sum())
-            table.add_row(str(index), Text(name), str(count), f"{share:.1%}")
+        rows = [(str(index), name, self.pixels[index]) for index, name in enumerate(self.classes.names)]
+        if self.pixels[IGNORE] or self.objects["ignored"]:
+            rows.append((str(IGNORE), "ignored", self.pixels[IGNORE]))
+        for value, name, count in rows:
+            table.add_row(value, Text(name), str(self.objects[name]), f"{count / max(1, self.pixels.sum()):.1%}")
         output.print(table)
+        output.print(f"Objects: {listed(f'{count} x {kind}' for kind, count in self.kinds.most_common())}.")
+        for note in self.notes:
+            output.print(f"Split: {note}.")
         for reason, count in self.skipped.items():
             output.print(f"Left out: {count} {reason}.")
-        if self.unused:
-            output.print(f"Warning: no object has the class {listed(self.unused)}.")
+        for warning in self.warnings:
+            output.print(f"Warning: {warning}.")
         if self.hidden:
-            hidden = listed(
-                f"{count} of {sum(self.objects[key] for key in self.objects if key[0] == name)} {name}"
-                for name, count in self.hidden.most_common()
-            )
+            hidden = listed(f"{count} of {self.objects[name]} {name}" for name, count in self.hidden.most_common())
             output.print(
                 f"Warning: objects that lie almost wholly under others: {hidden}.\n  If they should be seen, give"
                 " --paint-order with the classes from the bottom to the top (background first, small things last)."
             )
+
+
+@dataclass
+class _Entry:
+    """What is kept of an annotated picture while all are read for the first time."""
+
+    name: str
+    picture: str
+    size: tuple[int, int]
+    subset: str
+    labels: frozenset[str | None]
+    split: str = ""
+    target: str = ""
+
+
+@dataclass
+class _Inventory:
+    """What the export holds: everything but the shapes themselves."""
+
+    entries: list[_Entry | None] = field(default_factory=list)
+    objects: Counter[tuple[str | None, str]] = field(default_factory=Counter)
+    skipped: Counter[str] = field(default_factory=Counter)
 
 
 def convert(config: ConvertConfig) -> ConvertReport:
@@ -86,103 +112,218 @@ def convert(config: ConvertConfig) -> ConvertReport:
     Raises:
         UserError: The export can't be read or converted as asked, or the target is used; nothing is written then.
     """
-    refuse_used(config.dataset)
-    source = open_source(config.source)
-    annotations = read_annotations(source)
-    labels = Counter(shape.label for image in annotations.images for shape in image.shapes)
-    table = choose_classes(config, labels)
-    images = [image for image in annotations.images if image.shapes]
-    skipped = annotations.skipped + Counter({"pictures without objects": len(annotations.images) - len(images)})
-    splits = assign_splits(images, config.val_fraction)
-    skipped += Counter({"pictures of the subset 'test'": splits.count("test")})
-    targets = _target_names(images)
-    pixels = np.zeros(table.num_classes, np.int64)
-    hidden: Counter[str] = Counter()
-    with atomic_folder(config.dataset) as folder:
-        write_classes(folder / CLASSES_FILE, table)
-        for split in SPLITS:
+    return convert_export(config.source, config.dataset, config)
+
+
+def convert_export(source: Path, dataset: Path, options: ConversionOptions) -> ConvertReport:
+    """Like ``convert``, with options from any command."""
+    refuse_used(dataset)
+    export = open_export(source, options.images, options.attribute, names_in(options.classes))
+    format_name, annotations = read_annotations(export, options.format)
+    inventory = _take_inventory(export, annotations, options)
+    objects: Counter[str | None] = Counter()
+    for (label, _), count in inventory.objects.items():
+        objects[label] += count
+    choice = choose_classes(options, objects, annotations.classes, annotations.complete)
+    notes = _assign(inventory, choice, options)
+    with atomic_folder(dataset) as folder:
+        write_classes(folder / CLASSES_FILE, choice.table)
+        for split in (*SPLITS, *({"test"} & {entry.split for entry in inventory.entries if entry})):
             (folder / split / IMAGES).mkdir(parents=True)
             (folder / split / LABELS).mkdir()
-        work = [item for item in zip(images, splits, targets, strict=True) if item[1] in SPLITS]
-        for image, split, target in track(work, "Converting"):
-            source.copy(image.picture, folder / split / IMAGES / target)
-            pixels += _write_labels(
-                image, (folder / split / LABELS / target).with_suffix(".png"), table, config.fill, hidden, skipped
-            )
-    return ConvertReport(
-        dataset=config.dataset,
-        format=annotations.format,
-        classes=table,
-        num_pictures={split: splits.count(split) for split in SPLITS},
-        objects=Counter((shape.label, shape.kind) for image in images for shape in image.shapes),
-        pixels=pixels,
-        hidden=hidden,
-        skipped=+skipped,
-        unused=[name for name in table.names if name not in labels and name != table.names[0]],
-    )
+        jobs = _jobs(export, annotations, inventory, choice, options, folder)
+        total = sum(entry is not None for entry in inventory.entries)
+        results = list(track(write_label_images(jobs, choice, options.fill, total), "Converting", total))
+        _check_covered(inventory, choice, results)
+    return _report(dataset, format_name, inventory, choice, notes, results)
 
 
-def _write_labels(
-    image: AnnotatedImage, path: Path, table: ClassTable, fill: Fill, hidden: Counter[str], skipped: Counter[str]
-) -> npt.NDArray[np.int64]:
-    """Paint and write a label image, and count what can't be seen. Returns the pixels of each class."""
-    class_ids = {name: index for index, name in enumerate(table.names)}
-    painted = paint(image, class_ids, table.paint_order, fill)
-    write_labels(path, painted.labels, table)
-    for shape, area, visible in zip(image.shapes, painted.areas, painted.visible, strict=True):
-        if not area:
-            skipped["objects without a pixel inside their picture"] += 1
-        elif visible <= (1 - HIDDEN_SHARE) * area:
-            hidden[shape.label] += 1
-    return np.bincount(painted.labels.ravel(), minlength=table.num_classes)
-
-
-def choose_classes(config: ConvertConfig, labels: Counter[str]) -> ClassTable:
-    """The class table: background first, then the classes asked for, or all of the export in alphabetical order.
+def _take_inventory(export: Export, annotations: Annotations, options: ConversionOptions) -> _Inventory:
+    """Read all annotations once, and find all that is wrong with them and their pictures.
 
     Raises:
-        UserError: The export has other classes, or the paint order doesn't fit.
+        DataError: Something is.
     """
-    chosen = names_in(config.classes)
-    if not labels:
-        raise UserError(
-            f"{config.source} holds no outline: there is nothing to paint.", "Annotate with polygons or masks."
+    inventory = _Inventory()
+    problems: list[str] = []
+    missing: list[str] = []
+    annotated: dict[str, list[str]] = defaultdict(list)
+    for image in track(annotations.images(), "Reading the export"):
+        shapes = _wanted(image.shapes, options, inventory.skipped)
+        inventory.skipped.update(image.skipped)
+        inventory.entries.append(None)
+        picture = image.picture or export.pictures.find(image.name, image.subset, image.file)
+        where = f"{image.file}: {image.name}" if image.file and image.file != image.name else image.name
+        if image.problems:
+            problems += [f"{where}: {problem}" for problem in image.problems]
+        elif picture is None:
+            missing.append(where)
+        else:
+            annotated[picture].append(where)
+            size, problem = _check_size(export, image, picture, options)
+            problems += [f"{where}: {problem}"] if problem else []
+            if not shapes and options.empty == "skip":
+                inventory.skipped["pictures without objects"] += 1
+                continue
+            inventory.entries[-1] = _Entry(
+                image.name, picture, size, image.subset, frozenset(shape.label for shape in shapes)
+            )
+            inventory.objects.update((shape.label, shape.kind) for shape in shapes)
+    if missing and not options.allow_missing:
+        problems += [f"{name}: its picture is not there" for name in missing]
+    inventory.skipped["annotated pictures that are not there"] += len(missing)
+    problems += [
+        f"{picture} is annotated {len(names)} times: {listed(names)}"
+        for picture, names in annotated.items()
+        if len(names) > 1
+    ]
+    inventory.skipped["pictures without annotations"] += len(set(export.pictures.names) - annotated.keys())
+    if problems:
+        hint = "Mend these in the export."
+        if missing:
+            hint = "Export with pictures, name their folder with --images, or go on without them with --allow-missing."
+        raise DataError(f"{export.source.path} can't be converted as it is:", problems, hint)
+    return inventory
+
+
+def _wanted(shapes: Sequence[Shape], options: ConversionOptions, skipped: Counter[str]) -> list[Shape]:
+    """The shapes that are painted; boxes are, on request."""
+    wanted = [shape for shape in shapes if options.boxes or shape.kind != "box"]
+    skipped["boxes (--boxes fills them)"] += len(shapes) - len(wanted)
+    return wanted
+
+
+def _check_size(
+    export: Export, image: AnnotatedImage, picture: str, options: ConversionOptions
+) -> tuple[tuple[int, int], str]:
+    """Height and width of a picture, and what is wrong with them, or an empty string."""
+    try:
+        size = export.pictures.size(picture)
+    except UserError as error:
+        return (0, 0), error.message
+    if image.size in {None, size}:
+        return size, ""
+    (rows, columns), (height, width) = image.size or size, size
+    stated = f"it was annotated at {columns} x {rows} pixels, but {picture} has {width} x {height}"
+    if (columns, rows) == size:
+        return size, (
+            f"it was annotated at {columns} x {rows} pixels, but {picture} is shown at {width} x {height}: height and width"
+            " are exchanged, as by an EXIF orientation that the tool did not apply; turn the picture's pixels, remove the"
+            " EXIF tag, or annotate again"
         )
-    unknown = [f"{label} ({count} objects)" for label, count in sorted(labels.items()) if label not in chosen]
-    if chosen and unknown:
+    # Rounding to whole pixels moves the shape of a thumbnail by half a pixel.
+    if abs(rows * width - columns * height) <= max(rows, columns, width, height):
+        return size, "" if options.scale else f"{stated}: the same shape, so --scale can fit the annotations"
+    return size, f"{stated}: is it another picture, or a cropped one?"
+
+
+def _assign(inventory: _Inventory, choice: ClassChoice, options: ConversionOptions) -> list[str]:
+    """Give each picture its split and its file name. Returns what to say about the split."""
+    entries = [entry for entry in inventory.entries if entry is not None]
+    for entry, target in zip(entries, _target_names(entries), strict=True):
+        entry.target = target
+    earlier = find_split(options.split_like) if options.split_like is not None else {}
+    candidates = [
+        Candidate(
+            entry.name,
+            entry.subset,
+            frozenset(choice.class_name(label) for label in entry.labels) - {"ignored"},
+            earlier.get(PurePosixPath(entry.target).stem, ""),
+        )
+        for entry in entries
+    ]
+    assigned = assign_splits(candidates, options.val_fraction, options.group_by)
+    for entry, split in zip(entries, assigned.splits, strict=True):
+        entry.split = split
+    return assigned.notes
+
+
+def _jobs(
+    export: Export,
+    annotations: Annotations,
+    inventory: _Inventory,
+    choice: ClassChoice,
+    options: ConversionOptions,
+    folder: Path,
+) -> Iterator[LabelJob]:
+    """Read the export once more, and put each picture in its place; its label image is left to others."""
+    nothing: Counter[str] = Counter()
+    for image, entry in zip(annotations.images(), inventory.entries, strict=True):
+        if entry is None:
+            continue
+        export.pictures.source(entry.picture).copy(entry.picture, folder / entry.split / IMAGES / entry.target)
+        shapes = _wanted(image.shapes, options, nothing)
+        path = folder / entry.split / LABELS / f"{PurePosixPath(entry.target).stem}.png"
+        yield LabelJob(shapes, image.size or entry.size, entry.size, path)
+
+
+def _check_covered(inventory: _Inventory, choice: ClassChoice, results: Sequence[LabelResult]) -> None:
+    """Raise DataError where pixels lie outside all objects, though that was called an error."""
+    entries = [entry for entry in inventory.entries if entry is not None]
+    open_pixels = [
+        f"{entry.name}: {result.uncovered} pixels"
+        for entry, result in zip(entries, results, strict=True)
+        if result.uncovered
+    ]
+    if choice.table.background == "error" and open_pixels:
         raise DataError(
-            f"{config.source} has objects of classes that --classes does not name:",
-            unknown,
-            f"Add them to --classes {config.classes}, or leave --classes away to take all.",
+            "With --background error each pixel must lie in an object, but outside all of them are:",
+            open_pixels,
+            "Annotate them, or choose --background class or --background ignore.",
         )
-    wanted = chosen or sorted(labels)
-    background = next((name for name in wanted if name.casefold() == BACKGROUND), BACKGROUND)
-    names = [background, *(name for name in wanted if name != background)]
-    order = names_in(config.paint_order)
-    odd = [name for name in order if name not in names] or [name for name in labels if order and name not in order]
-    if odd:
-        problem = "names classes that the dataset does not have" if odd[0] in order else "leaves out classes"
-        raise UserError(f"--paint-order {problem}: {listed(odd)}.", f"Name each of {listed(sorted(labels))} once.")
-    if len(set(order)) != len(order):
-        raise UserError(f"--paint-order names a class twice: {config.paint_order}.")
-    return class_table(names, paint_order=order)
 
 
-def _target_names(images: Sequence[AnnotatedImage]) -> list[str]:
+def _target_names(entries: Sequence[_Entry]) -> list[str]:
     """File names in the dataset folder: the pictures' own; with their folders where these alone tell them apart.
 
     Raises:
         DataError: Two pictures differ in nothing but the suffix; both are named.
     """
-    stems = Counter(PurePosixPath(image.picture).stem for image in images)
+    stems = Counter(PurePosixPath(entry.picture).stem for entry in entries)
     names = [
         path.name if stems[path.stem] == 1 else "_".join(path.parts)
-        for path in (PurePosixPath(image.picture) for image in images)
+        for path in (PurePosixPath(entry.picture) for entry in entries)
     ]
     pictures: dict[str, list[str]] = defaultdict(list)
-    for image, name in zip(images, names, strict=True):
-        pictures[PurePosixPath(name).stem].append(image.picture)
+    for entry, name in zip(entries, names, strict=True):
+        pictures[PurePosixPath(name).stem.casefold()].append(entry.picture)
     problems = [" and ".join(same) for same in pictures.values() if len(same) > 1]
     if problems:
-        raise DataError("Pictures have the same name but for the suffix:", problems, "Rename one of each.")
+        raise DataError("Pictures have the same name but for suffix or capitals:", problems, "Rename one of each.")
     return names
+
+
+def _report(
+    dataset: Path,
+    format_name: str,
+    inventory: _Inventory,
+    choice: ClassChoice,
+    notes: Sequence[str],
+    results: Sequence[LabelResult],
+) -> ConvertReport:
+    """Sum up."""
+    hidden: Counter[str] = Counter()
+    skipped = inventory.skipped.copy()
+    for result in results:
+        for label, area, visible in result.shapes:
+            if not area:
+                skipped["objects without a pixel inside their picture"] += 1
+            elif visible < (1 - HIDDEN_SHARE) * area:
+                hidden[choice.class_name(label)] += 1
+    splits = Counter(entry.split for entry in inventory.entries if entry is not None)
+    kinds: Counter[str] = Counter()
+    for (_, kind), count in inventory.objects.items():
+        kinds[kind] += count
+    return ConvertReport(
+        dataset=dataset,
+        format=format_name,
+        classes=choice.table,
+        num_pictures={split: splits[split] for split in ALL_SPLITS},
+        objects=count_classes(choice, inventory.objects),
+        kinds=kinds,
+        pixels=np.sum([result.pixels for result in results], axis=0),
+        hidden=hidden,
+        skipped=+skipped,
+        notes=notes,
+        warnings=choice.warnings,
+    )

@@ -12,6 +12,9 @@ from segtune.errors import DataError, UserError, listed
 from segtune.pictures import PICTURE_SUFFIXES, read_labels
 
 SPLITS = ("train", "val")
+ALL_SPLITS = (*SPLITS, "test")
+"""A test split is what an export may have beside the two that a training needs."""
+
 IMAGES, LABELS = "Images", "Labels"
 LAYOUT = "Expected: train/Images, train/Labels, val/Images, val/Labels; 'segtune convert' makes this from an export."
 
@@ -61,6 +64,18 @@ def find_pairs(dataset: Path, split: str) -> list[Pair]:
             "Label what has no labels, or take it out of the dataset.",
         )
     return [Pair(stem, pictures[stem][0], label_images[stem][0]) for stem in sorted(pictures)]
+
+
+def find_split(dataset: Path) -> dict[str, str]:
+    """The split that each picture of a dataset folder is in, by its name without suffix.
+
+    Raises:
+        UserError: It is no dataset folder.
+    """
+    if not any((dataset / split / IMAGES).is_dir() for split in SPLITS):
+        raise UserError(f"{dataset} is not a dataset folder.", LAYOUT)
+    folders = [(split, dataset / split / IMAGES) for split in ALL_SPLITS if (dataset / split / IMAGES).is_dir()]
+    return {stem: split for split, folder in folders for stem in _by_stem(folder, PICTURE_SUFFIXES)}
 
 
 def _by_stem(folder: Path, suffixes: frozenset[str]) -> dict[str, list[Path]]:

@@ -9,11 +9,11 @@ import numpy as np
 import numpy.typing as npt
 from pycocotools import mask as coco_mask
 
-from segtune.annotations.annotated_image import AnnotatedImage, Mask, Polygon
-from segtune.annotations.rle import run_ends, unpack_box
+from segtune.annotations.annotated_image import Geometry, Mask, Points, Polygon, Runs, Shape
+from segtune.annotations.rle import run_ends, unpack, unpack_box
 from segtune.config import Fill
 
-Points = npt.NDArray[np.float64]
+EMPTY = Mask(np.zeros((0, 0), np.bool_))
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Painted:
     Attributes:
         labels: uint8 (H, W), class ids.
         areas: int64 (S,), pixels that each shape covers.
-        visible: int64 (S,), pixels of it that no later shape covers.
+        visible: int64 (S,), pixels of it that no shape above it covers.
     """
 
     labels: npt.NDArray[np.uint8]
@@ -32,57 +32,101 @@ class Painted:
 
 
 def paint(
-    image: AnnotatedImage, class_ids: Mapping[str, int], paint_order: Sequence[str] = (), fill: Fill = "center"
+    shapes: Sequence[Shape],
+    size: tuple[int, int],
+    class_ids: Mapping[str | None, int],
+    outside: int = 0,
+    ranks: Mapping[str | None, int] | None = None,
+    fill: Fill = "center",
 ) -> Painted:
-    """Paint the shapes of a picture over class 0.
+    """Paint the shapes of a picture.
 
     Args:
-        image: The picture; every label is in ``class_ids``.
-        class_ids: Class id of each label.
-        paint_order: Labels from the bottom to the top; empty: by z order. Equal ones by their order in the document.
+        shapes: In the order of the document; every label is in ``class_ids``.
+        size: Height and width of the picture.
+        class_ids: The id that each label is painted as.
+        outside: The id of pixels that no shape covers.
+        ranks: Labels of higher rank lie on top; None: shapes of higher z order do. Of equals, the later in the document.
         fill: Which pixels a polygon covers: 'center', those whose centre is inside, as CVAT; 'truncate', what OpenCV
             fills between the coordinates cut to whole pixels, as the original project.
     """
-    rank = {label: place for place, label in enumerate(paint_order)}
     order = sorted(
-        range(len(image.shapes)),
-        key=lambda index: rank[image.shapes[index].label] if paint_order else image.shapes[index].z_order,
+        range(len(shapes)),
+        key=lambda index: shapes[index].z_order if ranks is None else ranks[shapes[index].label],
     )
-    # Shapes are painted as their number, not as their class: so one count tells what stayed visible of each.
-    numbers = np.zeros((image.height, image.width), np.int32)
-    areas = np.zeros(len(image.shapes) + 1, np.int64)
-    for index in order:
-        mask = _rasterize(image.shapes[index].geometry, image.height, image.width, fill)
-        area = numbers[mask.top : mask.top + mask.pixels.shape[0], mask.left : mask.left + mask.pixels.shape[1]]
-        area[mask.pixels] = index + 1
-        areas[index + 1] = np.count_nonzero(mask.pixels)
-    ids = np.array([0, *(class_ids[shape.label] for shape in image.shapes)], np.uint8)
-    visible = np.bincount(numbers.ravel(), minlength=len(areas))
-    return Painted(ids[numbers], areas[1:], visible[1:])
+    labels = np.full(size, outside, np.uint8)
+    covered = np.zeros(size, np.bool_)
+    areas, visible = np.zeros((2, len(shapes)), np.int64)
+    # From the top down: what is visible of a shape is what nothing has covered yet.
+    for index in reversed(order):
+        mask = rasterize(shapes[index].geometry, size, fill)
+        box = np.s_[mask.top : mask.top + mask.pixels.shape[0], mask.left : mask.left + mask.pixels.shape[1]]
+        new = mask.pixels & ~covered[box]
+        labels[box][new] = class_ids[shapes[index].label]
+        covered[box] |= new
+        areas[index], visible[index] = np.count_nonzero(mask.pixels), np.count_nonzero(new)
+    return Painted(labels, areas, visible)
 
 
-def _rasterize(geometry: Polygon | Mask, height: int, width: int, fill: Fill) -> Mask:
-    """Covered pixels, inside a picture of ``height`` x ``width``."""
-    if isinstance(geometry, Mask):
-        return geometry
+def rasterize(geometry: Geometry, size: tuple[int, int], fill: Fill = "center") -> Mask:
+    """The pixels of a picture of ``size`` that a geometry covers; those outside of it are cut away."""
+    if isinstance(geometry, Polygon):
+        mask = _union([_fill(points, size, fill) for points in geometry.outlines])
+        holes = [_fill(points, size, fill) for points in geometry.holes]
+        return Mask(mask.pixels & ~_in_window(_union(holes), mask), mask.top, mask.left) if holes else mask
+    mask = unpack(geometry) if isinstance(geometry, Runs) else geometry
+    top, left = max(0, -mask.top), max(0, -mask.left)
+    bottom, right = size[0] - mask.top, size[1] - mask.left
+    if bottom <= top or right <= left or not mask.pixels.size:
+        return EMPTY
+    return Mask(mask.pixels[top:bottom, left:right], mask.top + top, mask.left + left)
+
+
+def _union(masks: Sequence[Mask]) -> Mask:
+    """What any mask covers."""
+    masks = [mask for mask in masks if mask.pixels.size]
+    if len(masks) < 2:
+        return masks[0] if masks else EMPTY
+    top, left = min(mask.top for mask in masks), min(mask.left for mask in masks)
+    bottom = max(mask.top + mask.pixels.shape[0] for mask in masks)
+    right = max(mask.left + mask.pixels.shape[1] for mask in masks)
+    window = Mask(np.zeros((bottom - top, right - left), np.bool_), top, left)
+    return Mask(np.logical_or.reduce([_in_window(mask, window) for mask in masks]), top, left)
+
+
+def _in_window(mask: Mask, window: Mask) -> npt.NDArray[np.bool_]:
+    """What a mask covers of another's box, in the shape of that box."""
+    covered = np.zeros_like(window.pixels)
+    top, left = max(mask.top, window.top), max(mask.left, window.left)
+    bottom = max(top, min(mask.top + mask.pixels.shape[0], window.top + window.pixels.shape[0]))
+    right = max(left, min(mask.left + mask.pixels.shape[1], window.left + window.pixels.shape[1]))
+    covered[top - window.top : bottom - window.top, left - window.left : right - window.left] = mask.pixels[
+        top - mask.top : bottom - mask.top, left - mask.left : right - mask.left
+    ]
+    return covered
+
+
+def _fill(points: Points, size: tuple[int, int], fill: Fill) -> Mask:
+    """What is inside of one outline."""
+    height, width = size
     # Points far outside would cost pycocotools memory without bound, or crash it.
-    points = clip(geometry.points, height, width)
+    points = clip(points, height, width)
     if len(points) < 3:
-        return Mask(np.zeros((0, 0), np.bool_))
+        return EMPTY
     # Only the bounding box is unpacked and painted: most objects are small, and pictures are large.
     left, top = (max(0, math.floor(value)) for value in points.min(axis=0))
     right, bottom = (
         min(end, math.floor(value) + 2) for end, value in zip((width, height), points.max(axis=0), strict=True)
     )
     if right <= left or bottom <= top:
-        return Mask(np.zeros((0, 0), np.bool_))
+        return EMPTY
     if fill == "truncate":
         mask = np.zeros((bottom - top, right - left), np.uint8)
         cv2.fillPoly(mask, [np.trunc(points).astype(np.int32) - np.array([left, top], np.int32)], (1,))
         return Mask(mask.astype(np.bool_), top, left)
     # Encoded in the whole picture: pycocotools rounds to fifths of a pixel, and an offset would change its ties.
-    runs = coco_mask.frPyObjects([points.ravel().tolist()], height, width)[0]["counts"]
-    return Mask(unpack_box(run_ends(runs), height, top, left, bottom, right), top, left)
+    encoded = coco_mask.frPyObjects([points.ravel().tolist()], height, width)[0]["counts"]
+    return Mask(unpack_box(run_ends(encoded), height, top, left, bottom, right), top, left)
 
 
 def clip(points: Points, height: int, width: int) -> Points:

@@ -1,5 +1,6 @@
-"""ExportSource: an annotation export, a folder or a zip, read by relative names. Zips are not unpacked."""
+"""ExportSource: an annotation export, a folder, a zip or a file, read by relative names. Zips are not unpacked."""
 
+import json
 import lzma
 import os
 import shutil
@@ -7,10 +8,14 @@ import stat
 import zipfile
 import zlib
 from abc import ABC, abstractmethod
+from collections import Counter
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
+from typing import IO, Any
 
 from segtune.errors import DataError, UserError
-from segtune.files import write_bytes
+from segtune.files import atomic_path
+from segtune.pictures import PICTURE_SUFFIXES
 
 MAX_MEMBER_BYTES = 2 * 2**30
 MAX_RATIO, MIN_BOMB_BYTES = 200, 64 * 2**20
@@ -21,6 +26,12 @@ SYSTEM_FILES = frozenset({"__MACOSX", "Thumbs.db", "desktop.ini"})
 
 UTF8_NAME = 0x800
 """The flag of a zip member whose name is UTF-8; without it Python takes the name for code page 437."""
+
+HEAD_BYTES = 65536
+
+UNZIP_ERRORS = (
+    zipfile.BadZipFile, zlib.error, lzma.LZMAError, OSError, EOFError, RuntimeError, NotImplementedError, ValueError,
+)  # fmt: skip
 
 
 class ExportSource(ABC):
@@ -34,14 +45,56 @@ class ExportSource(ABC):
     def __init__(self, path: Path, names: list[str]) -> None:
         self.path = path
         self.names = tuple(sorted(name for name in names if not _is_of_system(name)))
+        self._json: tuple[str, Any] = ("", None)
 
     @abstractmethod
-    def read(self, name: str) -> bytes:
-        """The content of a file.
+    def open(self, name: str) -> IO[bytes]:
+        """A file, opened for reading; reading from a broken zip raises one of UNZIP_ERRORS.
+
+        Raises:
+            UserError: It can't be opened.
+        """
+
+    def read(self, name: str, at_most: int = -1) -> bytes:
+        """The content of a file, or its first bytes.
 
         Raises:
             UserError: It can't be read.
         """
+        try:
+            with self.open(name) as file:
+                return file.read(at_most)
+        except UNZIP_ERRORS as error:
+            raise UserError(
+                f"{name} in {self.path} can't be read: {error}.", "Download or copy the export once more."
+            ) from error
+
+    def text(self, name: str) -> str:
+        """The content of a text file: UTF-8, with or without byte order mark; Latin-1 where it isn't that."""
+        content = self.read(name)
+        try:
+            return content.decode("utf-8-sig")
+        except UnicodeDecodeError:
+            return content.decode("latin-1")
+
+    def json(self, name: str) -> Any:
+        """The content of a JSON file. The last one is remembered: telling a format and reading it take one parse.
+
+        Raises:
+            UserError: It is no JSON.
+        """
+        if self._json[0] != name:
+            try:
+                self._json = name, json.loads(self.read(name).decode("utf-8-sig"))
+            except (ValueError, RecursionError) as error:
+                raise UserError(
+                    f"{name} in {self.path} is not readable JSON: {error}.", "Download or copy the export once more."
+                ) from error
+        return self._json[1]
+
+    def with_suffix(self, *suffixes: str) -> list[str]:
+        """The files with one of these suffixes, which are in lower case: '.json'."""
+        return [name for name in self.names if name.lower().endswith(suffixes)]
 
     @abstractmethod
     def copy(self, name: str, target: Path) -> None:
@@ -53,19 +106,28 @@ def _is_of_system(name: str) -> bool:
 
 
 class FolderSource(ExportSource):
-    """An unpacked export."""
+    """An unpacked export.
 
-    def __init__(self, path: Path) -> None:
+    Args:
+        path: The folder.
+        only: The one annotation file to see, beside the pictures; empty: all files.
+    """
+
+    def __init__(self, path: Path, only: str = "") -> None:
         names = []
         for folder, _, files in os.walk(path):
-            names += [(Path(folder) / file).relative_to(path).as_posix() for file in files]
+            relative = os.path.relpath(folder, path).replace(os.sep, "/")
+            names += files if relative == "." else [f"{relative}/{file}" for file in files]
+        if only:
+            names = [name for name in names if name == only or PurePosixPath(name).suffix.lower() in PICTURE_SUFFIXES]
+        self._root = path.resolve()
         super().__init__(path, names)
 
-    def read(self, name: str) -> bytes:
-        """Read a file, which may be a link, but not to outside of the folder."""
+    def open(self, name: str) -> IO[bytes]:
+        """Open a file, which may be a link, but not to outside of the folder."""
         path = self._inside(name)
         try:
-            return path.read_bytes()
+            return path.open("rb")
         except OSError as error:
             raise UserError(f"{path} can't be read: {error.strerror}.") from error
 
@@ -79,7 +141,7 @@ class FolderSource(ExportSource):
 
     def _inside(self, name: str) -> Path:
         path = self.path / name
-        if not path.resolve().is_relative_to(self.path.resolve()):
+        if not path.resolve().is_relative_to(self._root):
             raise UserError(f"{path} is a link to outside of {self.path}.", "Copy the file there instead.")
         return path
 
@@ -94,6 +156,8 @@ class ZipSource(ExportSource):
             raise UserError(f"{path} can't be opened as a zip: {error}.", "Download the export once more.") from error
         members = [member for member in self._zip.infolist() if not member.is_dir()]
         problems = [f"{member.filename}: {problem}" for member in members if (problem := _distrust(member))]
+        times = Counter(_readable_name(member) for member in members)
+        problems += [f"{name}: {count} files of this name" for name, count in times.items() if count > 1]
         unpacked, packed = (
             sum(sizes) for sizes in ((m.file_size for m in members), (m.compress_size for m in members))
         )
@@ -104,42 +168,34 @@ class ZipSource(ExportSource):
         self._members = {_readable_name(member): member for member in members}
         super().__init__(path, list(self._members))
 
-    def read(self, name: str) -> bytes:
-        """Unpack a file in memory; its size was bounded when the zip was opened."""
+    def open(self, name: str) -> IO[bytes]:
+        """Open a file of the zip; its size was bounded when the zip was opened."""
         try:
-            return self._zip.read(self._members[name])
-        except (
-            zipfile.BadZipFile,
-            zlib.error,
-            lzma.LZMAError,
-            OSError,
-            EOFError,
-            RuntimeError,
-            NotImplementedError,
-        ) as error:
+            return self._zip.open(self._members[name])
+        except UNZIP_ERRORS as error:
             raise UserError(
                 f"{name} in {self.path} can't be unpacked: {error}.", "Download the export once more."
             ) from error
 
     def copy(self, name: str, target: Path) -> None:
         """Unpack a file to ``target``."""
-        write_bytes(target, self.read(name))
+        with atomic_path(target) as temporary:
+            temporary.write_bytes(self.read(name))
 
 
 def _readable_name(member: zipfile.ZipInfo) -> str:
-    """The name of a member: many tools write UTF-8 without saying so."""
-    if member.flag_bits & UTF8_NAME:
-        return member.filename
-    try:
-        return member.filename.encode("cp437").decode("utf-8")
-    except UnicodeError:
-        return member.filename
+    """The name of a member: many tools write UTF-8 without saying so, and Windows' backslashes."""
+    name = member.filename
+    if not member.flag_bits & UTF8_NAME:
+        with suppress(UnicodeError):
+            name = name.encode("cp437").decode("utf-8")
+    return name.replace("\\", "/")
 
 
 def _distrust(member: zipfile.ZipInfo) -> str:
     """What is wrong with a member, or an empty string."""
     name = _readable_name(member)
-    if name.startswith("/") or "\\" in name or ":" in name.split("/")[0] or ".." in PurePosixPath(name).parts:
+    if name.startswith("/") or ":" in name.split("/")[0] or ".." in PurePosixPath(name).parts:
         return "a path that leads out of the folder"
     if stat.S_ISLNK(member.external_attr >> 16):
         return "a link"
@@ -151,13 +207,18 @@ def _distrust(member: zipfile.ZipInfo) -> str:
 
 
 def open_source(path: Path) -> ExportSource:
-    """Open a folder or a zip.
+    """Open a folder, a zip, or one annotation file with the pictures that lie beside it or below.
 
     Raises:
         UserError: There is none, or it can't be read or trusted.
     """
     if path.is_dir():
         return FolderSource(path)
+    if path.suffix.lower() in {".xml", ".json", ".ndjson"} and path.is_file():
+        return FolderSource(path.parent, only=path.name)
     if not path.exists():
-        raise UserError(f"There is no annotation export {path}.", "Give the zip that CVAT exported, or a folder.")
+        raise UserError(
+            f"There is no annotation export {path}.",
+            "Give the zip that CVAT exported, a folder, or an XML or JSON file.",
+        )
     return ZipSource(path)

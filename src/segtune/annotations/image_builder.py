@@ -1,0 +1,253 @@
+"""ImageBuilder: what the readers share. Collects a picture's shapes, and what is wrong or left out, with checked numbers."""
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from segtune.annotations.annotated_image import AnnotatedImage, Geometry, Points, Polygon, Runs, Shape
+from segtune.errors import UserError
+from segtune.pictures import MAX_PIXELS
+
+MAX_COORDINATE = 1e6
+"""Above this a coordinate is no pixel of a picture."""
+
+SUBSETS = {
+    "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test",
+    "testing": "test",
+}  # fmt: skip
+"""Names of subsets and folders that say which part of the dataset a picture is in."""
+
+
+class BadAnnotation(Exception):
+    """Something is wrong with one object or picture; the reader goes on to find the rest."""
+
+
+class ImageBuilder:
+    """One picture on the way to an AnnotatedImage.
+
+    Attributes:
+        name: As in AnnotatedImage.
+        size: As in AnnotatedImage.
+        picture: As in AnnotatedImage.
+        subset: As in AnnotatedImage.
+        file: As in AnnotatedImage.
+    """
+
+    def __init__(
+        self, name: str, size: tuple[int, int] | None = None, picture: str = "", subset: str = "", file: str = ""
+    ) -> None:
+        self.name = name
+        self.size = size
+        self.picture = picture
+        self.subset = subset
+        self.file = file
+        self._shapes: list[Shape] = []
+        self._skipped: Counter[str] = Counter()
+        self._problems: list[str] = []
+
+    @contextmanager
+    def reading(self, what: str) -> Iterator[None]:
+        """Whatever is wrong inside the block becomes a problem of this picture; ``what`` names it: 'object 3 (car)'."""
+        try:
+            yield
+        except BadAnnotation as problem:
+            self.problem(f"{what}: {problem}" if what else str(problem))
+        except UserError as error:
+            self.problem(f"{what}: {error.message}" if what else error.message)
+
+    def problem(self, text: str) -> None:
+        """Note what is wrong; a sentence without a full stop."""
+        self._problems.append(text)
+
+    def skip(self, reason: str, count: int = 1) -> None:
+        """Count what is left out; ``reason`` is a plural: 'polylines'."""
+        self._skipped[reason] += count
+
+    def add(self, label: str | None, geometry: Geometry, kind: str, z_order: int = 0) -> None:
+        """Add a shape.
+
+        Raises:
+            BadAnnotation: Its label is empty.
+        """
+        self._shapes.append(Shape(None if label is None else class_name(label), geometry, kind, z_order))
+
+    def add_polygon(
+        self,
+        label: str | None,
+        outlines: Sequence[Any],
+        holes: Sequence[Any] = (),
+        kind: str = "polygon",
+        z_order: int = 0,
+    ) -> None:
+        """Add a polygon; outlines and holes are whatever ``to_points`` takes. Those of fewer than 3 points have no area:
+        they are left out and counted.
+
+        Raises:
+            BadAnnotation: Coordinates are no pixels, or the label is empty.
+        """  # fmt: skip
+        arrays = [to_points(outline) for outline in outlines]
+        areas = tuple(points for points in arrays if len(points) >= 3)
+        cut = tuple(points for points in map(to_points, holes) if len(points) >= 3)
+        if areas:
+            self.add(label, Polygon(areas, cut), kind, z_order)
+        else:
+            self.skip("objects of fewer than 3 points")
+
+    def build(self) -> AnnotatedImage:
+        """The picture."""
+        return AnnotatedImage(
+            name=self.name.replace("\\", "/"),
+            shapes=self._shapes,
+            size=self.size,
+            picture=self.picture,
+            subset=self.subset,
+            skipped=self._skipped,
+            problems=self._problems,
+            file=self.file,
+        )
+
+
+def class_name(label: Any) -> str:
+    """A class name without white space round it.
+
+    Raises:
+        BadAnnotation: It is empty, or no word.
+    """
+    if not isinstance(label, str | int | float) or isinstance(label, bool) or not str(label).strip():
+        raise BadAnnotation(f"the class is {_shown(label)}, expected a name")
+    return str(label).strip()
+
+
+def number(value: Any, limit: float = MAX_COORDINATE) -> float:
+    """A finite number, of a string too.
+
+    Raises:
+        BadAnnotation: It is none, or no less than ``limit``.
+    """
+    try:
+        result = float(value) if not isinstance(value, bool) else math.nan
+    except (TypeError, ValueError, OverflowError) as error:
+        raise BadAnnotation(f"{_shown(value)} stands where a number was expected") from error
+    if not abs(result) < limit:  # catches NaN as well
+        raise BadAnnotation(f"the value {_shown(value)} is no position in a picture")
+    return result
+
+
+def whole_number(value: Any, limit: float = MAX_COORDINATE) -> int:
+    """Like ``number``, for whole ones."""
+    result = number(value, limit)
+    if result != int(result):
+        raise BadAnnotation(f"{_shown(value)} stands where a whole number was expected")
+    return int(result)
+
+
+def picture_size(height: Any, width: Any) -> tuple[int, int]:
+    """A stated height and width of a picture.
+
+    Raises:
+        BadAnnotation: They are none, or beyond what is read.
+    """
+    size = whole_number(height), whole_number(width)
+    if min(size) < 1 or size[0] * size[1] > MAX_PIXELS:
+        raise BadAnnotation(f"the picture's size is stated as {size[1]} x {size[0]} pixels")
+    return size
+
+
+def to_points(values: Any) -> Points:
+    """Coordinates as float64 (N, 2).
+
+    Args:
+        values: x, y, x, y, … in a row; or (x, y) pairs; or an array of either.
+
+    Raises:
+        BadAnnotation: Some are no finite numbers below MAX_COORDINATE, or they don't make pairs.
+    """
+    try:
+        points = np.array(values if isinstance(values, np.ndarray) else list(values), np.float64)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise BadAnnotation("its coordinates are not all numbers") from error
+    if points.ndim == 1 and points.size % 2 == 0:
+        points = points.reshape(-1, 2)
+    if points.size == 0:
+        return np.zeros((0, 2))
+    if points.ndim != 2 or points.shape[1] != 2:
+        raise BadAnnotation("its coordinates are not pairs of x and y")
+    if not (np.abs(points) < MAX_COORDINATE).all():
+        odd = points[~(np.abs(points) < MAX_COORDINATE).all(axis=1)][0]
+        raise BadAnnotation(f"the point ({odd[0]:g}, {odd[1]:g}) is no position in a picture")
+    return points
+
+
+def box_outline(left: float, top: float, right: float, bottom: float, rotation: float = 0) -> Points:
+    """The corners of a box, float64 (4, 2); ``rotation`` in degrees about its centre, clockwise on the screen."""
+    corners = np.array([[left, top], [right, top], [right, bottom], [left, bottom]], np.float64)
+    return rotate(corners, ((left + right) / 2, (top + bottom) / 2), rotation)
+
+
+def ellipse_outline(center_x: float, center_y: float, radius_x: float, radius_y: float, rotation: float = 0) -> Points:
+    """An ellipse as an outline that is nowhere further than 0.01 pixels from it, float64 (N, 2); ``rotation`` likewise."""
+    # The sagitta of a chord over the angle a is r (1 - cos(a / 2)).
+    radius = max(abs(radius_x), abs(radius_y), 1e-6)
+    count = math.ceil(math.pi / math.acos(max(0.0, 1 - 0.01 / radius)))
+    angles = np.linspace(0, 2 * math.pi, min(max(count, 8), 10_000), endpoint=False)
+    points = np.stack([center_x + radius_x * np.cos(angles), center_y + radius_y * np.sin(angles)], axis=1)
+    return rotate(points, (center_x, center_y), rotation)
+
+
+def rotate(points: Points, center: tuple[float, float], degrees: float) -> Points:
+    """Points turned about a centre, clockwise on the screen, whose y axis points down."""
+    if not degrees:
+        return points
+    cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
+    turned: Points = (points - center) @ np.array([[cos, sin], [-sin, cos]]) + center
+    return turned
+
+
+def runs(
+    lengths: npt.ArrayLike, height: int, width: int, top: int = 0, left: int = 0, *, column_major: bool = False
+) -> Runs:
+    """Run lengths that are checked to fill their box.
+
+    Raises:
+        BadAnnotation: They don't.
+    """
+    try:
+        values = np.array(lengths, np.float64)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise BadAnnotation("its run lengths are not all numbers") from error
+    if values.ndim != 1 or not values.size or not ((values >= 0) & (values <= MAX_PIXELS)).all():
+        raise BadAnnotation("its run lengths are not a list of numbers from 0 up")
+    if (values != np.floor(values)).any():
+        raise BadAnnotation("its run lengths are not whole numbers")
+    if height < 1 or width < 1 or height * width > MAX_PIXELS:
+        raise BadAnnotation(f"its mask is {width} x {height} pixels")
+    if values.sum() != height * width:
+        raise BadAnnotation(
+            f"its runs add up to {int(values.sum())} pixels, but its box of {width} x {height} has {height * width}"
+        )
+    return Runs(values.astype(np.int64), height, width, top, left, column_major)
+
+
+def subset_named(name: Any) -> str:
+    """Which part of the dataset the name of a subset or folder means: train, val, test, or empty."""
+    return SUBSETS.get(str(name or "").strip().lower(), "")
+
+
+def subset_of(path: str) -> str:
+    """Which part of the dataset the folders of a path put a file in: train, val, test, or empty."""
+    return next((subset for part in path.split("/")[:-1] if (subset := subset_named(part))), "")
+
+
+def numbered(items: Iterable[Any]) -> Iterator[tuple[int, Any]]:
+    """Items with their number from 1, as people count objects."""
+    return enumerate(items, start=1)
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 40 else f"{text[:40]}…"
