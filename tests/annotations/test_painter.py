@@ -4,51 +4,51 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
 
-from segtune.annotations.annotated_image import AnnotatedImage, Mask, Polygon, Shape
-from segtune.annotations.painter import clip, paint
+from segtune.annotations.annotated_image import Mask, Polygon, Runs, Shape
+from segtune.annotations.painter import Painted, clip, paint
 
 IDS = {"sky": 1, "person": 2}
 SQUARE = [(0, 0), (10, 0), (10, 10), (0, 10)]
 INNER = [(2, 2), (6, 2), (6, 6), (2, 6)]
 
 
-def image(*shapes: Shape, height: int = 10, width: int = 10) -> AnnotatedImage:
-    return AnnotatedImage("x.jpg", height, width, "x.jpg", shapes)
+def painted(*shapes: Shape, height: int = 10, width: int = 10, **options) -> Painted:
+    return paint(shapes, (height, width), IDS, **options)
 
 
 def polygon(label: str, points, z_order: int = 0) -> Shape:
-    return Shape(label, Polygon(np.array(points, np.float64)), "polygon", z_order)
+    return Shape(label, Polygon((np.array(points, np.float64),)), "polygon", z_order)
 
 
 @pytest.mark.parametrize(
-    ("shapes", "paint_order", "middle"),
+    ("shapes", "ranks", "middle"),
     [
-        ([polygon("sky", SQUARE), polygon("person", INNER)], (), 2),
-        ([polygon("person", INNER), polygon("sky", SQUARE)], (), 1),
-        ([polygon("person", INNER), polygon("sky", SQUARE)], ("sky", "person"), 2),
-        ([polygon("person", INNER, 1), polygon("sky", SQUARE, -3)], (), 2),
-        ([polygon("person", INNER, -1), polygon("sky", SQUARE, -3)], ("person", "sky"), 1),
+        ([polygon("sky", SQUARE), polygon("person", INNER)], None, 2),
+        ([polygon("person", INNER), polygon("sky", SQUARE)], None, 1),
+        ([polygon("person", INNER), polygon("sky", SQUARE)], {"sky": 0, "person": 1}, 2),
+        ([polygon("person", INNER, 1), polygon("sky", SQUARE, -3)], None, 2),
+        ([polygon("person", INNER, -1), polygon("sky", SQUARE, -3)], {"sky": 1, "person": 0}, 1),
     ],
     ids=["document order", "later on top", "paint order", "z order", "paint order before z order"],
 )
-def test_overlap_is_decided_by(shapes, paint_order, middle):
-    assert paint(image(*shapes), IDS, paint_order).labels[4, 4] == middle
+def test_overlap_is_decided_by(shapes, ranks, middle):
+    assert painted(*shapes, ranks=ranks).labels[4, 4] == middle
 
 
 def test_hidden_objects_are_counted():
-    painted = paint(image(polygon("person", INNER), polygon("sky", SQUARE)), IDS)
-    assert painted.areas.tolist() == [16, 100]
-    assert painted.visible.tolist() == [0, 100]
+    result = painted(polygon("person", INNER), polygon("sky", SQUARE))
+    assert result.areas.tolist() == [16, 100]
+    assert result.visible.tolist() == [0, 100]
 
 
 def test_center_fills_pixels_whose_centre_is_inside():
-    labels = paint(image(polygon("sky", [(2.4, 2.4), (6.6, 2.4), (6.6, 5.6), (2.4, 5.6)])), IDS).labels
+    labels = painted(polygon("sky", [(2.4, 2.4), (6.6, 2.4), (6.6, 5.6), (2.4, 5.6)])).labels
     assert np.argwhere(labels).min(axis=0).tolist() == [2, 2]
     assert labels.sum() == 5 * 4
 
 
 def test_truncate_fills_with_the_edge():
-    labels = paint(image(polygon("sky", [(2.9, 2.9), (6.9, 2.9), (6.9, 5.9), (2.9, 5.9)])), IDS, fill="truncate").labels
+    labels = painted(polygon("sky", [(2.9, 2.9), (6.9, 2.9), (6.9, 5.9), (2.9, 5.9)]), fill="truncate").labels
     assert labels.sum() == 5 * 4
     assert labels[2:6, 2:7].all()
 
@@ -58,13 +58,13 @@ def test_painting_the_bounding_box_equals_painting_the_picture(seed):
     # Two decimals, as exports have them: they meet the ties of pycocotools' rounding.
     points = np.random.default_rng(seed).uniform(-3, [53, 43], (7, 2)).round(seed % 3)
     whole = coco_mask.decode(coco_mask.frPyObjects([points.ravel().tolist()], 40, 50))[:, :, 0]
-    assert (paint(image(polygon("sky", points), height=40, width=50), IDS).labels == whole).all()
+    assert (painted(polygon("sky", points), height=40, width=50).labels == whole).all()
 
 
 @pytest.mark.parametrize("fill", ["center", "truncate"])
 @pytest.mark.parametrize("far", [12.5, 1e3, 9e5])
 def test_polygons_beyond_the_picture_are_cut(fill, far):
-    labels = paint(image(polygon("sky", [(5, -far), (far, -far), (far, far), (5, far)])), IDS, fill=fill).labels
+    labels = painted(polygon("sky", [(5, -far), (far, -far), (far, far), (5, far)]), fill=fill).labels
     assert not labels[:, :5].any()
     assert labels[:, 5:].all()
 
@@ -73,13 +73,55 @@ def test_polygons_beyond_the_picture_are_cut(fill, far):
     "points", [[(-9, -9), (-1, -9), (-1, -1)], [(11, 0), (20, 0), (20, 9)], [(3, 3), (3, 3), (3, 3)]]
 )
 def test_polygons_without_area_in_the_picture_paint_nothing(points):
-    assert paint(image(polygon("sky", points)), IDS).areas.tolist() == [0]
+    assert painted(polygon("sky", points)).areas.tolist() == [0]
 
 
 def test_masks_are_painted_where_they_lie():
     shape = Shape("person", Mask(np.array([[True, False], [True, True]]), top=3, left=4), "mask")
-    labels = paint(image(shape), IDS).labels
+    labels = painted(shape).labels
     assert np.argwhere(labels).tolist() == [[3, 4], [4, 4], [4, 5]]
+
+
+@pytest.mark.parametrize(
+    ("top", "left", "pixels"),
+    [(-1, -1, [[1]]), (9, 9, [[1]]), (-2, 3, []), (10, 0, []), (3, 9, [[0], [1]])],
+    ids=["corner", "other corner", "above", "below", "right edge"],
+)
+def test_masks_that_stick_out_are_cut(top, left, pixels):
+    shape = Shape(
+        "sky", Mask(np.array([[1, 0], [1, 1]] if top >= 0 else [[0, 0], [0, 1]], np.bool_), top, left), "mask"
+    )
+    if pixels == [[0], [1]]:
+        shape = Shape("sky", Mask(np.array([[0, 1], [1, 1]], np.bool_), top, left), "mask")
+    labels = painted(shape).labels
+    assert labels.sum() == np.sum(pixels)
+
+
+@pytest.mark.parametrize("column_major", [False, True])
+def test_runs_are_painted_like_the_mask_that_they_stand_for(column_major):
+    pixels = np.random.default_rng(0).random((5, 7)) < 0.4
+    flat = pixels.T.ravel() if column_major else pixels.ravel()
+    ends = np.flatnonzero(np.diff(flat, prepend=False, append=~flat[-1]))
+    lengths = np.diff(ends, prepend=0)
+    runs = Runs(lengths.astype(np.int64), 5, 7, top=2, left=1, column_major=column_major)
+    mask = Mask(pixels, top=2, left=1)
+    assert (painted(Shape("sky", runs, "mask")).labels == painted(Shape("sky", mask, "mask")).labels).all()
+
+
+def test_outlines_are_united_and_holes_cut():
+    parts = tuple(np.array(points, np.float64) for points in (INNER, [(6, 6), (9, 6), (9, 9), (6, 9)]))
+    hole = np.array([(3, 3), (5, 3), (5, 5), (3, 5)], np.float64)
+    far_hole = hole + 100
+    result = painted(Shape("sky", Polygon(parts, (hole, far_hole)), "polygon"))
+    assert result.areas.tolist() == [16 + 9 - 4]
+    assert result.labels[3:5, 3:5].sum() == 0
+    assert result.labels[8, 8] == 1
+
+
+def test_pixels_outside_all_shapes_get_the_value_for_that():
+    labels = painted(polygon("person", INNER), outside=255).labels
+    assert labels[0, 0] == 255
+    assert labels[4, 4] == 2
 
 
 def test_clip_keeps_what_is_inside():

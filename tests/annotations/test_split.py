@@ -2,36 +2,108 @@
 
 import pytest
 
-from segtune.annotations.annotated_image import AnnotatedImage
-from segtune.annotations.split import assign_splits
+from segtune.annotations.split import Candidate, assign_splits
+from segtune.errors import UserError
 
 
-def images(count, subset=""):
-    return [AnnotatedImage(f"{index}.jpg", 1, 1, f"{index}.jpg", (), subset) for index in range(count)]
+def numbered(count, subset="", name="{}.jpg", **options):
+    return [Candidate(name.format(index), subset, **options) for index in range(count)]
 
 
-@pytest.mark.parametrize(("count", "fraction", "num_val"), [(2, 0.2, 1), (2, 0.9, 1), (10, 0.2, 2), (100, 0.01, 1)])
-def test_both_splits_get_pictures(count, fraction, num_val):
-    assert assign_splits(images(count), fraction).count("val") == num_val
+@pytest.mark.parametrize(("count", "fraction"), [(2, 0.001), (2, 0.999), (10, 0.2), (100, 0.01)])
+def test_both_splits_get_pictures(count, fraction):
+    assert set(assign_splits(numbered(count), fraction).splits) == {"train", "val"}
 
 
-def test_split_does_not_depend_on_the_order():
-    forward = dict(zip([image.name for image in images(50)], assign_splits(images(50), 0.3), strict=True))
-    backward = assign_splits(images(50)[::-1], 0.3)
-    assert [forward[image.name] for image in images(50)[::-1]] == backward
+@pytest.mark.parametrize("fraction", [0.1, 0.2, 0.5])
+def test_about_the_asked_fraction_goes_to_val(fraction):
+    assert assign_splits(numbered(2000), fraction).splits.count("val") == pytest.approx(2000 * fraction, rel=0.1)
+
+
+def test_pictures_stay_where_they_are_when_others_come():
+    few = assign_splits(numbered(50), 0.3).splits
+    more = assign_splits([*numbered(70, name="new_{}.jpg"), *numbered(50)[::-1]], 0.3).splits
+    assert more[70:] == few[::-1]
 
 
 def test_subsets_of_the_export_are_kept():
-    assert assign_splits([*images(2, "train"), *images(1, "val"), *images(1, "test")], 0.5) == [
-        "train", "train", "val", "test",
-    ]  # fmt: skip
+    pictures = [*numbered(2, "train"), *numbered(1, "val"), *numbered(1, "test"), *numbered(1, "")]
+    assert assign_splits(pictures).splits == ["train", "train", "val", "test", "train"]
 
 
 def test_test_pictures_stay_out_of_both():
-    splits = assign_splits([*images(4, "train"), *images(3, "test")], 0.5)
+    splits = assign_splits([*numbered(4, "train"), *numbered(3, "test")], 0.5).splits
     assert splits[4:] == ["test"] * 3
     assert set(splits[:4]) == {"train", "val"}
 
 
 def test_a_single_subset_is_split():
-    assert set(assign_splits(images(10, "train"), 0.2)) == {"train", "val"}
+    assert set(assign_splits(numbered(10, "train")).splits) == {"train", "val"}
+
+
+def test_every_class_lands_in_both_splits():
+    pictures = [
+        Candidate(f"{i}.jpg", classes=frozenset({"road"} | ({"tram"} if i in {3, 8} else set()))) for i in range(40)
+    ]
+    result = assign_splits(pictures, 0.2)
+    of_tram = {result.splits[3], result.splits[8]}
+    assert of_tram == {"train", "val"}
+
+
+def test_a_class_of_one_picture_stays_and_the_others_are_not_robbed():
+    pictures = [Candidate(f"{i}.jpg", classes=frozenset({f"class {i}", "road"})) for i in range(30)]
+    splits = assign_splits(pictures, 0.2).splits
+    assert splits == assign_splits(numbered(30), 0.2).splits
+
+
+ROBOFLOW = [Candidate(f"img{i}_jpg.rf.{copy:032x}.jpg") for i in range(12) for copy in range(3)]
+VIDEOS = [Candidate(f"video{letter}_{i:04}.jpg") for letter in "abcdefgh" for i in range(5)]
+
+
+@pytest.mark.parametrize(
+    ("pictures", "group_by", "size", "note"),
+    [
+        (ROBOFLOW, "auto", 3, "Roboflow"),
+        (VIDEOS, "auto", 5, "8 series of numbered pictures"),
+        (VIDEOS, "video(.)_", 5, ""),
+        (VIDEOS, "video[ab]", 5, ""),
+        (VIDEOS, "none", 1, ""),
+        (numbered(40, name="frame_{:04}.jpg"), "auto", 1, "flatter"),
+        (numbered(40, name="IMG_{:04}.jpg"), "auto", 1, ""),
+    ],
+)
+def test_groups_stay_together(pictures, group_by, size, note):
+    result = assign_splits(pictures, 0.3, group_by)
+    runs = [set(result.splits[start : start + size]) for start in range(0, 10, size)]
+    assert all(len(run) == 1 for run in runs)
+    assert set(result.splits) == {"train", "val"}
+    assert note in " ".join(result.notes)
+    assert bool(note) == bool(result.notes)
+
+
+def test_names_of_classes_are_not_taken_for_videos():
+    pictures = [Candidate(f"{name}_{i}.jpg", classes=frozenset({name})) for name in "abcdef" for i in range(5)]
+    splits = assign_splits(pictures).splits
+    assert all(set(splits[start : start + 5]) == {"train", "val"} for start in range(0, 30, 5))
+
+
+def test_pictures_of_an_earlier_dataset_stay():
+    earlier = [Candidate(f"{i}.jpg", earlier="val" if i % 2 else "train") for i in range(10)]
+    splits = assign_splits([*earlier, *numbered(30, name="new_{}.jpg")], 0.2).splits
+    assert splits[:10] == ["train", "val"] * 5
+
+
+@pytest.mark.parametrize(
+    ("pictures", "fraction", "group_by", "message"),
+    [
+        (numbered(10), 0.0, "auto", "between 0 and 1"),
+        (numbered(10), 1.0, "auto", "between 0 and 1"),
+        (numbered(1), 0.2, "auto", "1 annotated picture that can be used"),
+        (numbered(3, "test"), 0.2, "auto", "0 annotated pictures"),
+        (numbered(10), 0.2, "(", "no regular expression"),
+        (numbered(10, name="a_{}.jpg"), 0.2, "(a)_", "one group"),
+    ],
+)
+def test_impossible_splits_are_refused(pictures, fraction, group_by, message):
+    with pytest.raises(UserError, match=message):
+        assign_splits(pictures, fraction, group_by)

@@ -59,7 +59,7 @@ class ConvertReport:
 
     def render(self) -> None:
         """Print it."""
-        pictures = ", ".join(f"{count} {split}" for split, count in self.num_pictures.items() if count)
+        pictures = ", ".join(f"{count} {split}" for split, count in self.num_pictures.items())
         table = Table(title=Text(f"{self.dataset}: {pictures} pictures from {self.format}"), title_justify="left")
         for column in ("id", "class", "objects", "pixels"):
             table.add_column(column, justify="left" if column == "class" else "right")
@@ -318,7 +318,7 @@ def _report(
         dataset=dataset,
         format=format_name,
         classes=choice.table,
-        num_pictures={split: splits[split] for split in ALL_SPLITS},
+        num_pictures={split: splits[split] for split in ALL_SPLITS if splits[split]},
         objects=count_classes(choice, inventory.objects),
         kinds=kinds,
         pixels=np.sum([result.pixels for result in results], axis=0),

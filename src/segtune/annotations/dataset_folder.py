@@ -66,6 +66,11 @@ def find_pairs(dataset: Path, split: str) -> list[Pair]:
     return [Pair(stem, pictures[stem][0], label_images[stem][0]) for stem in sorted(pictures)]
 
 
+def is_dataset_folder(path: Path) -> bool:
+    """Whether a folder has the layout of a dataset folder, whole or in part."""
+    return any((path / split / IMAGES).is_dir() for split in SPLITS) or (path / CLASSES_FILE).is_file()
+
+
 def find_split(dataset: Path) -> dict[str, str]:
     """The split that each picture of a dataset folder is in, by its name without suffix.
 

@@ -61,9 +61,10 @@ def paint(
     for index in reversed(order):
         mask = rasterize(shapes[index].geometry, size, fill)
         box = np.s_[mask.top : mask.top + mask.pixels.shape[0], mask.left : mask.left + mask.pixels.shape[1]]
-        new = mask.pixels & ~covered[box]
-        labels[box][new] = class_ids[shapes[index].label]
-        covered[box] |= new
+        new = mask.pixels > covered[box]
+        # Exclusive or with nothing leaves the value of 'outside', which is there, and else makes it the id: no branches.
+        labels[box] ^= new.view(np.uint8) * np.uint8(outside ^ class_ids[shapes[index].label])
+        covered[box] |= mask.pixels
         areas[index], visible[index] = np.count_nonzero(mask.pixels), np.count_nonzero(new)
     return Painted(labels, areas, visible)
 
@@ -109,24 +110,26 @@ def _in_window(mask: Mask, window: Mask) -> npt.NDArray[np.bool_]:
 def _fill(points: Points, size: tuple[int, int], fill: Fill) -> Mask:
     """What is inside of one outline."""
     height, width = size
-    # Points far outside would cost pycocotools memory without bound, or crash it.
-    points = clip(points, height, width)
+    if (np.abs(points) > 4 * max(size)).any():
+        # Points far outside would cost pycocotools memory without bound, or crash it.
+        points = clip(points, height, width)
     if len(points) < 3:
         return EMPTY
-    # Only the bounding box is unpacked and painted: most objects are small, and pictures are large.
-    left, top = (max(0, math.floor(value)) for value in points.min(axis=0))
-    right, bottom = (
-        min(end, math.floor(value) + 2) for end, value in zip((width, height), points.max(axis=0), strict=True)
+    # Only the bounding box is unpacked: most objects are small, and pictures are large.
+    (left, top), (right, bottom) = (
+        np.floor(points.min(axis=0)).astype(int),
+        np.floor(points.max(axis=0)).astype(int) + 2,
     )
+    left, top, right, bottom = max(0, int(left)), max(0, int(top)), min(width, int(right)), min(height, int(bottom))
     if right <= left or bottom <= top:
         return EMPTY
     if fill == "truncate":
         mask = np.zeros((bottom - top, right - left), np.uint8)
         cv2.fillPoly(mask, [np.trunc(points).astype(np.int32) - np.array([left, top], np.int32)], (1,))
-        return Mask(mask.astype(np.bool_), top, left)
-    # Encoded in the whole picture: pycocotools rounds to fifths of a pixel, and an offset would change its ties.
+        return Mask(mask.view(np.bool_), top, left)
+    # Encoded in the whole picture: pycocotools' rounding depends on where a polygon lies, by a pixel in a thousand polygons.
     encoded = coco_mask.frPyObjects([points.ravel().tolist()], height, width)[0]["counts"]
-    return Mask(unpack_box(run_ends(encoded), height, top, left, bottom, right), top, left)
+    return Mask(np.ascontiguousarray(unpack_box(run_ends(encoded), height, top, left, bottom, right)), top, left)
 
 
 def clip(points: Points, height: int, width: int) -> Points:

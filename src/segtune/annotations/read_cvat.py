@@ -183,6 +183,8 @@ def _add(image: ImageBuilder, shape: Element, label: str | None) -> None:
 
 def _add_polygon(image: ImageBuilder, shape: Mapping[str, str], label: str, z_order: int) -> None:
     text = shape.get("points", "").strip().strip(";")
+    if text and text.count(",") != text.count(";") + 1:
+        raise BadAnnotation("its points are not pairs of x and y")
     image.add_polygon(label, [text.replace(";", ",").split(",") if text else []], z_order=z_order)
 
 

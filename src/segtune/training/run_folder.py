@@ -2,9 +2,12 @@
 
 import json
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from segtune.annotations.dataset_folder import is_dataset_folder
 from segtune.errors import UserError, listed, unwritable
 from segtune.files import write_json
 
@@ -19,6 +22,7 @@ class RunFolder:
         self.record = path / "run.json"
         self.metrics = path / "metrics.jsonl"
         self.samples = path / "samples"
+        self.dataset = path / "dataset"
 
     def checkpoint(self, epoch: int) -> Path:
         """Where the weights of an epoch are kept, where the recipe keeps them."""
@@ -50,6 +54,28 @@ class RunFolder:
             probe.unlink()
         except OSError as error:
             raise unwritable(self.path, error) from error
+
+    @contextmanager
+    def replaceable_dataset(self, overwrite: bool) -> Iterator[Path]:
+        """Yield where to convert an export to; on success it becomes the run's dataset.
+
+        Raises:
+            UserError: There is one already, and it may not be replaced.
+        """
+        if self.dataset.exists() and not (overwrite and is_dataset_folder(self.dataset)):
+            raise UserError(
+                f"{self.dataset} already exists, and the export would be converted into it.",
+                f"Train on it: segtune train {self.dataset}; or name another run folder, or add --overwrite.",
+            )
+        new = self.path / ".dataset"
+        shutil.rmtree(new, ignore_errors=True)
+        try:
+            yield new
+            # The dataset of the earlier run goes when the new one is whole.
+            shutil.rmtree(self.dataset, ignore_errors=True)
+            new.rename(self.dataset)
+        finally:
+            shutil.rmtree(new, ignore_errors=True)
 
     def clear(self) -> None:
         """Remove the files of an earlier run, and nothing else."""

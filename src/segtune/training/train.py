@@ -12,7 +12,8 @@ from pathlib import Path
 import torch
 
 from segtune.annotations.check import check_dataset
-from segtune.annotations.dataset_folder import Pair, dataset_classes, find_pairs
+from segtune.annotations.convert import convert_export
+from segtune.annotations.dataset_folder import Pair, dataset_classes, find_pairs, is_dataset_folder
 from segtune.config import TrainConfig, command_line
 from segtune.data.augment import Augmentation, Chain, ColorJitter, Flip, ScaledCrop
 from segtune.data.loader import AugmentedPictures, Loader
@@ -75,10 +76,11 @@ def train(config: TrainConfig, listeners: Sequence[Listener] | None = None) -> T
     folder = RunFolder(config.run)
     folder.refuse_used(config.overwrite)
     find_model(config.model)
-    table = dataset_classes(config.dataset, config.num_classes, config.ignore_value)
-    data = check_dataset(config.dataset, table)
+    dataset = _dataset_folder(config, folder)
+    table = dataset_classes(dataset, config.num_classes, config.ignore_value)
+    data = check_dataset(dataset, table)
     data.raise_for_errors()
-    train_pairs, val_pairs = (find_pairs(config.dataset, split) for split in ("train", "val"))
+    train_pairs, val_pairs = (find_pairs(dataset, split) for split in ("train", "val"))
     device = choose_device(config.device)
     pixels = tuple(int(count) for count in data.splits["train"].pixels)
     plan = make_plan(config, Facts(table.num_classes, len(train_pairs), pixels, device.type, os.cpu_count() or 1))
@@ -105,6 +107,15 @@ def train(config: TrainConfig, listeners: Sequence[Listener] | None = None) -> T
             raise TrainingInterrupted(_how_to_go_on(config, folder)) from error
         tell_all(listeners, RunDone(scores, best_epoch))
     return TrainResult(folder.path, folder.model, scores, best_epoch)
+
+
+def _dataset_folder(config: TrainConfig, folder: RunFolder) -> Path:
+    """The dataset folder: the one given, or the one that the export given is converted into."""
+    if is_dataset_folder(config.dataset) or not config.dataset.exists():
+        return config.dataset
+    with folder.replaceable_dataset(config.overwrite) as target:
+        convert_export(config.dataset, target, config).render()
+    return folder.dataset
 
 
 def run_epochs(
