@@ -229,6 +229,7 @@ def _assign(inventory: _Inventory, choice: ClassChoice, options: ConversionOptio
             entry.subset,
             frozenset(choice.class_name(label) for label in entry.labels) - {"ignored"},
             earlier.get(PurePosixPath(entry.target).stem, ""),
+            entry.target,
         )
         for entry in entries
     ]

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from segtune.annotations.picture_index import PictureIndex
 from segtune.annotations.source import ExportSource, open_source
+from segtune.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -33,4 +34,6 @@ def open_export(
         UserError: It can't be opened or trusted.
     """
     source = open_source(path)
+    if pictures is not None and not pictures.is_dir():
+        raise UserError(f"There is no folder {pictures}.", "--images names the folder that has the pictures.")
     return Export(source, PictureIndex(source, pictures), attribute, class_names)

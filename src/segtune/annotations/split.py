@@ -24,16 +24,18 @@ class Candidate:
     """A picture to assign.
 
     Attributes:
-        name: Its path in the export.
+        name: Its path as the export writes it: what groups are told by.
         subset: What the export puts it in: train, val, test, or empty.
         classes: The classes that it has.
         earlier: The split that it has in the dataset that it shall be like, or empty.
+        file: Its file name in the dataset, which no other picture has; what a picture without a group is told by.
     """
 
     name: str
     subset: str = ""
     classes: frozenset[str] = frozenset()
     earlier: str = ""
+    file: str = ""
 
 
 @dataclass(frozen=True)
@@ -99,37 +101,38 @@ def _own_subsets(pictures: Sequence[Candidate]) -> list[str]:
 def _group_names(pictures: Sequence[Candidate], group_by: str) -> tuple[list[str], list[str]]:
     """The name of each picture's group, and notes."""
     stems = [PurePosixPath(picture.name).with_suffix("").as_posix() for picture in pictures]
+    alone = [picture.file or picture.name for picture in pictures]
     if group_by == "none":
-        return stems, []
+        return alone, []
     if group_by != "auto":
         try:
-            return [_matched(group_by, name) for name in stems], []
+            return [_matched(group_by, name, own) for name, own in zip(stems, alone, strict=True)], []
         except re.error as error:
             raise UserError(f"--group-by {group_by!r} is no regular expression: {error}.") from error
-    groups = [_matched(ROBOFLOW, name) for name in stems]
+    groups = [_matched(ROBOFLOW, name, own) for name, own in zip(stems, alone, strict=True)]
     if len(set(groups)) < len(groups):
         return groups, ["copies of one picture (Roboflow's '.rf.') are kept together; --group-by none undoes that"]
-    groups = [_matched(FRAMES, name) for name in stems]
+    groups = [_matched(FRAMES, name, own) for name, own in zip(stems, alone, strict=True)]
     sizes = Counter(groups)
     if len(sizes) * 2 > len(stems):
-        return stems, []
+        return alone, []
     described = f"{len(sizes)} series of numbered pictures ({listed(sorted(sizes), 4)})"
     if len(sizes) >= MIN_GROUPS and max(sizes.values()) * 2 <= len(stems) and not _bound_to_groups(pictures, groups):
         return groups, [f"the names show {described}; each is kept together. --group-by none undoes that"]
     if len(sizes) > 1 or any("frame" in name.lower() for name in stems):
         advice = "--group-by '(.+)_' or the like keeps them together" if len(sizes) > 1 else "validate on another video"
-        return stems, [
+        return alone, [
             f"the names show {described}, which are in both train and val: if they are frames of videos, the score will"
             f" flatter; {advice}"
         ]
-    return stems, []
+    return alone, []
 
 
-def _matched(expression: str, name: str) -> str:
-    """What a name has in common with its group; the name itself where the expression doesn't match."""
+def _matched(expression: str, name: str, otherwise: str) -> str:
+    """What a name has in common with its group; ``otherwise`` where the expression doesn't match."""
     found = re.search(expression, name)
     if found is None:
-        return name
+        return otherwise
     return found[1] if found.re.groups and found[1] is not None else found[0]
 
 
