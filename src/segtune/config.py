@@ -196,6 +196,13 @@ def command_line(command: str, config: Any) -> list[str]:
     return words + options
 
 
+def changed_options(config: Any, of: type) -> list[str]:
+    """The options of a dataclass that ``config`` has at other values than their defaults, as they are typed."""
+    return [
+        f"--{entry.name.replace('_', '-')}" for entry in fields(of) if getattr(config, entry.name) != entry.default
+    ]
+
+
 def names_in(text: str) -> tuple[str, ...]:
     """The names in a list separated by commas, without the blanks around them."""
     return tuple(name.strip() for name in text.split(",") if name.strip())

@@ -179,3 +179,46 @@ def test_interrupt_leaves_the_last_epoch_and_says_how_to_go_on(dataset):
 def test_loss_that_is_not_finite_stops_and_names_the_pictures(dataset):
     with pytest.raises(UserError, match=r"not finite at step \d+ \(pictures 00"):
         train(config(dataset, learning_rate=1e30, epochs=9), listeners=[])
+
+
+@pytest.fixture
+def export(tmp_path):
+    """A LabelMe export of a few pictures with a box each."""
+    folder = tmp_path / "export"
+    folder.mkdir()
+    for seed in range(8):
+        picture = Image.new("RGB", (96, 72), (40, 20 * seed, 90))
+        picture.paste((200, 60, 40), (9, 9, 60, 50))
+        picture.save(folder / f"{seed}.jpg")
+        points = "".join(f"<pt><x>{x}</x><y>{y}</y></pt>" for x, y in [(9, 9), (60, 9), (60, 50), (9, 50)])
+        (folder / f"{seed}.xml").write_text(
+            f"<annotation><filename>{seed}.jpg</filename><object><name>box</name><polygon>{points}</polygon></object>"
+            "</annotation>"
+        )
+    return folder
+
+
+def test_an_export_is_converted_into_the_run(export):
+    run = export.parent / "run"
+    result = train(config(export, classes="box", val_fraction=0.4), listeners=[])
+    assert result.model.exists()
+    assert {path.name for path in (run / "dataset").iterdir()} == {"classes.yaml", "train", "val"}
+    assert read_header(result.model)["classes"]["classes"][1]["name"] == "box"
+    with pytest.raises(UserError, match="already holds a run"):
+        train(config(export), listeners=[])
+    train(config(export, overwrite=True), listeners=[])
+    assert not list(run.glob(".*"))
+
+
+def test_an_export_that_can_not_be_converted_leaves_the_earlier_dataset(export):
+    train(config(export), listeners=[])
+    (export / "0.xml").write_text("broken")
+    with pytest.raises(UserError, match="not readable XML"):
+        train(config(export, overwrite=True), listeners=[])
+    assert (export.parent / "run" / "dataset" / "classes.yaml").exists()
+    assert (export.parent / "run" / "model.safetensors").exists()
+
+
+def test_options_of_the_conversion_are_not_ignored_silently(dataset):
+    with pytest.raises(UserError, match="--classes, --map would have no effect"):
+        train(config(dataset, classes="a,b", map="a=b"), listeners=[])

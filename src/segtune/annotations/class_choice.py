@@ -175,6 +175,10 @@ def _class_names(
             "The export holds no outline or mask: there is nothing to paint.",
             "Annotate with polygons or masks; boxes are filled with --boxes.",
         )
+    if not set(names) - {own}:
+        raise UserError(
+            "No class is left but the background: there is nothing to learn.", "Ignore or merge fewer classes."
+        )
     return tuple(names)
 
 

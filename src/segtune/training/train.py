@@ -14,10 +14,10 @@ import torch
 from segtune.annotations.check import check_dataset
 from segtune.annotations.convert import convert_export
 from segtune.annotations.dataset_folder import Pair, dataset_classes, find_pairs, is_dataset_folder
-from segtune.config import TrainConfig, command_line
+from segtune.config import ConversionOptions, TrainConfig, changed_options, command_line
 from segtune.data.augment import Augmentation, Chain, ColorJitter, Flip, ScaledCrop
 from segtune.data.loader import AugmentedPictures, Loader
-from segtune.errors import UserError
+from segtune.errors import UserError, listed
 from segtune.evaluation.evaluate import evaluate_pairs
 from segtune.evaluation.scores import Scores
 from segtune.model_file import Model, load_model, save_model
@@ -112,6 +112,12 @@ def train(config: TrainConfig, listeners: Sequence[Listener] | None = None) -> T
 def _dataset_folder(config: TrainConfig, folder: RunFolder) -> Path:
     """The dataset folder: the one given, or the one that the export given is converted into."""
     if is_dataset_folder(config.dataset) or not config.dataset.exists():
+        without_effect = changed_options(config, ConversionOptions)
+        if without_effect:
+            raise UserError(
+                f"{config.dataset} is a dataset folder already, so {listed(without_effect)} would have no effect.",
+                "Leave them out, or give the annotation export.",
+            )
         return config.dataset
     with folder.replaceable_dataset(config.overwrite) as target:
         convert_export(config.dataset, target, config).render()
