@@ -198,9 +198,7 @@ def command_line(command: str, config: Any) -> list[str]:
 
 def changed_options(config: Any, of: type) -> list[str]:
     """The options of a dataclass that ``config`` has at other values than their defaults, as they are typed."""
-    return [
-        f"--{entry.name.replace('_', '-')}" for entry in fields(of) if getattr(config, entry.name) != entry.default
-    ]
+    return [f"--{entry.name.replace('_', '-')}" for entry in fields(of) if getattr(config, entry.name) != entry.default]
 
 
 def names_in(text: str) -> tuple[str, ...]:

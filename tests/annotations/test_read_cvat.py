@@ -48,7 +48,7 @@ def read(folder):
 
 
 def pixels(shape):
-    mask = rasterize(shape.geometry, (20, 30))
+    (mask,) = rasterize([shape.geometry], (20, 30))
     whole = np.zeros((20, 30), np.bool_)
     whole[mask.top : mask.top + mask.pixels.shape[0], mask.left : mask.left + mask.pixels.shape[1]] = mask.pixels
     return whole

@@ -73,7 +73,7 @@ BOX = "<pt><x>9</x><y>9</y></pt><pt><x>3</x><y>9</y></pt><pt><x>3</x><y>5</y></p
 def test_boxes_are_turned_by_their_attribute(tmp_path, attributes, covered):
     box = thing(f"<type>bounding_box</type><polygon>{BOX}</polygon>{attributes}")
     (image,) = images(export(tmp_path, box))
-    mask = rasterize(image.shapes[0].geometry, (20, 30))
+    (mask,) = rasterize([image.shapes[0].geometry], (20, 30))
     expected = np.zeros((20, 30), np.bool_)
     expected[covered] = True
     found = np.zeros((20, 30), np.bool_)

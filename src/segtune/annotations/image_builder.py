@@ -1,6 +1,7 @@
 """ImageBuilder: what the readers share. Collects a picture's shapes, and what is wrong or left out, with checked numbers."""
 
 import math
+import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -209,28 +210,41 @@ def rotate(points: Points, center: tuple[float, float], degrees: float) -> Point
 
 
 def runs(
-    lengths: npt.ArrayLike, height: int, width: int, top: int = 0, left: int = 0, *, column_major: bool = False
+    lengths: npt.ArrayLike | str, height: int, width: int, top: int = 0, left: int = 0, *, column_major: bool = False
 ) -> Runs:
-    """Run lengths that are checked to fill their box.
+    """Run lengths, or a text of them with commas, that are checked to fill their box.
 
     Raises:
         BadAnnotation: They don't.
     """
-    try:
-        values = np.array(lengths, np.float64)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise BadAnnotation("its run lengths are not all numbers") from error
-    if values.ndim != 1 or not values.size or not ((values >= 0) & (values <= MAX_PIXELS)).all():
+    values = _whole_numbers(lengths)
+    if values.ndim != 1 or not values.size or values.min() < 0 or values.max() > MAX_PIXELS:
         raise BadAnnotation("its run lengths are not a list of numbers from 0 up")
-    if (values != np.floor(values)).any():
-        raise BadAnnotation("its run lengths are not whole numbers")
     if height < 1 or width < 1 or height * width > MAX_PIXELS:
         raise BadAnnotation(f"its mask is {width} x {height} pixels")
     if values.sum() != height * width:
         raise BadAnnotation(
             f"its runs add up to {int(values.sum())} pixels, but its box of {width} x {height} has {height * width}"
         )
-    return Runs(values.astype(np.int64), height, width, top, left, column_major)
+    return Runs(values, height, width, top, left, column_major)
+
+
+def _whole_numbers(values: npt.ArrayLike | str) -> npt.NDArray[np.int64]:
+    """Whole numbers, of a text with commas too, which is read five times as fast as a list of words."""
+    if isinstance(values, str):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # it warns, and stops, where the text is none
+            numbers = np.fromstring(values, np.int64, sep=",")
+        if len(numbers) == values.count(",") + 1:
+            return numbers
+        values = values.split(",")
+    try:
+        numbers = np.array(values, np.float64)
+        if (numbers != np.floor(numbers)).any() or not (np.abs(numbers) < 2**53).all():
+            raise ValueError
+    except (TypeError, ValueError, OverflowError) as error:
+        raise BadAnnotation("its run lengths are not all whole numbers") from error
+    return numbers.astype(np.int64)
 
 
 def subset_named(name: Any) -> str:

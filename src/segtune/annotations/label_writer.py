@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
+from itertools import islice
 from pathlib import Path
 
 import cv2
@@ -27,8 +27,11 @@ MIN_FOR_PROCESSES = 100
 MEMORY_KEPT = 2**28
 """Bytes."""
 
-JOBS_AHEAD = 4
-"""Jobs that wait for each process: more would only take memory."""
+BATCH = 8
+"""Jobs that are sent to a process together: each sending costs as much as an object's painting."""
+
+BATCHES_AHEAD = 2
+"""Batches that wait for each process: more would only take memory."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,21 +68,26 @@ class LabelResult:
 
 def write_label_images(jobs: Iterable[LabelJob], choice: ClassChoice, fill: Fill, total: int) -> Iterator[LabelResult]:
     """Do all jobs; results come in their order. At no time are more than a few jobs in memory."""
-    work = partial(write_label_image, choice=choice, fill=fill)
     num_processes = min(os.cpu_count() or 1, 16)
     if total < MIN_FOR_PROCESSES or num_processes == 1:
-        yield from map(work, jobs)
+        for job in jobs:
+            yield write_label_image(job, choice, fill)
         return
     # Spawned, not forked: a fork of a process with threads may hang.
     context = multiprocessing.get_context("spawn")
-    waiting: deque[Future[LabelResult]] = deque()
+    waiting: deque[Future[list[LabelResult]]] = deque()
+    remaining = iter(jobs)
     with ProcessPoolExecutor(num_processes, context, initializer=_keep_memory) as pool:
-        for job in jobs:
-            waiting.append(pool.submit(work, job))
-            if len(waiting) > num_processes * JOBS_AHEAD:
-                yield waiting.popleft().result()
+        while batch := list(islice(remaining, BATCH)):
+            waiting.append(pool.submit(_write_batch, batch, choice, fill))
+            if len(waiting) > num_processes * BATCHES_AHEAD:
+                yield from waiting.popleft().result()
         while waiting:
-            yield waiting.popleft().result()
+            yield from waiting.popleft().result()
+
+
+def _write_batch(jobs: Sequence[LabelJob], choice: ClassChoice, fill: Fill) -> list[LabelResult]:
+    return [write_label_image(job, choice, fill) for job in jobs]
 
 
 def _keep_memory() -> None:
@@ -114,7 +122,7 @@ def _scaled(shape: Shape, annotated: tuple[int, int], size: tuple[int, int]) -> 
         factors = np.array([size[1] / annotated[1], size[0] / annotated[0]])
         outlines, holes = (tuple(points * factors for points in rings) for rings in (geometry.outlines, geometry.holes))
         return Shape(shape.label, Polygon(outlines, holes), shape.kind, shape.z_order)
-    mask = rasterize(geometry, annotated)
+    (mask,) = rasterize([geometry], annotated)
     whole = np.zeros(annotated, np.uint8)
     whole[mask.top : mask.top + mask.pixels.shape[0], mask.left : mask.left + mask.pixels.shape[1]] = mask.pixels
     scaled = cv2.resize(whole, size[::-1], interpolation=cv2.INTER_NEAREST_EXACT)

@@ -1,19 +1,16 @@
 """Ordered shapes -> label image. Later shapes lie on top; what lies hidden below is counted."""
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 import numpy.typing as npt
-from pycocotools import mask as coco_mask
 
 from segtune.annotations.annotated_image import Geometry, Mask, Points, Polygon, Runs, Shape
-from segtune.annotations.rle import run_ends, unpack, unpack_box
+from segtune.annotations.polygon_fill import EMPTY, fill_outlines
+from segtune.annotations.rle import unpack
 from segtune.config import Fill
-
-EMPTY = Mask(np.zeros((0, 0), np.bool_))
 
 
 @dataclass(frozen=True)
@@ -57,9 +54,10 @@ def paint(
     labels = np.full(size, outside, np.uint8)
     covered = np.zeros(size, np.bool_)
     areas, visible = np.zeros((2, len(shapes)), np.int64)
+    masks = rasterize([shape.geometry for shape in shapes], size, fill)
     # From the top down: what is visible of a shape is what nothing has covered yet.
     for index in reversed(order):
-        mask = rasterize(shapes[index].geometry, size, fill)
+        mask = masks[index]
         box = np.s_[mask.top : mask.top + mask.pixels.shape[0], mask.left : mask.left + mask.pixels.shape[1]]
         new = mask.pixels > covered[box]
         # Exclusive or with nothing leaves the value of 'outside', which is there, and else makes it the id: no branches.
@@ -69,18 +67,38 @@ def paint(
     return Painted(labels, areas, visible)
 
 
-def rasterize(geometry: Geometry, size: tuple[int, int], fill: Fill = "center") -> Mask:
-    """The pixels of a picture of ``size`` that a geometry covers; those outside of it are cut away."""
-    if isinstance(geometry, Polygon):
-        mask = _union([_fill(points, size, fill) for points in geometry.outlines])
-        holes = [_fill(points, size, fill) for points in geometry.holes]
-        return Mask(mask.pixels & ~_in_window(_union(holes), mask), mask.top, mask.left) if holes else mask
+def rasterize(geometries: Sequence[Geometry], size: tuple[int, int], fill: Fill = "center") -> list[Mask]:
+    """The pixels of a picture of ``size`` that each geometry covers; what is outside is cut away."""
+    outlines = [
+        points
+        for geometry in geometries
+        if isinstance(geometry, Polygon)
+        for points in geometry.outlines + geometry.holes
+    ]
+    filled = iter(
+        fill_outlines(outlines, size) if fill == "center" else [_truncate(points, size) for points in outlines]
+    )
+    return [
+        _cut_holes(geometry, filled) if isinstance(geometry, Polygon) else _inside(geometry, size)
+        for geometry in geometries
+    ]
+
+
+def _inside(geometry: Mask | Runs, size: tuple[int, int]) -> Mask:
+    """The part of a mask that is inside of a picture."""
     mask = unpack(geometry) if isinstance(geometry, Runs) else geometry
     top, left = max(0, -mask.top), max(0, -mask.left)
     bottom, right = size[0] - mask.top, size[1] - mask.left
     if bottom <= top or right <= left or not mask.pixels.size:
         return EMPTY
     return Mask(mask.pixels[top:bottom, left:right], mask.top + top, mask.left + left)
+
+
+def _cut_holes(polygon: Polygon, filled: Iterator[Mask]) -> Mask:
+    """What a polygon covers; the next of ``filled`` are its outlines, then its holes."""
+    mask = _union([next(filled) for _ in polygon.outlines])
+    hole = _union([next(filled) for _ in polygon.holes])
+    return Mask(mask.pixels & ~_in_window(hole, mask), mask.top, mask.left) if hole.pixels.size else mask
 
 
 def _union(masks: Sequence[Mask]) -> Mask:
@@ -107,29 +125,18 @@ def _in_window(mask: Mask, window: Mask) -> npt.NDArray[np.bool_]:
     return covered
 
 
-def _fill(points: Points, size: tuple[int, int], fill: Fill) -> Mask:
-    """What is inside of one outline."""
-    height, width = size
-    if (np.abs(points) > 4 * max(size)).any():
-        # Points far outside would cost pycocotools memory without bound, or crash it.
-        points = clip(points, height, width)
+def _truncate(points: Points, size: tuple[int, int]) -> Mask:
+    """What OpenCV fills between coordinates that are cut to whole pixels."""
+    points = np.trunc(clip(points, *size)).astype(np.int32)
     if len(points) < 3:
         return EMPTY
-    # Only the bounding box is unpacked: most objects are small, and pictures are large.
-    (left, top), (right, bottom) = (
-        np.floor(points.min(axis=0)).astype(int),
-        np.floor(points.max(axis=0)).astype(int) + 2,
-    )
-    left, top, right, bottom = max(0, int(left)), max(0, int(top)), min(width, int(right)), min(height, int(bottom))
+    (left, top), (right, bottom) = points.min(axis=0).clip(0).tolist(), points.max(axis=0).tolist()
+    right, bottom = min(size[1], right + 1), min(size[0], bottom + 1)
     if right <= left or bottom <= top:
         return EMPTY
-    if fill == "truncate":
-        mask = np.zeros((bottom - top, right - left), np.uint8)
-        cv2.fillPoly(mask, [np.trunc(points).astype(np.int32) - np.array([left, top], np.int32)], (1,))
-        return Mask(mask.view(np.bool_), top, left)
-    # Encoded in the whole picture: pycocotools' rounding depends on where a polygon lies, by a pixel in a thousand polygons.
-    encoded = coco_mask.frPyObjects([points.ravel().tolist()], height, width)[0]["counts"]
-    return Mask(np.ascontiguousarray(unpack_box(run_ends(encoded), height, top, left, bottom, right)), top, left)
+    mask = np.zeros((bottom - top, right - left), np.uint8)
+    cv2.fillPoly(mask, [points - np.array([left, top], np.int32)], (1,))
+    return Mask(mask.view(np.bool_), top, left)
 
 
 def clip(points: Points, height: int, width: int) -> Points:

@@ -203,7 +203,7 @@ def _add_ellipse(image: ImageBuilder, shape: Mapping[str, str], label: str, z_or
 def _add_mask(image: ImageBuilder, shape: Mapping[str, str], label: str, z_order: int) -> None:
     # Unlike COCO's, these runs go along the rows of the mask's box.
     height, width, top, left = (whole_number(shape.get(key)) for key in ("height", "width", "top", "left"))
-    image.add(label, runs(shape.get("rle", "").split(","), height, width, top, left), "mask", z_order)
+    image.add(label, runs(shape.get("rle", ""), height, width, top, left), "mask", z_order)
 
 
 SHAPES: dict[str, Callable[[ImageBuilder, Mapping[str, str], str, int], None]] = {

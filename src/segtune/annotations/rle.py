@@ -30,31 +30,15 @@ def run_ends(counts: bytes) -> npt.NDArray[np.int64]:
     return np.cumsum(lengths)
 
 
-def unpack_box(
-    ends: npt.NDArray[np.int64], height: int, top: int, left: int, bottom: int, right: int
-) -> npt.NDArray[np.bool_]:
-    """Unpack a part of a column-major mask of ``height`` rows, without the memory for all of it.
-
-    Returns:
-        bool (bottom - top, right - left).
-    """
-    num_pixels = (right - left) * height
-    inside = np.clip(ends - left * height, 0, num_pixels)
-    lengths = np.diff(inside, prepend=0, append=num_pixels)
-    columns = np.repeat(np.arange(len(lengths)) % 2 == 1, lengths)
-    return columns.reshape(right - left, height).T[top:bottom]
-
-
 def unpack(runs: Runs) -> Mask:
-    """The covered pixels of run lengths; lines before the first and after the last covered pixel are left out."""
-    ends = np.cumsum(runs.lengths)
-    if len(ends) < 2 or not runs.lengths[1::2].any():
-        return Mask(np.zeros((0, 0), np.bool_))
-    line, num_lines = (runs.height, runs.width) if runs.column_major else (runs.width, runs.height)
-    covered = np.flatnonzero(runs.lengths[1::2]) * 2 + 1
-    first = int(ends[covered[0]] - runs.lengths[covered[0]]) // line
-    last = min(num_lines, int(ends[covered[-1]] - 1) // line + 1)
-    pixels = unpack_box(ends, line, 0, first, line, last)
+    """The covered pixels of run lengths; whole lines before the first and after the last are left out."""
+    line = runs.height if runs.column_major else runs.width
+    lengths = runs.lengths.copy()
+    skipped = int(lengths[0]) // line
+    lengths[0] -= skipped * line
+    if len(lengths) % 2:
+        lengths[-1] %= line
+    covered = np.repeat(np.arange(len(lengths), dtype=np.uint8) & 1, lengths).reshape(-1, line).view(np.bool_)
     if runs.column_major:
-        return Mask(pixels, runs.top, runs.left + first)
-    return Mask(pixels.T, runs.top + first, runs.left)
+        return Mask(np.ascontiguousarray(covered.T), runs.top, runs.left + skipped)
+    return Mask(covered, runs.top + skipped, runs.left)
