@@ -211,8 +211,8 @@ def _check_size(
             " are exchanged, as by an EXIF orientation that the tool did not apply; turn the picture's pixels, remove the"
             " EXIF tag, or annotate again"
         )
-    # Rounding to whole pixels moves the shape of a thumbnail by half a pixel.
-    if abs(rows * width - columns * height) <= max(rows, columns, width, height):
+    # Scaled by one side, the other is rounded to whole pixels.
+    if min(abs(rows * width / columns - height), abs(columns * height / rows - width)) <= 0.5:
         return size, "" if options.scale else f"{stated}: the same shape, so --scale can fit the annotations"
     return size, f"{stated}: is it another picture, or a cropped one?"
 

@@ -1,0 +1,262 @@
+"""What real and hostile exports do wrong: each is either refused in words, or read right."""
+
+import json
+import stat
+import warnings
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from segtune.annotations.convert import convert
+from segtune.config import ConvertConfig
+from segtune.errors import UserError
+
+SQUARE = "2,2;12,2;12,8;2,8"
+
+
+def picture(path: Path, size=(30, 20), **options) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", size, (len(path.name), 50, 90)).save(path, **options)
+
+
+def polygon(points=SQUARE, label="car"):
+    return f'<polygon label="{label}" points="{points}"/>'
+
+
+def image(name, *shapes, width=30, height=20):
+    return f'<image name="{name}" width="{width}" height="{height}">{"".join(shapes)}</image>'
+
+
+def cvat(folder, *images, head="", names=("a.jpg", "b.jpg"), **options):
+    for name in names:
+        picture(folder / "images" / name, **options)
+    text = f"{head}<annotations>{''.join(images)}{image('b.jpg', polygon())}</annotations>"
+    (folder / "annotations.xml").write_bytes(text.encode())
+    return folder
+
+
+def one(shape):
+    """An export whose first picture has one odd shape."""
+    return lambda folder: cvat(folder, image("a.jpg", shape))
+
+
+def named(*names):
+    """An export with pictures of odd names."""
+    return lambda folder: cvat(folder, *(image(name, polygon()) for name in names), names=(*names, "b.jpg"))
+
+
+def zipped(*members, **contents):
+    def build(folder):
+        folder.mkdir()
+        with zipfile.ZipFile(folder / "e.zip", "w", zipfile.ZIP_DEFLATED) as archive, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # zipfile warns of names that repeat
+            archive.writestr("annotations.xml", f"<annotations>{image('b.jpg', polygon())}</annotations>")
+            for member in members:
+                archive.writestr(member, b"x")
+            for name, content in contents.items():
+                archive.writestr(name, content)
+        return folder / "e.zip"
+
+    return build
+
+
+def link(name):
+    info = zipfile.ZipInfo(name)
+    info.external_attr = (stat.S_IFLNK | 0o777) << 16
+    return info
+
+
+def linked_out(folder):
+    cvat(folder, image("a.jpg", polygon()))
+    (folder / "images" / "a.jpg").unlink()
+    picture(folder.parent / "secret.jpg")
+    (folder / "images" / "a.jpg").symlink_to(folder.parent / "secret.jpg")
+    return folder
+
+
+def with_file(name, content):
+    """A folder with one file, and pictures."""
+
+    def build(folder):
+        picture(folder / "a.jpg")
+        (folder / name).write_bytes(content)
+        return folder
+
+    return build
+
+
+def stems(folder):
+    return cvat(folder, image("a.jpg", polygon()), image("a.png", polygon()), names=("a.jpg", "a.png", "b.jpg"))
+
+
+def coco(**changes):
+    content = {
+        "images": [
+            {"id": index, "file_name": f"{name}.jpg", "width": 30, "height": 20} for index, name in enumerate("ab")
+        ],
+        "categories": [{"id": 1, "name": "car"}],
+        "annotations": [
+            {"id": index, "image_id": index, "category_id": 1, "segmentation": [[2, 2, 12, 2, 12, 8]]}
+            for index in (0, 1)
+        ],
+        **changes,
+    }
+
+    def build(folder):
+        for name in "ab":
+            picture(folder / f"{name}.jpg")
+        (folder / "instances.json").write_text(json.dumps(content))
+        return folder
+
+    return build
+
+
+def masks(labelmap, color=(200, 0, 0)):
+    """A CVAT Segmentation mask export."""
+
+    def build(folder):
+        for name in "ab":
+            picture(folder / "JPEGImages" / f"{name}.jpg")
+            pixels = np.zeros((20, 30, 3), np.uint8)
+            pixels[2:8, 2:12] = color
+            (folder / "SegmentationClass").mkdir(exist_ok=True)
+            Image.fromarray(pixels).save(folder / "SegmentationClass" / f"{name}.png")
+        (folder / "labelmap.txt").write_text(f"# label:color_rgb:parts:actions\n{labelmap}")
+        (folder / "ImageSets" / "Segmentation").mkdir(parents=True)
+        (folder / "ImageSets" / "Segmentation" / "default.txt").write_text("a\nb\n")
+        return folder
+
+    return build
+
+
+TRACKS = (
+    '<annotations><track id="0" label="car"><polygon frame="0" outside="0" points="0,0;9,0;9,9"/></track></annotations>'
+)
+BOMB = '<!DOCTYPE a [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;"><!ENTITY c "&b;&b;&b;&b;">]>'
+
+REFUSED = {
+    "entity bomb": (lambda folder: cvat(folder, head=BOMB), "declares entities or a document type"),
+    "document type": (lambda folder: cvat(folder, head='<!DOCTYPE a SYSTEM "x.dtd">'), "document type"),
+    "external entity": (
+        lambda folder: cvat(folder, head='<!DOCTYPE a [<!ENTITY x SYSTEM "file:///etc/passwd">]>'),
+        "declares entities",
+    ),
+    "zip slip": (zipped("../../x.jpg"), "leads out of the folder"),
+    "absolute path in a zip": (zipped("/etc/x.jpg"), "leads out of the folder"),
+    "drive letter in a zip": (zipped("C:\\x.jpg"), "leads out of the folder"),
+    "zip slip with backslashes": (zipped("..\\..\\x.jpg"), "leads out of the folder"),
+    "zip bomb": (zipped(**{"x.jpg": b"\0" * (80 * 2**20)}), "times its size"),
+    "two files of one name in a zip": (zipped("annotations.xml"), "2 files of this name"),
+    "link in a zip": (zipped(link("a.jpg")), "a link"),
+    "link out of a folder": (linked_out, "link to outside"),
+    "path upwards as a picture's name": (lambda f: cvat(f, image("../../../etc/shadow.jpg", polygon())), "picture is not there"),
+    "NaN": (one(polygon("nan,2;12,2;12,8")), "no position in a picture"),
+    "infinity": (one(polygon("inf,2;12,2;12,8")), "no position in a picture"),
+    "1e12": (one(polygon("1e12,2;12,2;12,8")), "no position in a picture"),
+    "a word as coordinate": (one(polygon("x,2;12,2;12,8")), "not all numbers"),
+    "no label": (one('<polygon points="1,1;2,2;3,1"/>'), "expected a name"),
+    "RLE that does not fit its box": (
+        one('<mask label="car" rle="1, 9" left="0" top="0" width="3" height="3"/>'),
+        "add up to 10 pixels, but its box of 3 x 3 has 9",
+    ),
+    "RLE of an impossible size": (
+        one('<mask label="car" rle="1" left="0" top="0" width="999999" height="999999"/>'),
+        "999999 x 999999",
+    ),
+    "negative RLE": (one('<mask label="car" rle="-1, 10" left="0" top="0" width="3" height="3"/>'), "from 0 up"),
+    "size of the picture exchanged": (lambda f: cvat(f, image("a.jpg", polygon(), width=20, height=30)), "EXIF"),
+    "another size": (lambda f: cvat(f, image("a.jpg", polygon(), width=31)), "another picture, or a cropped one"),
+    "a picture scaled": (lambda f: cvat(f, image("a.jpg", polygon(), width=60, height=40)), "--scale"),
+    "stems that collide": (stems, r"images/a\.jpg and images/a\.png"),
+    "a picture annotated twice": (lambda f: cvat(f, image("b.jpg", polygon())), "annotated 2 times"),
+    "XML cut short": (with_file("x.xml", b"<annotations><image name='a.jpg'><poly"), "not readable XML"),
+    "empty XML": (with_file("x.xml", b""), "no annotation export"),
+    "empty JSON": (with_file("x.json", b""), "no annotation export|not readable JSON"),
+    "JSON cut short": (
+        with_file("x.json", b'{"images": [{"id": 1}], "annotations": [{"id": 1, '),
+        "no annotation export|not readable JSON",
+    ),
+    "JSON nested without end": (with_file("x.json", b"[" * 200_000), "no annotation export|not readable JSON"),
+    "zip cut short": (with_file("e.zip", b"PK\x03\x04broken"), "no annotation export"),
+    "empty folder": (with_file("readme.txt", b""), "no annotation export"),
+    "empty picture": (lambda f: cvat(f, image("a.jpg", polygon())) and _emptied(f), "not a picture"),
+    "tracks without frames": (with_file("annotations.xml", TRACKS.encode()), "frame_000000: its picture is not there"),
+    "boxes only": (
+        lambda f: _only(f, '<box label="car" xtl="1" ytl="1" xbr="5" ybr="5"/>'),
+        "no outline or mask.*\n.*--boxes",
+    ),
+    "tags only": (lambda f: _only(f, '<tag label="car"/>'), "no outline or mask"),
+    "nothing annotated": (lambda f: _only(f, ""), "no outline or mask"),
+    "duplicate category names": (
+        coco(categories=[{"id": 1, "name": "car"}, {"id": 2, "name": "car"}]),
+        "car",
+    ),
+    "duplicate image ids": (
+        coco(images=[{"id": 0, "file_name": "a.jpg"}, {"id": 0, "file_name": "b.jpg"}], annotations=[]),
+        "0|no outline",
+    ),
+    "annotation of an unknown image": (
+        coco(annotations=[{"id": 1, "image_id": 9, "category_id": 1, "segmentation": [[1, 1, 9, 1, 9, 9]]}]),
+        "9",
+    ),
+    "annotation of an unknown class": (
+        coco(annotations=[{"id": 1, "image_id": 0, "category_id": 7, "segmentation": [[1, 1, 9, 1, 9, 9]]}]),
+        "7",
+    ),
+    "two labels of one colour": (masks("background:0,0,0::\ncar:200,0,0::\nbus:200,0,0::\n"), "car.*bus|bus.*car"),
+    "a colour in no table": (masks("background:0,0,0::\ncar:0,200,0::\n"), r"200, ?0, ?0"),
+}  # fmt: skip
+
+
+def _emptied(folder):
+    (folder / "images" / "a.jpg").write_bytes(b"")
+    return folder
+
+
+def _only(folder, shape):
+    for name in ("a.jpg", "b.jpg"):
+        picture(folder / name)
+    text = "".join(image(name, shape) for name in ("a.jpg", "b.jpg"))
+    (folder / "annotations.xml").write_text(f"<annotations>{text}</annotations>")
+    return folder
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_refused(tmp_path, case):
+    build, message = REFUSED[case]
+    with pytest.raises(UserError, match=message):
+        convert(ConvertConfig(build(tmp_path / "e"), tmp_path / "d"))
+    assert not (tmp_path / "d").exists()
+
+
+ACCEPTED = {
+    "brackets": named("[a] (1).jpg"),
+    "blanks and commas": named("a b, c.jpg"),
+    "not ASCII": named("Übung_日本.jpg"),
+    "decomposed letters": named("u\u0308bung.jpg"),
+    "quotes and ampersands": named("a'b.jpg"),
+    "folders": named("cam 1/a.jpg"),
+    "backslashes": lambda f: cvat(f, image("cam1\\a.jpg", polygon()), names=("cam1/a.jpg", "b.jpg")),
+    "byte order mark": lambda f: cvat(
+        f, image("a.jpg", polygon()), head="\ufeff<?xml version='1.0' encoding='utf-8'?>"
+    ),
+    "Windows line ends": lambda f: cvat(f, image("a.jpg", polygon()), head="<?xml version='1.0'?>\r\n"),
+    "polygon off the picture": lambda f: cvat(f, image("a.jpg", polygon(), polygon("-90,-90;-80,-90;-80,-80"))),
+    "polygon of 2 points": lambda f: cvat(f, image("a.jpg", polygon(), polygon("1,1;2,2"))),
+    "mask that sticks out": lambda f: cvat(
+        f, image("a.jpg", polygon(), '<mask label="car" rle="0, 9" left="28" top="18" width="3" height="3"/>')
+    ),
+    "negative z order": lambda f: cvat(f, image("a.jpg", polygon().replace("/>", ' z_order="-13"/>'))),
+}
+
+
+@pytest.mark.parametrize("case", ACCEPTED)
+def test_accepted(tmp_path, case):
+    convert(ConvertConfig(ACCEPTED[case](tmp_path / "e"), tmp_path / "d"))
+    labels = [np.array(Image.open(path)) for path in (tmp_path / "d").glob("*/Labels/*.png")]
+    assert len(labels) == 2
+    assert all((array[2:8, 2:12] == 1).all() for array in labels)
+    assert len(list((tmp_path / "d").glob("*/Images/*"))) == 2
