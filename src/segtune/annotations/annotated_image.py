@@ -64,7 +64,20 @@ class Runs:
     column_major: bool = False
 
 
-Geometry = Polygon | Mask | Runs
+@dataclass(frozen=True, eq=False)
+class Region:
+    """The pixels of a label image that have a value; the shapes of a picture share the label image.
+
+    Attributes:
+        values: uint8 (H, W).
+        value: Which of them.
+    """
+
+    values: npt.NDArray[np.uint8]
+    value: int
+
+
+Geometry = Polygon | Mask | Runs | Region
 
 
 @dataclass(frozen=True, eq=False)

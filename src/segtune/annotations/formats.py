@@ -7,8 +7,23 @@ from pathlib import PurePosixPath
 
 from segtune.annotations.annotated_image import Annotations
 from segtune.annotations.export import Export
+from segtune.annotations.read_coco import is_coco, read_coco
 from segtune.annotations.read_cvat import is_cvat_images, is_cvat_video, read_cvat_images, read_cvat_video
+from segtune.annotations.read_datumaro import is_datumaro, read_datumaro
+from segtune.annotations.read_label_images import (
+    is_ade20k,
+    is_camvid,
+    is_cityscapes,
+    is_mask_folder,
+    is_segmentation_mask,
+    read_ade20k,
+    read_camvid,
+    read_cityscapes,
+    read_mask_folder,
+    read_segmentation_mask,
+)
 from segtune.annotations.read_labelme_xml import is_labelme_xml, read_labelme_xml
+from segtune.annotations.read_yolo import is_yolo, read_yolo
 from segtune.annotations.source import ExportSource
 from segtune.errors import UserError, listed, nearest
 
@@ -21,18 +36,29 @@ class Format:
         title: What tools call it.
         matches: Whether an export is of this format; looks at names and the start of files only where that suffices.
         read: The reader.
+        last: Whether it is only meant where no other format matches: its layout may be part of another's.
     """
 
     title: str
     matches: Callable[[ExportSource], bool]
     read: Callable[[Export], Annotations]
+    last: bool = False
 
 
 FORMATS: dict[str, Format] = {
     "cvat-images": Format("CVAT for images 1.1", is_cvat_images, read_cvat_images),
     "cvat-video": Format("CVAT for video 1.1", is_cvat_video, read_cvat_video),
     "labelme-xml": Format("LabelMe 3.0 XML", is_labelme_xml, read_labelme_xml),
+    "segmentation-mask": Format("Segmentation mask 1.1 or PASCAL VOC", is_segmentation_mask, read_segmentation_mask),
+    "coco": Format("COCO JSON", is_coco, read_coco),
+    "cityscapes": Format("Cityscapes", is_cityscapes, read_cityscapes),
+    "camvid": Format("CamVid", is_camvid, read_camvid),
+    "ade20k": Format("ADE20K", is_ade20k, read_ade20k),
+    "datumaro": Format("Datumaro JSON", is_datumaro, read_datumaro),
+    "yolo-seg": Format("YOLO segmentation", is_yolo, read_yolo),
+    "mask-folder": Format("pictures with masks of the same names", is_mask_folder, read_mask_folder, last=True),
 }
+"""In the order of care."""
 
 
 def detect_format(source: ExportSource) -> str:
@@ -41,7 +67,8 @@ def detect_format(source: ExportSource) -> str:
     Raises:
         UserError: It is none that segtune reads, or several fit.
     """
-    matching = [name for name, entry in FORMATS.items() if entry.matches(source)]
+    matching = [name for name, entry in FORMATS.items() if not entry.last and entry.matches(source)]
+    matching = matching or [name for name, entry in FORMATS.items() if entry.last and entry.matches(source)]
     if len(matching) == 1:
         return matching[0]
     if matching:

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from segtune.annotations.annotated_image import Geometry, Mask, Points, Polygon, Runs, Shape
+from segtune.annotations.annotated_image import Geometry, Mask, Points, Polygon, Region, Runs, Shape
 from segtune.annotations.polygon_fill import EMPTY, fill_outlines
 from segtune.annotations.rle import unpack
 from segtune.config import Fill
@@ -84,9 +84,12 @@ def rasterize(geometries: Sequence[Geometry], size: tuple[int, int], fill: Fill 
     ]
 
 
-def _inside(geometry: Mask | Runs, size: tuple[int, int]) -> Mask:
+def _inside(geometry: Mask | Runs | Region, size: tuple[int, int]) -> Mask:
     """The part of a mask that is inside of a picture."""
-    mask = unpack(geometry) if isinstance(geometry, Runs) else geometry
+    if isinstance(geometry, Region):
+        mask = Mask(geometry.values == geometry.value)
+    else:
+        mask = unpack(geometry) if isinstance(geometry, Runs) else geometry
     top, left = max(0, -mask.top), max(0, -mask.left)
     bottom, right = size[0] - mask.top, size[1] - mask.left
     if bottom <= top or right <= left or not mask.pixels.size:
