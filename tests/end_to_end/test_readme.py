@@ -27,9 +27,14 @@ FROM_DOWNLOADS = "./sample_dataset"
 def workplace(tmp_path_factory):
     """What the README takes for granted: an export, pictures, weights that the original saved."""
     folder = tmp_path_factory.mktemp("readme")
-    scenes = [(f"{index:02}", draw_scene(np.random.default_rng([3, index]), 90, 120)) for index in range(14)]
+    scenes = [(f"jump_{index:02}", draw_scene(np.random.default_rng([3, index]), 90, 120)) for index in range(14)]
     write_labelme_zip(folder / "EXPORT.zip", scenes)
     write_picture(folder / "my-pictures" / "x.jpg", scenes[0][1].image)
+    for name, scene in scenes[:2]:
+        write_picture(folder / "pictures" / f"{name}.jpg", scene.image)
+    polygon = '<polygon label="person" points="9,9;60,9;60,50"/>'
+    images = "".join(f'<image name="{name}.jpg" width="120" height="90">{polygon}</image>' for name, _ in scenes[:2])
+    (folder / "annotations.xml").write_text(f"<annotations>{images}</annotations>")
     torch.save(build_model("deeplabv3_resnet101", 5).state_dict(), folder / "best_DeepLabV3_Skydiver.pth")
     return folder
 
@@ -45,6 +50,18 @@ def test_commands_of_the_readme_run(workplace, monkeypatch):
             assert main(arguments) == 0, command
     assert (workplace / "my-predictions" / "overlays" / "x.png").exists()
     assert (workplace / "skydiver.safetensors").exists()
+
+
+def test_commands_of_the_pages_run(workplace, monkeypatch):
+    monkeypatch.chdir(workplace)
+    ran = 0
+    for page in sorted((ROOT / "docs").glob("*.md")):
+        blocks = re.findall(r"```console\n(.*?)```", page.read_text(), re.DOTALL)
+        for command in "".join(blocks).splitlines():
+            if not Path(shlex.split(command)[3]).exists():  # made by the README's commands already
+                assert main(shlex.split(command)[1:]) == 0, command
+                ran += 1
+    assert ran >= 5
 
 
 def test_commands_in_the_text_and_the_table_mean_something():

@@ -324,7 +324,7 @@ def _ade_names(source: ExportSource, stem: str) -> dict[int, str]:
             return {number: str(item["name"]).split(",")[0] for number, item in enumerate(whole, start=1)}
         rows = [line.split("#") for line in source.text(f"{stem}_atr.txt").splitlines() if line.strip()]
         return {int(row[0]): row[3].split(",")[0].strip() for row in rows if int(row[1]) == 0}
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
         raise BadAnnotation(f"its list of objects can't be read ({type(error).__name__}: {error})") from error
 
 
