@@ -6,7 +6,7 @@ COMPILE = uv pip compile --quiet --universal --python-version 3.11 --generate-ha
 	--no-emit-find-links
 export PYTHONHASHSEED = 0
 
-.PHONY: setup demo test test-all check format lock
+.PHONY: setup demo test test-all bench fuzz check format lock
 
 setup: .venv/.complete
 
@@ -29,6 +29,15 @@ test: setup
 
 test-all: setup
 	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 -m "slow or not slow"
+
+# Minutes; each writes its figures to benchmarks/results.
+bench: setup
+	$(BIN)/python benchmarks/conversion.py --kind polygon --result benchmarks/results/conversion-polygons.json
+	$(BIN)/python benchmarks/conversion.py --kind mask --result benchmarks/results/conversion-masks.json
+
+# Ten minutes of spoiled exports.
+fuzz: setup
+	$(BIN)/python tests/fuzzing/fuzz_readers.py --minutes 10
 
 check: setup
 	$(BIN)/ruff check .

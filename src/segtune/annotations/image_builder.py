@@ -4,7 +4,7 @@ import math
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import numpy as np
@@ -232,11 +232,12 @@ def runs(
 def _whole_numbers(values: npt.ArrayLike | str) -> npt.NDArray[np.int64]:
     """Whole numbers, of a text with commas too, which is read five times as fast as a list of words."""
     if isinstance(values, str):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # it warns, and stops, where the text is none
+        # Where the text is something else, older versions of numpy stop and warn.
+        with warnings.catch_warnings(), suppress(ValueError):
+            warnings.simplefilter("ignore")
             numbers = np.fromstring(values, np.int64, sep=",")
-        if len(numbers) == values.count(",") + 1:
-            return numbers
+            if len(numbers) == values.count(",") + 1:
+                return numbers
         values = values.split(",")
     try:
         numbers = np.array(values, np.float64)
