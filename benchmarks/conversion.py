@@ -2,9 +2,10 @@
 
     .venv/bin/python benchmarks/conversion.py [--pictures 10000] [--kind polygon|mask]
 
-In one run: segtune as its users start it; a plain script (ElementTree, cv2.fillPoly, Pillow) on one process, as a person
-would write it; datumaro, where `uv` can install it into an environment of its own (--datumaro PYTHON). Each reads the same
-XML. The plain script neither checks anything nor counts what is hidden, and fills other pixels than CVAT does.
+In one run: segtune as its users start it; a plain script (ElementTree, cv2.fillPoly, Pillow) on one process, as a
+person would write it; datumaro, where `uv` can install it into an environment of its own (--datumaro PYTHON). Each
+reads the same XML. The plain script neither checks anything nor counts what is hidden, and fills other pixels than
+CVAT does.
 """
 
 import argparse

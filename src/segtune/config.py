@@ -15,7 +15,7 @@ Background = Literal["auto", "class", "ignore", "error"]
 
 @dataclass(frozen=True, kw_only=True)
 class ConversionOptions:
-    """How an annotation export becomes a dataset folder: options of 'convert', and of 'train' where it is given an export."""
+    """How an annotation export becomes a dataset folder: for 'convert', and for 'train' on an export."""
 
     format: str = "auto"
     """Format of the export, where it can't be told by what is in it: cvat-images, coco, … A wrong name lists all."""

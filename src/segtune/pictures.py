@@ -167,8 +167,8 @@ def labels_png(labels: Array, table: ClassTable) -> bytes:
     height, width = labels.shape
     rows = np.zeros((height, width + 1), np.uint8)  # each row starts with its filter: 0, none
     rows[:, 1:] = labels
-    # Runs of equal values are all that there is to compress. Pillow's own writer takes five times as long: it can be told
-    # of runs, but not to keep its tables small enough for the processor's cache.
+    # Runs of equal values are all that there is to compress. Pillow's own writer takes five times as long: it can be
+    # told of runs, but not to keep its tables small enough for the processor's cache.
     packer = zlib.compressobj(level=1, memLevel=5, strategy=zlib.Z_RLE)
     chunks = (
         (b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 3, 0, 0, 0)),

@@ -152,7 +152,10 @@ REFUSED = {
     "two files of one name in a zip": (zipped("annotations.xml"), "2 files of this name"),
     "link in a zip": (zipped(link("a.jpg")), "a link"),
     "link out of a folder": (linked_out, "link to outside"),
-    "path upwards as a picture's name": (lambda f: cvat(f, image("../../../etc/shadow.jpg", polygon())), "picture is not there"),
+    "path upwards as a picture's name": (
+        lambda f: cvat(f, image("../../../etc/shadow.jpg", polygon())),
+        "picture is not there",
+    ),
     "NaN": (one(polygon("nan,2;12,2;12,8")), "no position in a picture"),
     "infinity": (one(polygon("inf,2;12,2;12,8")), "no position in a picture"),
     "1e12": (one(polygon("1e12,2;12,2;12,8")), "no position in a picture"),

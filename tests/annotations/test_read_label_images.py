@@ -153,7 +153,10 @@ LAYOUTS = {
     ),
     "class_dict.csv": (
         "mask-folder",
-        {**pairs("x/{}.png", "x_labels/{}_L.png", COLORS[VALUES]), "class_dict.csv": "name,r,g,b\nfloor,0,0,0\ncar,200,0,0\nsky,0,0,200\n"},
+        {
+            **pairs("x/{}.png", "x_labels/{}_L.png", COLORS[VALUES]),
+            "class_dict.csv": "name,r,g,b\nfloor,0,0,0\ncar,200,0,0\nsky,0,0,200\n",
+        },
         ["floor", "car", "sky"],
     ),
     "id2label.json": (
@@ -167,7 +170,11 @@ LAYOUTS = {
         ["floor", "car", "sky"],
     ),
     "no table": ("mask-folder", pairs("Images/{}.jpg", "Labels/{}.png"), ["class_0", "class_1", "class_2"]),
-    "16 bits": ("mask-folder", pairs("img/{}.tif", "gt/{}.png", VALUES.astype(np.uint16)), ["class_0", "class_1", "class_2"]),
+    "16 bits": (
+        "mask-folder",
+        pairs("img/{}.tif", "gt/{}.png", VALUES.astype(np.uint16)),
+        ["class_0", "class_1", "class_2"],
+    ),
 }  # fmt: skip
 
 
@@ -252,7 +259,10 @@ SMEARED = np.clip(COLORS[VALUES].astype(int) + RNG.integers(-9, 10, (20, 30, 3))
         (COLORS[VALUES], {}, r"coloured, and no file says .*\(0, 0, 0\) 8\d\.\d%.*\n.*classes.yaml"),
         (VALUES * 100, {"classes.txt": "a\nb\nc"}, r"holds 100 \(60 pixels, the first at x 2, y 2\), 200"),
         (SMEARED, {"classes.yaml": CLASSES_YAML}, "close to known colours"),
-        (np.full((20, 30, 3), 77, np.uint8), {"classes.yaml": CLASSES_YAML}, r"\(77, 77, 77\) \(600 pixels, the first at x 0"),
+        (
+            np.full((20, 30, 3), 77, np.uint8), {"classes.yaml": CLASSES_YAML},
+            r"\(77, 77, 77\) \(600 pixels, the first at x 0",
+        ),
         (RNG.integers(0, 256, (20, 30), np.uint8), {"classes.txt": "a\nb"}, "grey levels"),
         (VALUES, {"classes.yaml": "names: ["}, "no list of classes that can be read"),
         (VALUES, {"classes.yaml": "a: &a [x]\nb: [*a, *a]"}, "anchors"),

@@ -2,9 +2,9 @@
 
     .venv/bin/python tests/fuzzing/fuzz_readers.py --minutes 10 [--seed 0] [EXPORT ...]
 
-Each round takes a real export, spoils one of its text or label files (numbers become NaN, 1e12, -1 …; parts are cut out,
-doubled, exchanged; bytes flipped; the end cut off), and reads and paints it as 'segtune convert' would. Not part of the test
-suite. Without EXPORT, all exports under annotation-samples of the shared data are used.
+Each round takes a real export, spoils one of its text or label files (numbers become NaN, 1e12, -1 …; parts are cut
+out, doubled, exchanged; bytes flipped; the end cut off), and reads and paints it as 'segtune convert' would. Not part
+of the test suite. Without EXPORT, all exports under annotation-samples of the shared data are used.
 """
 
 import argparse
@@ -34,9 +34,9 @@ SECONDS = 20
 MEMORY = 6 * 2**30
 TEXT = (".xml", ".json", ".txt", ".yaml", ".csv")
 NASTY = [
-    b"nan", b"NaN", b"Infinity", b"-1", b"1e12", b"1e400", b"-1e9", b"99999999999999999999", b"0", b"0.5", b"null", b"true",
-    b"[]", b"{}", b'""', b'"x"', b"", b"2147483648", b"-0", b"1e-320", b"\xff\xfe", b"[[[[]]]]", b"1,2", b"&amp;", b"\x00",
-    "ü".encode(), b"../../x", b"a" * 300,
+    b"nan", b"NaN", b"Infinity", b"-1", b"1e12", b"1e400", b"-1e9", b"99999999999999999999", b"0", b"0.5", b"null",
+    b"true", b"[]", b"{}", b'""', b'"x"', b"", b"2147483648", b"-0", b"1e-320", b"\xff\xfe", b"[[[[]]]]",
+    b"1,2", b"&amp;", b"\x00", "ü".encode(), b"../../x", b"a" * 300,
 ]  # fmt: skip
 
 

@@ -47,8 +47,7 @@ class Runs:
     """Covered pixels of a box, run-length encoded: small in memory, however large the box.
 
     Attributes:
-        lengths: int64 (R,), lengths of the runs, which are not covered and covered by turns, the first not covered. Their
-            sum is height * width.
+        lengths: int64 (R,), lengths of the runs: not covered, covered, not covered, … Their sum is height * width.
         height: Rows of the box.
         width: Columns of the box.
         top: Row of the picture at which the box starts; may be outside.

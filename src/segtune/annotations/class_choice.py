@@ -111,8 +111,8 @@ def _ask_about_background(labels: Sequence[str]) -> None:
         quoted = listed(repr(label) for label in doubtful)
         raise UserError(
             f"The export has objects of the class {quoted}: what do these, and the pixels outside all objects, mean?",
-            "Say so: --background class (outside is a class 'background'; 'background' objects belong to it, and objects"
-            " called unlabelled, ignore or void never count), --background ignore (none of these pixels counts), or"
+            "Say so: --background class (outside is a class 'background'; 'background' objects belong to it, and"
+            " objects called unlabelled, ignore or void never count), --background ignore (none of these counts), or"
             " --background error (each pixel must lie in an object). To keep a name as an ordinary class, list all"
             " classes with --classes; to merge it, --map " + f"{doubtful[0]!r}=NAME; to ignore it, --ignore-labels.",
         )

@@ -131,7 +131,7 @@ def convert_export(source: Path, dataset: Path, options: ConversionOptions) -> C
         for split in (*SPLITS, *({"test"} & {entry.split for entry in inventory.entries if entry})):
             (folder / split / IMAGES).mkdir(parents=True)
             (folder / split / LABELS).mkdir()
-        jobs = _jobs(export, annotations, inventory, choice, options, folder)
+        jobs = _jobs(export, annotations, inventory, options, folder)
         total = sum(entry is not None for entry in inventory.entries)
         results = list(track(write_label_images(jobs, choice, options.fill, total), "Converting", total))
         _check_covered(inventory, choice, results)
@@ -204,12 +204,11 @@ def _check_size(
     if image.size in {None, size}:
         return size, ""
     (rows, columns), (height, width) = image.size or size, size
-    stated = f"it was annotated at {columns} x {rows} pixels, but {picture} has {width} x {height}"
+    stated = f"it was annotated at {columns} x {rows} pixels, but {picture} is shown at {width} x {height}"
     if (columns, rows) == size:
         return size, (
-            f"it was annotated at {columns} x {rows} pixels, but {picture} is shown at {width} x {height}: height and width"
-            " are exchanged, as by an EXIF orientation that the tool did not apply; turn the picture's pixels, remove the"
-            " EXIF tag, or annotate again"
+            f"{stated}: height and width are exchanged, as by an EXIF orientation that the tool did not apply; turn the"
+            " picture's pixels, remove the EXIF tag, or annotate again"
         )
     # Scaled by one side, the other is rounded to whole pixels.
     if min(abs(rows * width / columns - height), abs(columns * height / rows - width)) <= 0.5:
@@ -243,7 +242,6 @@ def _jobs(
     export: Export,
     annotations: Annotations,
     inventory: _Inventory,
-    choice: ClassChoice,
     options: ConversionOptions,
     folder: Path,
 ) -> Iterator[LabelJob]:

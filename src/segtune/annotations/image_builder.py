@@ -1,4 +1,4 @@
-"""ImageBuilder: what the readers share. Collects a picture's shapes, and what is wrong or left out, with checked numbers."""
+"""ImageBuilder, which the readers share: collects a picture's shapes, what is wrong, and what is left out."""
 
 import math
 import warnings
@@ -85,12 +85,18 @@ class ImageBuilder:
         kind: str = "polygon",
         z_order: int = 0,
     ) -> None:
-        """Add a polygon; outlines and holes are whatever ``to_points`` takes. Those of fewer than 3 points have no area:
-        they are left out and counted.
+        """Add a polygon; outlines of fewer than 3 points have no area, and are counted as left out.
+
+        Args:
+            label: Its class; None for pixels that never count.
+            outlines: Each whatever ``to_points`` takes.
+            holes: Likewise.
+            kind: As in Shape.
+            z_order: As in Shape.
 
         Raises:
             BadAnnotation: Coordinates are no pixels, or the label is empty.
-        """  # fmt: skip
+        """
         arrays = [to_points(outline) for outline in outlines]
         areas = tuple(points for points in arrays if len(points) >= 3)
         cut = tuple(points for points in map(to_points, holes) if len(points) >= 3)
@@ -191,7 +197,7 @@ def box_outline(left: float, top: float, right: float, bottom: float, rotation: 
 
 
 def ellipse_outline(center_x: float, center_y: float, radius_x: float, radius_y: float, rotation: float = 0) -> Points:
-    """An ellipse as an outline that is nowhere further than 0.01 pixels from it, float64 (N, 2); ``rotation`` likewise."""
+    """An ellipse as an outline no further than 0.01 pixels from it, float64 (N, 2); ``rotation`` likewise."""
     # The sagitta of a chord over the angle a is r (1 - cos(a / 2)).
     radius = max(abs(radius_x), abs(radius_y), 1e-6)
     count = math.ceil(math.pi / math.acos(max(0.0, 1 - 0.01 / radius)))

@@ -91,7 +91,7 @@ def _write_batch(jobs: Sequence[LabelJob], choice: ClassChoice, fill: Fill) -> l
 
 
 def _keep_memory() -> None:
-    """Have the C library keep freed memory: getting each picture's arrays anew from the system takes a tenth of the time."""
+    """Have the C library keep freed memory: getting each picture's arrays anew takes a tenth of the time."""
     with suppress(OSError, AttributeError):  # glibc's own function
         library = ctypes.CDLL(None)
         trim_threshold, mmap_threshold = -1, -3

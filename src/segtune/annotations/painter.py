@@ -43,7 +43,7 @@ def paint(
         size: Height and width of the picture.
         class_ids: The id that each label is painted as.
         outside: The id of pixels that no shape covers.
-        ranks: Labels of higher rank lie on top; None: shapes of higher z order do. Of equals, the later in the document.
+        ranks: Labels of higher rank lie on top; None: shapes of higher z order do. Of equals, the later one.
         fill: Which pixels a polygon covers: 'center', those whose centre is inside, as CVAT; 'truncate', what OpenCV
             fills between the coordinates cut to whole pixels, as the original project.
     """
@@ -60,7 +60,7 @@ def paint(
         mask = masks[index]
         box = np.s_[mask.top : mask.top + mask.pixels.shape[0], mask.left : mask.left + mask.pixels.shape[1]]
         new = mask.pixels > covered[box]
-        # Exclusive or with nothing leaves the value of 'outside', which is there, and else makes it the id: no branches.
+        # There 'outside' is: exclusive or with 0 leaves it, and with this value makes it the id, without branches.
         labels[box] ^= new.view(np.uint8) * np.uint8(outside ^ class_ids[shapes[index].label])
         covered[box] |= mask.pixels
         areas[index], visible[index] = np.count_nonzero(mask.pixels), np.count_nonzero(new)

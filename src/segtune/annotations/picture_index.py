@@ -41,8 +41,8 @@ class PictureIndex:
     def find(self, name: str, subset: str = "", near: str = "") -> str | None:
         """The picture that an annotation names, or None.
 
-        The picture with most of the name's folders is taken; where several have, one of the same subset, then one nearest
-        to the annotation file. A picture of another suffix is taken where there is none of the same.
+        The picture with most of the name's folders is taken; where several have, one of the same subset, then one
+        nearest to the annotation file. A picture of another suffix is taken where there is none of the same.
 
         Args:
             name: Its relative path as the export writes it.

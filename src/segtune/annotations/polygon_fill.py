@@ -1,12 +1,13 @@
-"""Outlines -> the pixels inside them: those whose centre is inside, to the pixel as COCO's tools fill them, and so CVAT.
+"""Outlines -> the pixels whose centre is inside, to the pixel as COCO's tools fill them, and so CVAT.
 
 Source: rleFrPoly in pycocotools' maskApi.c. It draws each outline five times finer, point by point, and notes where the
-line passes the centre of a column of pixels; from the first to the second of these places in a column is inside, from the
-third to the fourth, and so on. Here these places alone are computed, for all outlines of a picture at once: pycocotools and
-the unpacking of what it returns take twice as long.
+line passes the centre of a column of pixels; from the first to the second of these places in a column is inside, from
+the third to the fourth, and so on. Here these places alone are computed, for all outlines of a picture at once:
+pycocotools and the unpacking of what it returns take twice as long.
 """
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -78,7 +79,7 @@ def _fill_at_once(outlines: Sequence[Points], height: int, width: int) -> list[M
     columns, rows = np.divmod(places, height + 1)
     owners, columns = np.divmod(columns, width)
     ends = np.searchsorted(owners, np.arange(len(outlines) + 1)).tolist()
-    return [_between(columns[a:b], rows[a:b]) for a, b in zip(ends[:-1], ends[1:], strict=True)]
+    return [_between(columns[a:b], rows[a:b]) for a, b in pairwise(ends)]
 
 
 def _column_passages(
@@ -125,7 +126,7 @@ def _height_of_flat(lower: Points, upper: Points, edges: npt.NDArray[np.int64], 
 
 
 def _height_of_steep(lower: Points, upper: Points, edges: npt.NDArray[np.int64], x: Values) -> Values:
-    """The last y at which an edge, drawn one point for each y, is still on its first side of the border right of ``x``."""
+    """The last y at which an edge, drawn one point for each y, is on its first side of the border right of ``x``."""
     slopes = (upper[:, 0] - lower[:, 0]) / np.maximum(upper[:, 1] - lower[:, 1], 1)
     start, slope = lower[edges, 0], slopes[edges]
     # The first step on the other side, up to rounding; which the drawing's own arithmetic then decides.

@@ -1,7 +1,7 @@
 """COCO's JSON -> Annotations: CVAT's "COCO 1.0", Roboflow's, labelme2coco's and others.
 
-Source: https://cocodataset.org/#format-data and the exporters. CVAT writes masks as uncompressed RLE with iscrowd 1; Roboflow
-adds a category 0 that is only the others' supercategory. The order of the annotations is the painting order.
+Source: https://cocodataset.org/#format-data and the exporters. CVAT writes masks as uncompressed RLE with iscrowd 1;
+Roboflow adds a category 0 that is only the others' supercategory. The order of the annotations is the painting order.
 """
 
 from collections import defaultdict

@@ -1,7 +1,7 @@
 """Datumaro's JSON -> Annotations.
 
-Source: Datumaro's own exporter, https://open-edge-platform.github.io/datumaro: items with an id, an image and annotations, whose
-labels are places in the list of categories.
+Source: Datumaro's own exporter, https://open-edge-platform.github.io/datumaro: items with an id, an image and
+annotations, whose labels are places in the list of categories.
 """
 
 from collections.abc import Iterator

@@ -1,7 +1,8 @@
 """Exports whose annotations are label images -> Annotations.
 
-CVAT's "Segmentation mask 1.1", which is PASCAL VOC's layout; CamVid; Cityscapes; ADE20K; and plain folders of pictures and
-masks, as Roboflow and many scripts write them. Sources: CVAT's and datumaro's exporters; the data sets' own descriptions.
+CVAT's "Segmentation mask 1.1", which is PASCAL VOC's layout; CamVid; Cityscapes; ADE20K; and plain folders of pictures
+and masks, as Roboflow and many scripts write them. Sources: CVAT's and datumaro's exporters; the data sets' own
+descriptions.
 """
 
 import re
@@ -30,8 +31,8 @@ VOC_NAMES = (
     "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor",
 )  # fmt: skip
 
-CAMVID = """0 0 0 Void|64 128 64 Animal|192 0 128 Archway|0 128 192 Bicyclist|0 128 64 Bridge|128 0 0 Building|64 0 128 Car
-64 0 192 CartLuggagePram|192 128 64 Child|192 192 128 Column_Pole|64 64 128 Fence|128 0 192 LaneMkgsDriv
+CAMVID = """0 0 0 Void|64 128 64 Animal|192 0 128 Archway|0 128 192 Bicyclist|0 128 64 Bridge|128 0 0 Building
+64 0 128 Car|64 0 192 CartLuggagePram|192 128 64 Child|192 192 128 Column_Pole|64 64 128 Fence|128 0 192 LaneMkgsDriv
 192 0 64 LaneMkgsNonDriv|128 128 64 Misc_Text|192 0 192 MotorcycleScooter|128 64 64 OtherMoving|64 192 128 ParkingBlock
 64 64 0 Pedestrian|128 64 128 Road|128 128 192 RoadShoulder|0 0 192 Sidewalk|192 128 128 SignSymbol|128 128 128 Sky
 64 128 192 SUVPickupTruck|0 0 64 TrafficCone|0 64 64 TrafficLight|192 64 128 Train|128 128 0 Tree|192 128 192 Truck_Bus
@@ -47,7 +48,8 @@ CITYSCAPES: tuple[tuple[int, str, Color], ...] = (
     (7, "road", (128, 64, 128)), (8, "sidewalk", (244, 35, 232)), (11, "building", (70, 70, 70)),
     (12, "wall", (102, 102, 156)), (13, "fence", (190, 153, 153)), (17, "pole", (153, 153, 153)),
     (19, "traffic light", (250, 170, 30)), (20, "traffic sign", (220, 220, 0)), (21, "vegetation", (107, 142, 35)),
-    (22, "terrain", (152, 251, 152)), (23, "sky", (70, 130, 180)), (24, "person", (220, 20, 60)), (25, "rider", (255, 0, 0)),
+    (22, "terrain", (152, 251, 152)), (23, "sky", (70, 130, 180)), (24, "person", (220, 20, 60)),
+    (25, "rider", (255, 0, 0)),
     (26, "car", (0, 0, 142)), (27, "truck", (0, 0, 70)), (28, "bus", (0, 60, 100)), (31, "train", (0, 80, 100)),
     (32, "motorcycle", (0, 0, 230)), (33, "bicycle", (119, 11, 32)),
 )  # fmt: skip
@@ -194,7 +196,7 @@ def read_camvid(export: Export) -> Annotations:
     table = read_class_file(export.source)
     if table is None:
         colors = make_table([(None, name, color) for _, name, color in parse_label_colors(CAMVID)])
-        named = {index: name for index, name in enumerate(SEGNET)}
+        named = dict(enumerate(SEGNET))
         decoded = channels(decode(export.source.read((file := _paired_files(export.source)[0]).labels), file.labels))
         table = (
             colors if decoded.ndim == 3 else make_table([(i, n, None) for i, n in named.items()] + [(11, None, None)])

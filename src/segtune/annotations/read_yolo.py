@@ -1,7 +1,8 @@
 """Ultralytics' YOLO segmentation -> Annotations: CVAT's, Roboflow's and Ultralytics' own layouts.
 
-Source: https://docs.ultralytics.com/datasets/segment/. A text file a picture, a line an object: class, then x and y of each point
-as shares of width and height. CVAT bridges the holes of masks by a cut, and adds a track's number at the end of a line.
+Source: https://docs.ultralytics.com/datasets/segment/. A text file a picture, a line an object: class, then x and y of
+each point as shares of width and height. CVAT bridges the holes of masks by a cut, and adds a track's number at the
+end of a line.
 """
 
 import re

@@ -49,9 +49,9 @@ class Splits:
 def assign_splits(pictures: Sequence[Candidate], val_fraction: float = 0.2, group_by: str = "auto") -> Splits:
     """Assign pictures to train, val and test.
 
-    The export's own subsets stay. Otherwise a group of pictures goes to val where the hash of its name, between 0 and 1, is
-    below the fraction: that doesn't depend on the other pictures, so it stays when pictures are added. Then groups are
-    moved so that both splits have each class, where at least two groups have it.
+    The export's own subsets stay. Otherwise a group of pictures goes to val where the hash of its name, between 0 and
+    1, is below the fraction: that doesn't depend on the other pictures, so it stays when pictures are added. Then
+    groups are moved so that both splits have each class, where at least two groups have it.
 
     Args:
         pictures: All pictures.
