@@ -1,4 +1,4 @@
-"""Checking a dataset folder before a training: everything that is wrong, at once."""
+"""The command 'segtune check', and what 'train' does first: everything that ruins a training, found before it."""
 
 import hashlib
 from collections import Counter, defaultdict
@@ -10,15 +10,29 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
+from rich.table import Table
+from rich.text import Text
 
-from segtune.annotations.dataset_folder import SPLITS, Pair, find_pairs
+from segtune.annotations.dataset_folder import ALL_SPLITS, IMAGES, SPLITS, Pair, scan_split
+from segtune.annotations.findings import Finding, repair_command
+from segtune.annotations.near_duplicates import find_pairs_alike, thumbnail
 from segtune.classes import IGNORE, ClassTable
-from segtune.console import track
+from segtune.console import output, track
 from segtune.errors import DataError, UserError, listed
 from segtune.pictures import DECODE_ERRORS, decode_labels, open_picture, shown_size
 
 NUM_THREADS = 4
 """Pillow releases the interpreter lock while it decodes."""
+
+RARE_SHARE = 0.001
+"""A class of fewer of the labelled pixels is reported."""
+
+MIN_SIDE = 32
+"""Pictures of fewer pixels on a side hold hardly anything to learn."""
+
+MANY_VALUES = 8
+"""More values than this outside the classes look like grey levels."""
 
 
 @dataclass(frozen=True)
@@ -30,12 +44,14 @@ class SplitFacts:
         pixels: int64 (C,), labelled pixels of each class.
         pictures_with_class: int64 (C,), pictures whose labels have the class.
         sizes: How many pictures have each (height, width).
+        ignored: Pixels that never count.
     """
 
     num_pictures: int
     pixels: npt.NDArray[np.int64]
     pictures_with_class: npt.NDArray[np.int64]
     sizes: dict[tuple[int, int], int]
+    ignored: int = 0
 
 
 @dataclass(frozen=True)
@@ -44,86 +60,168 @@ class DatasetReport:
 
     Attributes:
         dataset: The dataset folder.
-        errors: What makes a training impossible, one sentence each.
-        warnings: What makes it doubtful.
+        classes: Its classes.
+        findings: What is wrong or doubtful, errors first.
         splits: Facts of each split that could be read.
         fingerprint: SHA-256 over the names and contents of all files.
     """
 
     dataset: Path
-    errors: list[str]
-    warnings: list[str]
+    classes: ClassTable
+    findings: list[Finding]
     splits: dict[str, SplitFacts]
     fingerprint: str
+
+    @property
+    def errors(self) -> list[str]:
+        """What makes a training impossible, one sentence each."""
+        return [finding.message for finding in self.findings if finding.severity == "error"]
+
+    @property
+    def warnings(self) -> list[str]:
+        """What makes it doubtful."""
+        return [finding.message for finding in self.findings if finding.severity == "warning"]
+
+    @property
+    def repair(self) -> str:
+        """The command that mends what can be mended, or an empty string."""
+        return repair_command(self.dataset, self.findings)
 
     def raise_for_errors(self) -> None:
         """Raise DataError with all errors, if there are any."""
         if self.errors:
-            raise DataError(f"{self.dataset} can't be used as it is:", self.errors, "Mend these, then try again.")
+            hint = f"Mend these, then try again. What can be mended for you: {self.repair}" if self.repair else ""
+            raise DataError(
+                f"{self.dataset} can't be used as it is:", self.errors, hint or "Mend these, then try again."
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return {
             "dataset": str(self.dataset),
             "fingerprint": self.fingerprint,
+            "classes": list(self.classes.names),
             "errors": self.errors,
             "warnings": self.warnings,
+            "findings": [finding.to_dict() for finding in self.findings],
+            "repair": self.repair,
             "splits": {
                 name: {
                     "num_pictures": facts.num_pictures,
                     "pixels": facts.pixels.tolist(),
                     "pictures_with_class": facts.pictures_with_class.tolist(),
+                    "ignored": facts.ignored,
+                    "sizes": [{"height": h, "width": w, "pictures": n} for (h, w), n in facts.sizes.items()],
                 }
                 for name, facts in self.splits.items()
             },
         }
 
+    def render(self) -> None:
+        """Print it."""
+        table = Table(title=Text(str(self.dataset)), title_justify="left")
+        table.add_column("id", justify="right")
+        table.add_column("class")
+        for split, facts in self.splits.items():
+            table.add_column(Text(f"{split}: pictures"), justify="right")
+            table.add_column(Text("pixels"), justify="right")
+            table.add_column(Text(f"of {facts.num_pictures}"), justify="right")
+        for index, name in enumerate(self.classes.names):
+            cells = [
+                (str(facts.pictures_with_class[index]), f"{share(facts, index):.2%}", "")
+                for facts in self.splits.values()
+            ]
+            table.add_row(str(index), Text(name), *(cell for row in cells for cell in row))
+        output.print(table)
+        for severity in ("error", "warning"):
+            for message, count in self._grouped(severity):
+                more = f" (and {count} more like this; --json lists all)" if count else ""
+                output.print(f"{severity.capitalize()}: {message}{more}.")
+        if self.repair:
+            output.print(f"What can be mended for you: {self.repair}")
+        if not self.findings:
+            output.print("Nothing wrong was found.")
+
+    def _grouped(self, severity: str, at_most: int = 10) -> list[tuple[str, int]]:
+        """The first findings of each kind, the last with how many more there are."""
+        kinds: dict[str, list[str]] = defaultdict(list)
+        for finding in self.findings:
+            if finding.severity == severity:
+                kinds[finding.kind].append(finding.message)
+        lines = []
+        for messages in kinds.values():
+            lines += [(message, 0) for message in messages[:at_most]]
+            if len(messages) > at_most:
+                lines[-1] = (messages[at_most - 1], len(messages) - at_most)
+        return lines
+
+
+def share(facts: SplitFacts, index: int) -> float:
+    """The share of a class in a split's labelled pixels."""
+    return float(facts.pixels[index]) / max(1, int(facts.pixels.sum()))
+
 
 @dataclass
 class _PairFacts:
-    """What was found in one picture and its labels."""
+    """What one pair of files holds."""
 
-    digest: str = ""
-    picture_digest: str = ""
+    pair: Pair
+    split: str
     size: tuple[int, int] = (0, 0)
     values: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(256, np.int64))
-    errors: list[str] = field(default_factory=list)
+    picture_digest: str = ""
+    labels_digest: str = ""
+    thumbnail: npt.NDArray[np.float32] | None = None
+    findings: list[Finding] = field(default_factory=list)
 
 
-def check_dataset(dataset: Path, table: ClassTable, splits: Sequence[str] = SPLITS) -> DatasetReport:
+def check_dataset(
+    dataset: Path, table: ClassTable, splits: Sequence[str] | None = None, *, thorough: bool = False
+) -> DatasetReport:
     """Read every file of a dataset folder and tell what is wrong with it.
 
     Args:
         dataset: The dataset folder.
         table: Its classes; label values outside them are errors, ignored values aside.
-        splits: Which splits.
+        splits: Which splits; train and val, and test where it is there, if not given.
+        thorough: Also look for pictures that look the same.
     """
-    errors: list[str] = []
-    pairs: dict[str, list[Pair]] = {}
+    if splits is None:
+        splits = [split for split in ALL_SPLITS if split in SPLITS or (dataset / split / IMAGES).is_dir()]
+    findings: list[Finding] = []
+    everything: list[tuple[str, Pair]] = []
     for split in splits:
-        try:
-            pairs[split] = find_pairs(dataset, split)
-        except DataError as error:
-            errors += error.problems
-    everything = [(split, pair) for split in pairs for pair in pairs[split]]
+        pairs, problems = scan_split(dataset, split)
+        everything += [(split, pair) for pair in pairs]
+        findings += problems
     with ThreadPoolExecutor(NUM_THREADS) as pool:
-        results = pool.map(lambda item: _check_pair(item[1], table), everything)
+        results = pool.map(lambda item: _check_pair(dataset, item[0], item[1], table, thorough), everything)
         facts = list(track(results, "Checking the data", total=len(everything)))
+    binary = _only_0_and_255(facts)
     for fact in facts:
-        errors += fact.errors
+        findings += fact.findings
+        findings += [] if binary else _value_findings(dataset, fact, table)
     split_facts = {
-        split: _gather([fact for (of, _), fact in zip(everything, facts, strict=True) if of == split], table)
-        for split in pairs
+        split: _gather([fact for fact in facts if fact.split == split], table)
+        for split in splits
+        if (dataset / split / IMAGES).is_dir()
     }
+    if facts and not findings:
+        findings += _label_findings(split_facts, binary)
+    findings += _class_findings(split_facts, table) if not any(f.severity == "error" for f in findings) else []
+    findings += _same_files(dataset, facts) + _picture_findings(dataset, facts)
+    findings += _look_alikes(dataset, facts) if thorough else []
+    findings = _off_by_one(facts, table) + findings
+    findings.sort(key=lambda finding: finding.severity)
+    return DatasetReport(dataset, table, findings, split_facts, _fingerprint(facts))
+
+
+def _fingerprint(facts: Sequence[_PairFacts]) -> str:
     digest = hashlib.sha256()
-    for (split, pair), fact in zip(everything, facts, strict=True):
-        digest.update(f"{split}/{pair.picture.name}:{fact.digest}\n".encode())
-    warnings: list[str] = []
-    if not errors:
-        values = np.sum([fact.values for fact in facts], axis=0)
-        errors += _label_errors(split_facts, values)
-        warnings = _class_warnings(split_facts, table) + _repeated(everything, facts)
-    return DatasetReport(dataset, errors, warnings, split_facts, digest.hexdigest())
+    for fact in facts:
+        both = hashlib.sha256((fact.picture_digest + fact.labels_digest).encode()).hexdigest()
+        digest.update(f"{fact.split}/{fact.pair.picture.name}:{both}\n".encode())
+    return digest.hexdigest()
 
 
 def _gather(facts: Sequence[_PairFacts], table: ClassTable) -> SplitFacts:
@@ -133,94 +231,113 @@ def _gather(facts: Sequence[_PairFacts], table: ClassTable) -> SplitFacts:
         pixels=np.sum(counts, axis=0),
         pictures_with_class=np.sum([count > 0 for count in counts], axis=0).astype(np.int64),
         sizes=dict(Counter(fact.size for fact in facts)),
+        ignored=sum(int(fact.values[value]) for fact in facts for value in {IGNORE, table.ignore_value}),
     )
 
 
-def _label_errors(splits: dict[str, SplitFacts], values: npt.NDArray[np.int64]) -> list[str]:
-    """What is wrong with the labels as a whole; ``values`` (256,) counts the pixels of each value."""
-    if values[0] and values[IGNORE] and not values[1:IGNORE].any():
-        return ["the label images hold only 0 and 255, and 255 never counts: if it stands for class 1, save it as 1"]
-    return [f"no pixel of {split} carries a label" for split, facts in splits.items() if not facts.pixels.sum()]
+def _relative(dataset: Path, *paths: Path) -> tuple[str, ...]:
+    return tuple(path.relative_to(dataset).as_posix() for path in paths)
 
 
-def _repeated(pairs: Sequence[tuple[str, Pair]], facts: Sequence[_PairFacts]) -> list[str]:
-    """Pictures of both train and val: a score on them says nothing."""
-    places: dict[str, set[str]] = defaultdict(set)
-    for (split, _), fact in zip(pairs, facts, strict=True):
-        places[fact.picture_digest].add(split)
-    names = [
-        pair.picture.name for (_, pair), fact in zip(pairs, facts, strict=True) if len(places[fact.picture_digest]) > 1
-    ]
-    return [f"the same picture is in train and val: {listed(names)}"] if names else []
-
-
-def _class_warnings(splits: dict[str, SplitFacts], table: ClassTable) -> list[str]:
-    """Classes that can't be learnt or can't be scored."""
-    warnings = []
-    for split, facts in splits.items():
-        absent = [name for name, pixels in zip(table.names, facts.pixels, strict=True) if not pixels]
-        if absent:
-            warnings.append(f"no pixel of {split} has the class {listed(absent)}")
-    return warnings
-
-
-def _check_pair(pair: Pair, table: ClassTable) -> _PairFacts:
+def _check_pair(dataset: Path, split: str, pair: Pair, table: ClassTable, thorough: bool) -> _PairFacts:
     """Decode a picture and its labels, and compare them."""
-    facts = _PairFacts()
-    digest = hashlib.sha256()
-    size = _check_picture(pair.picture, digest, facts)
-    facts.picture_digest = digest.hexdigest()
-    labels = _check_labels(pair.labels, digest, facts)
-    facts.digest = digest.hexdigest()
+    facts = _PairFacts(pair, split)
+    size = _check_picture(dataset, facts, thorough)
+    labels_size = _check_labels(dataset, facts, table)
     if size is not None:
         facts.size = size
-    if labels is None:
+    if size is None or labels_size is None or labels_size == size:
         return facts
-    facts.values = np.bincount(labels.ravel(), minlength=256)
-    if size is not None and labels.shape != size:
-        exchanged = ": height and width are exchanged, as where an EXIF orientation was applied to one of them only"
-        facts.errors.append(
-            f"{pair.labels} is {labels.shape[1]} x {labels.shape[0]} pixels, its picture {size[1]} x {size[0]}"
-            + (exchanged if labels.shape == size[::-1] else "")
-        )
-    facts.errors += _value_errors(pair.labels, facts.values, table)
+    message = f"{pair.labels} is {labels_size[1]} x {labels_size[0]} pixels, its picture {size[1]} x {size[0]}"
+    repair = ""
+    if labels_size == size[::-1]:
+        message += ": height and width are exchanged, as where an EXIF orientation was applied to one of them only"
+        repair = "orientation"
+    elif same_shape(labels_size, size):
+        repair = "size"
+    facts.findings.append(Finding("error", "other-size", message, _relative(dataset, pair.labels), repair))
     return facts
 
 
-def _check_picture(path: Path, digest: Any, facts: _PairFacts) -> tuple[int, int] | None:
+def same_shape(one: tuple[int, int], other: tuple[int, int]) -> bool:
+    """Whether one size is the other scaled, up to rounding to whole pixels."""
+    (rows, columns), (height, width) = one, other
+    return min(abs(rows * width / columns - height), abs(columns * height / rows - width)) <= 0.5
+
+
+def _check_picture(dataset: Path, facts: _PairFacts, thorough: bool) -> tuple[int, int] | None:
     """Height and width of a picture that decodes to its end; else None, and the error is noted."""
+    path = facts.pair.picture
     try:
         content = path.read_bytes()
-        digest.update(content)
+        facts.picture_digest = hashlib.sha256(content).hexdigest()
         picture = open_picture(content, str(path))
         size = shown_size(picture)
         # An eighth of the size skips most of the work, but still reads the file to its end.
-        picture.draft("RGB", (max(1, picture.width // 8), max(1, picture.height // 8)))
+        picture.draft("L", (max(1, picture.width // 8), max(1, picture.height // 8)))
         picture.load()
+        if thorough:
+            facts.thumbnail = thumbnail(picture)
     except UserError as error:
-        facts.errors.append(error.message)
+        facts.findings.append(Finding("error", "undecodable", error.message, _relative(dataset, path), "drop"))
     except DECODE_ERRORS as error:
-        facts.errors.append(f"{path} can't be decoded: {error}")
+        message = f"{path} can't be decoded: {error}"
+        facts.findings.append(Finding("error", "undecodable", message, _relative(dataset, path), "drop"))
     else:
         return size
     return None
 
 
-def _check_labels(path: Path, digest: Any, facts: _PairFacts) -> npt.NDArray[np.uint8] | None:
-    """The labels, uint8 (H, W); None where they can't be used, and the error is noted."""
+def _check_labels(dataset: Path, facts: _PairFacts, table: ClassTable) -> tuple[int, int] | None:
+    """Height and width of the label image, whose values are counted; None where it can't be used."""
+    path = facts.pair.labels
     try:
         content = path.read_bytes()
-        digest.update(content)
-        return decode_labels(open_picture(content, str(path)), str(path))
+        facts.labels_digest = hashlib.sha256(content).hexdigest()
+        picture = open_picture(content, str(path))
+        picture.load()
+        if picture.mode in {"L", "P"} and not _spread(picture):
+            # Counted in C, and without the interpreter's lock.
+            facts.values = np.array(picture.histogram()[:256], np.int64)
+        else:
+            facts.values = np.bincount(decode_labels(picture, str(path)).ravel(), minlength=256).astype(np.int64)
+        return picture.height, picture.width
     except UserError as error:
-        facts.errors.append(error.message)
-    except OSError as error:
-        facts.errors.append(f"{path} can't be read: {error}")
+        repair, kind = _mode_repair(picture, table) if "picture" in locals() else ("drop", "undecodable")
+        facts.findings.append(Finding("error", kind, error.message, _relative(dataset, path), repair))
+    except DECODE_ERRORS as error:
+        message = f"{path} can't be decoded: {error}"
+        facts.findings.append(Finding("error", "undecodable", message, _relative(dataset, path), "drop"))
     return None
 
 
-def _value_errors(path: Path, values: npt.NDArray[np.int64], table: ClassTable) -> list[str]:
-    """What is wrong with the values of a label image, of which ``values`` (256,) counts each."""
+def _spread(picture: Image.Image) -> bool:
+    """Whether Pillow spread grey values of 1, 2 or 4 bits over 0..255, which ``decode_labels`` undoes."""
+    tiles = getattr(picture, "tile", [])
+    return picture.mode == "L" and bool(tiles) and str(tiles[0][3]) != "L"
+
+
+def _mode_repair(picture: Image.Image, table: ClassTable) -> tuple[str, str]:
+    """How a label image of several channels, or of more bits, may be mended, and what kind of error it is."""
+    if picture.mode.startswith("I"):
+        return "format", "label-format"
+    try:
+        found = picture.convert("RGB").getcolors(4096)
+    except DECODE_ERRORS:
+        return "drop", "undecodable"
+    if found is not None and {color for _, color in found} <= set(table.colors) | {(255, 255, 255)}:
+        return "colors", "colored-labels"
+    return "nearest", "colored-labels"
+
+
+def _only_0_and_255(facts: Sequence[_PairFacts]) -> bool:
+    total = np.sum([fact.values for fact in facts], axis=0) if facts else np.zeros(256, np.int64)
+    return bool(total[0] and total[IGNORE] and not total[1:IGNORE].any())
+
+
+def _value_findings(dataset: Path, fact: _PairFacts, table: ClassTable) -> list[Finding]:
+    """What is wrong with the values of a label image."""
+    path, values = fact.pair.labels, fact.values
     outside = [
         int(value)
         for value in np.flatnonzero(values)
@@ -229,9 +346,113 @@ def _value_errors(path: Path, values: npt.NDArray[np.int64], table: ClassTable) 
     if not outside:
         return []
     found = listed(f"{value} ({int(values[value])} pixels)" for value in outside)
+    end = f"the {table.num_classes} classes end at {table.num_classes - 1}"
+    repair = ""
     if len(outside) == 1:
         advice = f"add the class, or ignore the value with --ignore-value {outside[0]}"
+    elif len(outside) > MANY_VALUES:
+        advice, repair = "these look like grey levels, not class ids", "nearest"
     else:
-        advice = "these look like grey levels, not class ids" if len(outside) > 8 else "add the classes"
-    end = f"the {table.num_classes} classes end at {table.num_classes - 1}"
-    return [f"{path} holds the value {found}, but {end}: {advice}"]
+        advice = "add the classes"
+    message = f"{path} holds the value {found}, but {end}: {advice}"
+    return [Finding("error", "outside-classes", message, _relative(dataset, path), repair)]
+
+
+def _off_by_one(facts: Sequence[_PairFacts], table: ClassTable) -> list[Finding]:
+    """Classes that are numbered from 1."""
+    total = np.sum([fact.values for fact in facts], axis=0) if facts else np.zeros(256, np.int64)
+    used = [int(value) for value in np.flatnonzero(total) if value not in {IGNORE, table.ignore_value}]
+    if used and used[0] >= 1 and used[-1] == table.num_classes:
+        message = (
+            f"the label images hold the values {used[0]} to {used[-1]}, but the {table.num_classes} classes are numbered"
+            f" from 0 to {table.num_classes - 1}: all values look one too high"
+        )
+        return [Finding("error", "off-by-one", message, repair="shift")]
+    return []
+
+
+def _label_findings(splits: dict[str, SplitFacts], binary: bool) -> list[Finding]:
+    """What is wrong with the labels as a whole."""
+    if binary:
+        message = "the label images hold only 0 and 255, and 255 never counts: if it stands for class 1, save it as 1"
+        return [Finding("error", "binary-labels", message, repair="binary")]
+    return [
+        Finding("error", "nothing-labelled", f"no pixel of {split} carries a label")
+        for split, facts in splits.items()
+        if not facts.pixels.sum()
+    ]
+
+
+def _class_findings(splits: dict[str, SplitFacts], table: ClassTable) -> list[Finding]:
+    """Classes that can't be learnt or can't be scored."""
+    findings = []
+    for split, facts in splits.items():
+        absent = [name for name, pixels in zip(table.names, facts.pixels, strict=True) if not pixels]
+        if absent:
+            findings.append(Finding("warning", "absent-class", f"no pixel of {split} has the class {listed(absent)}"))
+        rare = [
+            f"{name} ({share(facts, index):.3%})"
+            for index, name in enumerate(table.names)
+            if 0 < share(facts, index) < RARE_SHARE
+        ]
+        if rare:
+            message = f"under {RARE_SHARE:.1%} of the pixels of {split} have the class {listed(rare)}"
+            findings.append(Finding("warning", "rare-class", message))
+    return findings
+
+
+def _picture_findings(dataset: Path, facts: Sequence[_PairFacts]) -> list[Finding]:
+    """Pictures that teach nothing, or little."""
+    findings = []
+    for fact in facts:
+        labelled = int(fact.values[:IGNORE].sum())
+        if not fact.findings and fact.values.sum() and not labelled:
+            message = f"nothing is labelled in {fact.pair.picture}: all its pixels are ignored"
+            findings.append(Finding("warning", "unlabelled-picture", message, _relative(dataset, fact.pair.picture)))
+        if fact.size != (0, 0) and min(fact.size) < MIN_SIDE:
+            message = f"{fact.pair.picture} has only {fact.size[1]} x {fact.size[0]} pixels"
+            findings.append(Finding("warning", "tiny-picture", message, _relative(dataset, fact.pair.picture)))
+    empty = [fact for fact in facts if fact.values[0] and not fact.values[1:IGNORE].any()]
+    if empty and len(empty) < len(facts):
+        names = listed((fact.pair.picture.name for fact in empty), 5)
+        message = f"{len(empty)} of {len(facts)} pictures have class 0 alone: {names}"
+        files = _relative(dataset, *(fact.pair.picture for fact in empty))
+        findings.append(Finding("warning", "only-class-0", message, files))
+    return findings
+
+
+def _same_files(dataset: Path, facts: Sequence[_PairFacts]) -> list[Finding]:
+    """Pictures that are there more than once: a score on a picture that was trained on says nothing."""
+    by_digest: dict[str, list[_PairFacts]] = defaultdict(list)
+    for fact in facts:
+        if fact.picture_digest and fact.size != (0, 0):
+            by_digest[fact.picture_digest].append(fact)
+    findings = []
+    for group in by_digest.values():
+        if len(group) < 2:
+            continue
+        files = _relative(dataset, *(fact.pair.picture for fact in group))
+        splits = sorted({fact.split for fact in group}, key=ALL_SPLITS.index)
+        if len(splits) > 1:
+            message = f"the same picture is in {' and '.join(splits)}: {listed(files)}"
+            findings.append(Finding("warning", "same-picture-across-splits", message, files, "duplicates"))
+        elif len({fact.labels_digest for fact in group}) > 1:
+            message = f"the same picture has different labels: {listed(files)}"
+            findings.append(Finding("warning", "same-picture-other-labels", message, files))
+        else:
+            message = f"the same picture is in {splits[0]} {len(group)} times: {listed(files)}"
+            findings.append(Finding("warning", "same-picture", message, files))
+    return findings
+
+
+def _look_alikes(dataset: Path, facts: Sequence[_PairFacts]) -> list[Finding]:
+    """Pictures of different splits that look the same, though their files differ."""
+    seen = [fact for fact in facts if fact.thumbnail is not None]
+    findings = []
+    for one, other in find_pairs_alike([fact.thumbnail for fact in seen if fact.thumbnail is not None]):
+        first, second = seen[one], seen[other]
+        if first.split != second.split and first.picture_digest != second.picture_digest:
+            files = _relative(dataset, first.pair.picture, second.pair.picture)
+            message = f"{files[0]} and {files[1]} look the same: the score will flatter"
+            findings.append(Finding("warning", "look-alike-across-splits", message, files))
+    return findings

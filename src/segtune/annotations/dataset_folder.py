@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from segtune.annotations.findings import Finding, repair_command
 from segtune.classes import CLASSES_FILE, IGNORE, ClassTable, numbered_classes, read_classes
 from segtune.errors import DataError, UserError, listed
 from segtune.pictures import PICTURE_SUFFIXES, read_labels
@@ -40,30 +41,48 @@ def find_pairs(dataset: Path, split: str) -> list[Pair]:
     Raises:
         DataError: Folders are missing, or pictures and label images don't pair up; all is told at once.
     """
-    images, labels = dataset / split / IMAGES, dataset / split / LABELS
-    missing = [f"{folder} is missing" for folder in (dataset, images, labels) if not folder.is_dir()]
-    if missing:
-        raise DataError(f"{dataset} is not a dataset folder with a split {split!r}:", missing, LAYOUT)
-    pictures = _by_stem(images, PICTURE_SUFFIXES)
-    label_images = _by_stem(labels, frozenset({".png"}))
-    problems = [
-        f"{listed(path.name for path in paths)} in {paths[0].parent} have the same name but for the suffix"
-        for paths in [*pictures.values(), *label_images.values()]
-        if len(paths) > 1
-    ]
-    problems += [
-        f"{pictures[stem][0]} has no label image {stem}.png" for stem in sorted(pictures.keys() - label_images.keys())
-    ]
-    problems += [f"{label_images[stem][0]} has no picture" for stem in sorted(label_images.keys() - pictures.keys())]
-    if not pictures and not label_images:
-        problems.append(f"{images} holds no pictures")
-    if problems:
+    pairs, findings = scan_split(dataset, split)
+    if findings:
         raise DataError(
-            f"The pictures and label images of {dataset / split} don't pair up:",
-            problems,
-            "Label what has no labels, or take it out of the dataset.",
+            f"{dataset / split} is no split of a dataset folder as it is:",
+            [finding.message for finding in findings],
+            repair_command(dataset, findings) or LAYOUT,
         )
-    return [Pair(stem, pictures[stem][0], label_images[stem][0]) for stem in sorted(pictures)]
+    return pairs
+
+
+def scan_split(dataset: Path, split: str) -> tuple[list[Pair], list[Finding]]:
+    """The pairs of a split, and what keeps other files from being pairs."""
+    images, labels = dataset / split / IMAGES, dataset / split / LABELS
+    missing = [folder for folder in (dataset, images, labels) if not folder.is_dir()]
+    if missing:
+        return [], [Finding("error", "missing-folder", f"{folder} is missing") for folder in missing]
+    pictures, label_images = (_by_stem(folder, PICTURE_SUFFIXES) for folder in (images, labels))
+    findings: list[Finding] = []
+
+    def found(kind: str, message: str, paths: Sequence[Path], repair: str) -> None:
+        names = tuple(path.relative_to(dataset).as_posix() for path in paths)
+        findings.append(Finding("error", kind, message, names, repair))
+
+    for paths in [*pictures.values(), *label_images.values()]:
+        if len(paths) > 1:
+            names = listed(path.name for path in paths)
+            found("same-name", f"{names} in {paths[0].parent} have the same name but for the suffix", paths, "")
+    for stem in sorted(pictures.keys() - label_images.keys()):
+        found("unpaired", f"{pictures[stem][0]} has no label image {stem}.png", pictures[stem], "drop")
+    for stem in sorted(label_images.keys() - pictures.keys()):
+        found("unpaired", f"{label_images[stem][0]} has no picture", label_images[stem], "drop")
+    for stem, paths in sorted(label_images.items()):
+        suffix = paths[0].suffix.lower()
+        if suffix != ".png" and stem in pictures:
+            lossy = suffix in {".jpg", ".jpeg"}
+            told = "JPEG changes values" if lossy else "label images are PNG files"
+            found("label-format", f"{paths[0]} is no PNG: {told}", paths[:1], "nearest" if lossy else "format")
+    if not pictures and not label_images:
+        findings.append(Finding("error", "empty-split", f"{images} holds no pictures"))
+    both = [stem for stem in sorted(pictures) if stem in label_images]
+    pairs = [Pair(stem, pictures[stem][0], label_images[stem][0]) for stem in both]
+    return [pair for pair in pairs if pair.labels.suffix.lower() == ".png"], findings
 
 
 def is_dataset_folder(path: Path) -> bool:

@@ -1,0 +1,54 @@
+"""Finding: something that is wrong with a dataset, said the same way on the terminal, in JSON and on the page."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+REPAIRS: dict[str, str] = {
+    "drop": "leaves out pictures and label images that can't be read, or have no partner",
+    "duplicates": "leaves the copy in train out, where a picture is in train and in val",
+    "format": "saves label images of other formats or of 16 bits as 8-bit PNG, values unchanged",
+    "binary": "makes 1 of 255 in masks of 0 and 255",
+    "shift": "takes 1 off all values, where the classes are numbered from 1; 0 becomes ignored",
+    "colors": "makes class ids of colours, as classes.yaml gives them",
+    "nearest": "makes class ids of values or colours that JPEG or resizing changed: the nearest that means a class",
+    "orientation": "turns label images as the EXIF orientation turns their pictures",
+    "size": "scales label images to their pictures' size, where the shape is the same",
+}
+"""What 'segtune convert DATASET FIXED --repair NAME' does; in the order in which several are done."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that is wrong, or doubtful.
+
+    Attributes:
+        severity: 'error' makes a training impossible, 'warning' makes it doubtful.
+        kind: A word that stays the same: 'unpaired', 'outside-classes', …
+        message: One sentence without a full stop.
+        files: The files that it is about, relative to the dataset folder.
+        repair: The name of the repair that mends it, or empty.
+    """
+
+    severity: Literal["error", "warning"]
+    kind: str
+    message: str
+    files: tuple[str, ...] = ()
+    repair: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "severity": self.severity,
+            "kind": self.kind,
+            "message": self.message,
+            "files": list(self.files),
+            "repair": self.repair,
+        }
+
+
+def repair_command(dataset: object, findings: Sequence[Finding]) -> str:
+    """The command that mends what can be mended, or an empty string."""
+    wanted = {finding.repair for finding in findings}
+    names = [name for name in REPAIRS if name in wanted]
+    return f"segtune convert {dataset} FIXED --repair {','.join(names)}" if names else ""
