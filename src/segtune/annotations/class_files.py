@@ -6,6 +6,7 @@ import json
 import re
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import PurePosixPath
 
 import yaml
@@ -23,21 +24,31 @@ VOID_NAMES = frozenset({"void", "unlabelled", "unlabeled", "ignore", "ignored"})
 MAX_FILE_BYTES = 2**20
 
 
-def read_class_file(source: ExportSource) -> LabelTable | None:
+def has_class_file(source: ExportSource) -> bool:
+    """Whether a file has a name that says that it holds classes."""
+    names = [PurePosixPath(name).name for name in source.names]
+    return any(re.fullmatch(pattern, name, re.IGNORECASE) for pattern, _ in PARSERS for name in names)
+
+
+def read_class_file(source: ExportSource, only: str = ".*") -> LabelTable | None:
     """The table of an export's label images, from the first file that holds one; None where there is none.
+
+    Args:
+        source: The export.
+        only: What the file's name must match.
 
     Raises:
         UserError: The file is broken, or gives two classes one colour.
     """
     for pattern, parse in PARSERS:
         for name in sorted(source.names, key=lambda name: name.count("/")):
-            if re.fullmatch(pattern, PurePosixPath(name).name, re.IGNORECASE):
+            if all(re.fullmatch(one, PurePosixPath(name).name, re.IGNORECASE) for one in (pattern, only)):
                 entries = _parsed(source, name, parse)
                 if entries:
                     _refuse_shared_colors(f"{source.path}: {name}", entries)
                     if IGNORE not in {value for value, _, _ in entries}:
                         entries = [*entries, (IGNORE, None, None)]
-                    return make_table(entries)
+                    return replace(make_table(entries), by_value=parse in BY_VALUE)
     return None
 
 
@@ -47,7 +58,16 @@ def _parsed(source: ExportSource, name: str, parse: Callable[[str], list[Entry]]
         raise UserError(f"{name} in {source.path} is too long for a list of classes.", "Is it another file?")
     try:
         return parse(text)
-    except (ValueError, KeyError, TypeError, IndexError, AttributeError, yaml.YAMLError, RecursionError) as error:
+    except (
+        ValueError,
+        KeyError,
+        TypeError,
+        IndexError,
+        AttributeError,
+        csv.Error,
+        yaml.YAMLError,
+        RecursionError,
+    ) as error:
         raise UserError(
             f"{name} in {source.path} is no list of classes that can be read ({type(error).__name__}: {error}).",
             "Mend it or remove it.",
@@ -92,6 +112,8 @@ def parse_labelmap(text: str) -> list[Entry]:
 def parse_label_colors(text: str) -> list[Entry]:
     """CamVid's label_colors.txt: ``red green blue name``, with blanks or tabs; a name may hold blanks."""
     lines = [line.split(None, 3) for line in text.splitlines() if line.strip() and not line.startswith("#")]
+    if lines and not any(line[0].isdigit() for line in lines):
+        return [(index, _name(" ".join(line)), None) for index, line in enumerate(lines)]
     return [(index, _name(line[3]), _color(line)) for index, line in enumerate(lines)]
 
 
@@ -109,7 +131,11 @@ def _parse_roboflow(text: str) -> list[Entry]:
 
 def _parse_names(text: str) -> list[Entry]:
     """A name a line, in the order of the values."""
-    return [(index, line.strip(), None) for index, line in enumerate(text.splitlines()) if line.strip()]
+    names = [line.strip() for line in text.splitlines() if line.strip()]
+    numbered = [re.match(r"(\d{1,5})(?:\s*[:=,;.]\s*|\s+)(\S.*)", name) for name in names]
+    if names and all(numbered):
+        return [(int(found[1]), found[2], None) for found in numbered if found]
+    return [(index, name, None) for index, name in enumerate(names)]
 
 
 def _parse_yaml(text: str) -> list[Entry]:
@@ -119,7 +145,10 @@ def _parse_yaml(text: str) -> list[Entry]:
     content = yaml.safe_load(text)
     if isinstance(content, dict) and "classes" in content:
         table = ClassTable.from_dict(content, "classes.yaml")
-        entries: list[Entry] = [(index, table.names[index], table.colors[index]) for index in range(table.num_classes)]
+        # The colours that the table makes up for classes without one are not the export's.
+        given = [isinstance(entry, dict) and entry.get("color") is not None for entry in content["classes"]]
+        colors = [color if own else None for color, own in zip(table.colors, given, strict=True)]
+        entries: list[Entry] = list(zip(range(table.num_classes), table.names, colors, strict=True))
         return [*entries, (table.ignore_value, None, None)]
     names = content.get("names", content) if isinstance(content, dict) else content
     pairs = names.items() if isinstance(names, dict) else enumerate(names)
@@ -137,6 +166,10 @@ PARSERS: tuple[tuple[str, Callable[[str], list[Entry]]], ...] = (
     (r"label_colors?\.txt", parse_label_colors),
     (r"_?classes\.csv|class_dict.*\.csv|labels\.csv", _parse_roboflow),
     (r"id2label\.json", _parse_id2label),
-    (r"classes\.txt|labels\.txt|class_names\.txt", _parse_names),
+    (r"data\.ya?ml", _parse_yaml),
+    (r"classes\.txt|labels\.txt|class_names\.txt|codes\.txt", _parse_names),
 )
 """File names, and how they are read; the first that is there counts."""
+
+BY_VALUE = frozenset({_parse_yaml, _parse_id2label, _parse_names})
+"""These say what values mean; their colours, if any, are for showing."""

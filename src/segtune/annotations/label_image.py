@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -28,11 +29,13 @@ class LabelTable:
         names: The class of each value; None for pixels that never count.
         colors: The class of each colour, likewise.
         declared: The classes in their order.
+        by_value: Whether the indices of palette pictures count, whatever their colours.
     """
 
     names: Mapping[int, str | None] = field(default_factory=dict)
     colors: Mapping[Color, str | None] = field(default_factory=dict)
     declared: Sequence[DeclaredClass] = ()
+    by_value: bool = False
 
 
 def make_table(entries: Sequence[tuple[int | None, str | None, Color | None]]) -> LabelTable:
@@ -66,6 +69,8 @@ def channels(picture: Image.Image) -> npt.NDArray[np.integer]:
         # Pillow spreads grey values of 2 and 4 bits over 0..255.
         tiles = getattr(picture, "tile", [])
         return values // {"L;2": 85, "L;4": 17}.get(str(tiles[0][3]) if tiles else "", 1)
+    if picture.mode not in {"RGB", "RGBA", "RGBX", "LA", "PA"} and not picture.mode.startswith("I"):
+        raise BadAnnotation(f"it has the mode {picture.mode}, which no label image has")
     if picture.mode.startswith("I"):
         return np.asarray(picture).astype(np.int64)
     colors = np.asarray(picture.convert("RGB"))
@@ -94,6 +99,8 @@ def add_regions(image: ImageBuilder, pixels: npt.NDArray[np.integer], table: Lab
         BadAnnotation: It has values or colours that the table does not.
     """
     image.size = pixels.shape[0], pixels.shape[1]
+    if pixels.ndim == 3 and _holds_values(table, plain_if_grey(pixels)):
+        pixels = plain_if_grey(pixels)
     if pixels.ndim == 2:
         found = [int(value) for value in np.flatnonzero(_counts(pixels))]
         unknown = [value for value in found if value not in table.names]
@@ -103,7 +110,7 @@ def add_regions(image: ImageBuilder, pixels: npt.NDArray[np.integer], table: Lab
         codes = pixels
     else:
         codes, colors = _color_codes(pixels, table)
-        kinds = {index: table.colors[color] for index, color in enumerate(colors) if (codes == index).any()}
+        kinds = {index: table.colors[colors[index]] for index in np.flatnonzero(np.bincount(codes.ravel())).tolist()}
     # One number a class: label images may use several for one, and numbers beyond a byte.
     labels = list(dict.fromkeys(kinds.values()))
     if len(labels) > MAX_CLASSES:
@@ -114,6 +121,22 @@ def add_regions(image: ImageBuilder, pixels: npt.NDArray[np.integer], table: Lab
     numbers = lookup[codes]
     for number, label in enumerate(labels):
         image.add(label, Region(numbers, number), "mask")
+
+
+def plain_if_grey(pixels: npt.NDArray[np.integer]) -> npt.NDArray[np.integer]:
+    """The values of a picture whose channels are all the same, as many tools save masks; any other picture as it is."""
+    same = pixels.ndim == 3 and bool((pixels == pixels[..., :1]).all())
+    return pixels[..., 0] if same else pixels
+
+
+def _holds_values(table: LabelTable, grey: npt.NDArray[np.integer]) -> bool:
+    """Whether the greys of a picture are a table's values, and not its colours."""
+    if grey.ndim == 3:
+        return False
+    found = np.flatnonzero(_counts(grey)).tolist()
+    return not table.colors or (
+        all(value in table.names for value in found) and not all((value,) * 3 in table.colors for value in found)
+    )
 
 
 def _counts(values: npt.NDArray[np.integer]) -> npt.NDArray[np.int64]:
@@ -135,21 +158,25 @@ def _unknown_values(values: npt.NDArray[np.integer], unknown: Sequence[int], tab
     return f"it holds {listed(described)}{more}, but the classes have the values {known}{looks}"
 
 
-def _color_codes(pixels: npt.NDArray[np.integer], table: LabelTable) -> tuple[npt.NDArray[np.int64], list[Color]]:
+def _color_codes(pixels: npt.NDArray[np.integer], table: LabelTable) -> tuple[npt.NDArray[np.uint16], list[Color]]:
     """The place of each pixel's colour in the table, and the table's colours."""
     if not table.colors:
         raise BadAnnotation("it is a colour picture, and no table says which class has which colour")
     colors = list(table.colors)
-    keys = np.array([red << 16 | green << 8 | blue for red, green, blue in colors], np.int32)
-    order = np.argsort(keys)
     wide = pixels.astype(np.int32)
-    packed = wide[..., 0] << 16 | wide[..., 1] << 8 | wide[..., 2]
-    place = np.searchsorted(keys, packed, sorter=order).clip(0, len(keys) - 1)
-    codes = order[place]
-    unknown = keys[codes] != packed
+    codes = _color_lookup(tuple(colors))[wide[..., 0] << 16 | wide[..., 1] << 8 | wide[..., 2]]
+    unknown = codes == len(colors)
     if unknown.any():
         raise BadAnnotation(_unknown_colors(pixels, unknown, colors))
     return codes, colors
+
+
+@lru_cache(maxsize=2)
+def _color_lookup(colors: tuple[Color, ...]) -> npt.NDArray[np.uint16]:
+    """The place of each of the 2**24 colours in a list, its length where it isn't there; faster than a search."""
+    lookup = np.full(2**24, len(colors), np.uint16)
+    lookup[[red << 16 | green << 8 | blue for red, green, blue in colors]] = np.arange(len(colors))
+    return lookup
 
 
 def _unknown_colors(pixels: npt.NDArray[np.integer], unknown: npt.NDArray[np.bool_], colors: Sequence[Color]) -> str:

@@ -6,25 +6,32 @@ descriptions.
 """
 
 import re
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import PurePosixPath
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from segtune.annotations.annotated_image import AnnotatedImage, Annotations
-from segtune.annotations.class_files import parse_label_colors, read_class_file
+from segtune.annotations.class_files import has_class_file, parse_label_colors, read_class_file
 from segtune.annotations.export import Export
-from segtune.annotations.image_builder import BadAnnotation, ImageBuilder, subset_named, subset_of
-from segtune.annotations.label_image import LabelTable, add_regions, channels, decode, make_table, palette_colors
+from segtune.annotations.image_builder import BadAnnotation, ImageBuilder, subset_named, subset_of, whole_number
+from segtune.annotations.label_image import (
+    LabelTable,
+    add_regions,
+    channels,
+    decode,
+    make_table,
+    palette_colors,
+    plain_if_grey,
+)
+from segtune.annotations.mask_pairs import LabelFile, pair_masks
 from segtune.annotations.source import ExportSource
 from segtune.classes import IGNORE, Color, distinct_color
 from segtune.errors import UserError, listed
-from segtune.pictures import PICTURE_SUFFIXES
 
 VOC_NAMES = (
     "background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable",
@@ -53,30 +60,8 @@ CITYSCAPES: tuple[tuple[int, str, Color], ...] = (
     (26, "car", (0, 0, 142)), (27, "truck", (0, 0, 70)), (28, "bus", (0, 60, 100)), (31, "train", (0, 80, 100)),
     (32, "motorcycle", (0, 0, 230)), (33, "bicycle", (119, 11, 32)),
 )  # fmt: skip
-"""The classes that count, with their labelIds; https://github.com/mcordts/cityscapesScripts, helpers/labels.py."""
-
-MASK_FOLDERS = re.compile(
-    r"(masks?|labels?|annotations?|gt|ground_?truths?|segmentations?|targets?|\w*annot|masks?_png|label_?images?)", re.I
-)
-MASK_ENDING = re.compile(r"(.+?)[-_.](mask|masks|label|labels|labelids|seg|gt|annotation|L)$")
-
-
-@dataclass(frozen=True)
-class LabelFile:
-    """A label image and the picture that it belongs to.
-
-    Attributes:
-        name: The picture's name, for messages; its path where it is known.
-        labels: The label image, by its name in the source; empty: the export lists the picture, but has none.
-        picture: The picture, by its name in the source; empty: to be found by ``name``.
-        subset: train, val, test, or empty.
-    """
-
-    name: str
-    labels: str
-    picture: str = ""
-    subset: str = ""
-
+"""The classes that count, with their labelIds; all other ids are void. Source:
+https://github.com/mcordts/cityscapesScripts, helpers/labels.py."""
 
 Decoder = Callable[[bytes, str], npt.NDArray[np.integer]]
 
@@ -91,8 +76,13 @@ def _annotations(
 def _images(
     export: Export, files: Callable[[], Iterable[LabelFile]], table: LabelTable, pixels: Decoder
 ) -> Iterator[AnnotatedImage]:
-    for file in files():
+    listed_files = list(files())
+    masks = {file.labels for file in listed_files}
+    for file in listed_files:
         image = ImageBuilder(file.name, picture=file.picture, subset=file.subset, file=file.labels)
+        if not file.picture and export.pictures.find(file.name, file.subset, file.labels) in masks:
+            # By its name alone the mask itself would be taken for it.
+            image.problem("its picture is not there")
         if file.labels:
             with image.reading(""):
                 add_regions(image, pixels(export.source.read(file.labels), file.labels), table)
@@ -106,9 +96,13 @@ def _plain_channels(content: bytes, name: str) -> npt.NDArray[np.integer]:
 # CVAT's Segmentation mask 1.1, and PASCAL VOC.
 
 
+VOC_FILE = re.compile(r"(.*)/SegmentationClass(?:PNG)?/(.+)\.png$", re.IGNORECASE)
+"""labelme2voc once wrote SegmentationClassPNG."""
+
+
 def is_segmentation_mask(source: ExportSource) -> bool:
     """Whether the export is a "Segmentation mask 1.1" or a PASCAL VOC with segmentation."""
-    return any("/SegmentationClass/" in f"/{name}" for name in source.with_suffix(".png"))
+    return any(VOC_FILE.match(f"/{name}") for name in source.names)
 
 
 def read_segmentation_mask(export: Export) -> Annotations:
@@ -117,19 +111,19 @@ def read_segmentation_mask(export: Export) -> Annotations:
     Raises:
         UserError: The labelmap gives two classes one colour.
     """
-    table = read_class_file(export.source)
-    decoder = None if table is None else partial(_palette_or_plain, table=table)
-    return _annotations(export, partial(_voc_files, export.source), table or _values_table(export, _voc_files), decoder)
+    return _with_table_or_values(export, partial(_voc_files, export))
 
 
-def _voc_files(source: ExportSource) -> list[LabelFile]:
-    subsets = _voc_subsets(source)
+def _voc_files(export: Export) -> list[LabelFile]:
+    subsets = _voc_subsets(export.source)
+    masks = {name: found for name in export.source.names if (found := VOC_FILE.match(f"/{name}"))}
+    pictures = set(export.pictures.names) - masks.keys()
     files = []
-    for name in source.with_suffix(".png"):
-        before, found, stem = f"/{name}".rpartition("/SegmentationClass/")
-        if found:
-            stem = PurePosixPath(stem).with_suffix("").as_posix()
-            files.append(LabelFile(stem, name, subset=subsets.pop(stem, "") or subset_of(before + "/")))
+    for name, found in masks.items():
+        stem = found[2]
+        beside = (f"{found[1]}/JPEGImages/{stem}{suffix}".lstrip("/") for suffix in (".jpg", ".jpeg", ".png", ".bmp"))
+        picture = next((path for path in beside if path in pictures), "")
+        files.append(LabelFile(stem, name, picture, subsets.pop(stem, "") or subset_of(found[1] + "/")))
     # A listed picture without a label image has no objects; CVAT writes none for it then.
     return files + [LabelFile(stem, "", subset=subset) for stem, subset in subsets.items()]
 
@@ -142,7 +136,7 @@ def _voc_subsets(source: ExportSource) -> dict[str, str]:
             subset = subset_named(PurePosixPath(name).stem)
             for line in source.text(name).splitlines():
                 if line.strip():
-                    stem = line.strip().replace("\\", "/")
+                    stem = line.strip().strip('"').replace("\\", "/")  # datumaro quotes names with blanks
                     subsets[stem] = subset or subsets.get(stem, "")
     return subsets
 
@@ -151,7 +145,7 @@ def _palette_or_plain(content: bytes, name: str, table: LabelTable) -> npt.NDArr
     """The pixels of a label image; the colours of a palette picture where the table has them all."""
     picture = decode(content, name)
     colors = palette_colors(picture)
-    if colors is not None and table.colors:
+    if colors is not None and table.colors and not table.by_value:
         used = np.flatnonzero(np.bincount(np.asarray(picture).ravel()))
         if all(index < len(colors) and colors[index] in table.colors for index in used if index != IGNORE):
             return np.asarray(picture.convert("RGB")) if IGNORE not in used else channels(picture)
@@ -176,15 +170,14 @@ VOC_BORDER: Color = (224, 224, 192)
 
 
 def is_camvid(source: ExportSource) -> bool:
-    """Whether the export is CamVid's: a label_colors.txt, or folders as trainannot beside train."""
+    """Whether the export is CamVid's: label_colors.txt, folders as trainannot beside train, or its own names."""
     if is_cityscapes(source) or is_segmentation_mask(source):
         return False
     folders = {part for name in source.names for part in PurePosixPath(name).parts[:-1]}
-    listed_pairs = any(
-        f"{subset}annot" in folders and subset in folders for subset in ("train", "val", "test", "default")
-    )
+    beside = any(part.removesuffix("annot") in folders for part in folders if part.endswith("annot"))
+    as_published = any("labeledapproved" in part.lower() for part in folders)
     colors = any(re.fullmatch(r"label_colors?\.txt", PurePosixPath(name).name) for name in source.names)
-    return listed_pairs or (colors and any(_mask_stem(name) for name in source.with_suffix(".png")))
+    return beside or ((colors or as_published) and bool(pair_masks(source.names)))
 
 
 def read_camvid(export: Export) -> Annotations:
@@ -196,15 +189,27 @@ def read_camvid(export: Export) -> Annotations:
     table = read_class_file(export.source)
     if table is None:
         colors = make_table([(None, name, color) for _, name, color in parse_label_colors(CAMVID)])
-        named = dict(enumerate(SEGNET))
-        decoded = channels(decode(export.source.read((file := _paired_files(export.source)[0]).labels), file.labels))
-        table = (
-            colors if decoded.ndim == 3 else make_table([(i, n, None) for i, n in named.items()] + [(11, None, None)])
-        )
-    return _annotations(export, partial(_paired_files, export.source), table)
+        values = {**dict(enumerate(SEGNET)), len(SEGNET): None, IGNORE: None}
+        is_colored = any(_is_colored(export, file) for file in _paired_files(export))
+        table = colors if is_colored else make_table([(value, name, None) for value, name in values.items()])
+    return _annotations(export, partial(_paired_files, export), table, partial(_palette_or_plain, table=table))
+
+
+def _is_colored(export: Export, file: LabelFile) -> bool:
+    """Whether a label image has colours; one that can't be read is told of later."""
+    try:
+        return decode(export.source.read(file.labels), file.labels).mode in {"RGB", "RGBA"}
+    except (BadAnnotation, UserError):
+        return False
 
 
 # Cityscapes.
+
+CITYSCAPES_VOID: tuple[Color, ...] = (
+    (0, 0, 0), (111, 74, 0), (81, 0, 81), (250, 170, 160), (230, 150, 140), (180, 165, 180), (150, 100, 100),
+    (150, 120, 90), (0, 0, 90), (0, 0, 110),
+)  # fmt: skip
+"""The colours of classes that don't count."""
 
 CITYSCAPES_FILE = re.compile(r"(.+)_gt(?:Fine|Coarse)_(labelTrainIds|labelIds|instanceIds|color)\.png$")
 CITYSCAPES_KINDS = ("labelTrainIds", "labelIds", "instanceIds", "color")
@@ -222,8 +227,8 @@ def read_cityscapes(export: Export) -> Annotations:
     Raises:
         UserError: label_colors.txt gives two classes one colour.
     """
-    table = read_class_file(export.source)
-    files = partial(_cityscapes_files, export.source, own_classes=table is not None)
+    table = read_class_file(export.source, r"label_colors?\.txt")
+    files = partial(_cityscapes_files, export, own_classes=table is not None)
     if table is not None:
         return _annotations(export, files, table, _cityscapes_values)
     train_ids = [(index, name, color) for index, (_, name, color) in enumerate(CITYSCAPES)]
@@ -231,7 +236,10 @@ def read_cityscapes(export: Export) -> Annotations:
     rest = [(value, None, None) for value in range(len(CITYSCAPES), 256)]
     counted = {value for value, _, _ in CITYSCAPES}
     label_ids = [*CITYSCAPES, *((value, None, None) for value in range(256) if value not in counted)]
-    by_kind = {"labelTrainIds": make_table([*train_ids, *rest]), "labelIds": make_table(label_ids)}
+    by_kind = {
+        "labelTrainIds": make_table([*train_ids, *rest]),
+        "labelIds": make_table([*label_ids, *((None, None, color) for color in CITYSCAPES_VOID)]),
+    }
     return Annotations(partial(_cityscapes_images, export, files, by_kind), by_kind["labelIds"].declared, complete=True)
 
 
@@ -249,9 +257,9 @@ def _cityscapes_values(content: bytes, name: str) -> npt.NDArray[np.integer]:
     return np.where(values >= 1000, values // 1000, values) if "instanceIds" in name and values.ndim == 2 else values
 
 
-def _cityscapes_files(source: ExportSource, own_classes: bool) -> list[LabelFile]:
+def _cityscapes_files(export: Export, own_classes: bool) -> list[LabelFile]:
     kinds: dict[str, dict[str, str]] = defaultdict(dict)
-    for name in source.with_suffix(".png"):
+    for name in export.source.with_suffix(".png"):
         if found := CITYSCAPES_FILE.match(name):
             kinds[found[1]][found[2]] = name
     order = CITYSCAPES_KINDS[1:] + CITYSCAPES_KINDS[:1] if own_classes else CITYSCAPES_KINDS
@@ -261,7 +269,11 @@ def _cityscapes_files(source: ExportSource, own_classes: bool) -> list[LabelFile
         # …/gtFine/train/city/a -> train/city/a_leftImg8bit.png
         parts = PurePosixPath(stem).parts
         place = next((i for i, part in enumerate(parts) if part in {"gtFine", "gtCoarse"}), -1)
-        files.append(LabelFile("/".join(parts[place + 1 :]) + "_leftImg8bit.png", labels, subset=subset_of(labels)))
+        frame, subset = "/".join(parts[place + 1 :]), subset_of(labels)
+        own = f"{frame}_leftImg8bit.png"
+        # Pictures from elsewhere have the names that CVAT's task has.
+        plain = export.pictures.find(own, subset, labels) is None and export.pictures.find(frame, subset, labels)
+        files.append(LabelFile(frame if plain else own, labels, subset=subset))
     return files
 
 
@@ -271,9 +283,14 @@ def _cityscapes_files(source: ExportSource, own_classes: bool) -> list[LabelFile
 def is_ade20k(source: ExportSource) -> bool:
     """Whether the export is ADE20K: the full set's ``*_seg.png``, or the scene parsing challenge's ``ADE_*.png``."""
     names = set(source.names)
+    # The folders' names alone may be those of a set with classes of its own.
+    scene = (
+        r"(^|/)annotations/.*ADE_\w+\.png$"
+        if has_class_file(source)
+        else r"(^|/)annotations/(training|validation)/.*\.png$"
+    )
     return any(
-        re.search(r"(^|/)annotations/.*ADE_\w+\.png$", name)
-        or (name.endswith("_seg.png") and {f"{name[:-8]}_atr.txt", f"{name[:-8]}.json"} & names)
+        re.search(scene, name) or (name.endswith("_seg.png") and {f"{name[:-8]}_atr.txt", f"{name[:-8]}.json"} & names)
         for name in source.with_suffix(".png")
     )
 
@@ -282,11 +299,12 @@ def read_ade20k(export: Export) -> Annotations:
     """Read it; 0 is not labelled there, and never counts."""
     if any(name.endswith("_seg.png") for name in export.source.names):
         return Annotations(partial(_ade_full_images, export), complete=True)
+    files = partial(_paired_files, export)
     names = _object_names(export)
-    table = make_table(
-        [(0, None, None), *((value, names.get(value, f"class_{value}"), None) for value in range(1, 151))]
+    names = names or {value: f"class_{value}" for value in sorted(_count_values(export, files).values - {0, IGNORE})}
+    return _annotations(
+        export, files, make_table([(0, None, None), *((value, name, None) for value, name in names.items())])
     )
-    return _annotations(export, partial(_paired_files, export.source), LabelTable(table.names, {}, ()))
 
 
 def _object_names(export: Export) -> dict[int, str]:
@@ -304,17 +322,27 @@ def _ade_full_images(export: Export) -> Iterator[AnnotatedImage]:
             pixels = channels(decode(export.source.read(name), name))
             if pixels.ndim != 3:
                 raise BadAnnotation("it has one channel; ADE20K writes the class into red and green")
-            names = _ade_names(export.source, name[:-8])
-            # Blue counts the objects; red and green hold the class, which all of a class share.
-            numbers = pixels[..., 2].astype(np.int64)
+            wide = pixels.astype(np.int64)
+            # Red and green hold the class, and blue counts the objects; nothing is there where all are 0.
+            classes = wide[..., 0] // 10 * 256 + wide[..., 1]
+            names, by_class = _ade_names(export.source, name[:-8])
+            codes = np.where(wide.any(axis=2), classes + 1 if by_class else _ranks(wide[..., 2], names), 0)
             add_regions(
-                image, numbers, make_table([(0, None, None), *((n, label, None) for n, label in names.items())])
+                image,
+                codes,
+                make_table([(0, None, None), *((code + by_class, label, None) for code, label in names.items())]),
             )
         yield image.build()
 
 
-def _ade_names(source: ExportSource, stem: str) -> dict[int, str]:
-    """The class of each object of a picture: of the 2021 set's JSON, or of the 2016 set's text.
+def _ranks(objects: npt.NDArray[np.int64], names: Mapping[int, str]) -> npt.NDArray[np.int64]:
+    """The objects' numbers in the list: the picture's own, or, as in ADE20K's loadAde20K.m, the ranks of its values."""
+    values = np.unique(objects[objects > 0])
+    return objects if set(values.tolist()) <= names.keys() else np.searchsorted(values, objects) + 1
+
+
+def _ade_names(source: ExportSource, stem: str) -> tuple[dict[int, str], bool]:
+    """Names by class, as in the 2021 set's JSON, and True; or by object, as in the 2016 set's text, and False.
 
     Raises:
         BadAnnotation: The file is not as it should be.
@@ -322,10 +350,9 @@ def _ade_names(source: ExportSource, stem: str) -> dict[int, str]:
     try:
         if f"{stem}.json" in source.names:
             objects = source.json(f"{stem}.json")["annotation"]["object"]
-            whole = [item for item in objects if int(item.get("parts", {}).get("part_level", 0) or 0) == 0]
-            return {number: str(item["name"]).split(",")[0] for number, item in enumerate(whole, start=1)}
+            return {whole_number(item["name_ndx"]): str(item["name"]).split(",")[0] for item in objects}, True
         rows = [line.split("#") for line in source.text(f"{stem}_atr.txt").splitlines() if line.strip()]
-        return {int(row[0]): row[3].split(",")[0].strip() for row in rows if int(row[1]) == 0}
+        return {int(row[0]): row[3].split(",")[0].strip() for row in rows if int(row[1]) == 0}, False
     except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
         raise BadAnnotation(f"its list of objects can't be read ({type(error).__name__}: {error})") from error
 
@@ -335,7 +362,8 @@ def _ade_names(source: ExportSource, stem: str) -> dict[int, str]:
 
 def is_mask_folder(source: ExportSource) -> bool:
     """Whether pictures and masks of the same names lie in folders beside each other, or with endings as '_mask'."""
-    return bool(_paired_files(source))
+    files = pair_masks(source.names)
+    return any(file.picture for file in files) or (bool(files) and has_class_file(source))
 
 
 def read_mask_folder(export: Export) -> Annotations:
@@ -344,33 +372,72 @@ def read_mask_folder(export: Export) -> Annotations:
     Raises:
         UserError: The masks are coloured, and nothing says which class has which colour.
     """
+    return _with_table_or_values(export, partial(_paired_files, export))
+
+
+def _with_table_or_values(export: Export, files: Callable[[], list[LabelFile]]) -> Annotations:
+    """Annotations of label images, by the export's table, or by the values that occur."""
     table = read_class_file(export.source)
-    decoder = None if table is None else partial(_palette_or_plain, table=table)
-    return _annotations(
-        export, partial(_paired_files, export.source), table or _values_table(export, _paired_files), decoder
-    )
+    if table is None:
+        return _annotations(export, files, _values_table(export, files))
+    if set(table.names) == {0, 1, IGNORE} and _count_values(export, files).values == {0, IGNORE}:
+        # A binary mask: were 255 ignored, nothing would be left to learn.
+        table = replace(table, names={0: table.names[0], IGNORE: table.names[1]})
+    return _annotations(export, files, table, partial(_palette_or_plain, table=table))
 
 
-def _values_table(export: Export, files: Callable[[ExportSource], list[LabelFile]]) -> LabelTable:
-    """A table for masks that come without one: of the values that occur.
+@dataclass
+class _Seen:
+    """What label images hold: values, colours with their counts, and palettes.
 
-    Raises:
-        UserError: They are coloured.
+    The empty palette stands for grey pictures;
+    ``most`` is how many values one holds, and which.
     """
-    seen = np.zeros(256, np.bool_)
-    palettes = set()
-    colored: dict[Color, int] = defaultdict(int)
-    for file in files(export.source):
+
+    values: set[int] = field(default_factory=set)
+    colors: Counter[Color] = field(default_factory=Counter)
+    palettes: set[tuple[Color, ...]] = field(default_factory=set)
+    most: tuple[int, str] = (0, "")
+
+
+def _count_values(export: Export, files: Callable[[], list[LabelFile]]) -> _Seen:
+    seen = _Seen()
+    for file in files():
+        if not file.labels:
+            continue
         try:
             picture = decode(export.source.read(file.labels), file.labels)
-            pixels = channels(picture)
+            pixels = plain_if_grey(channels(picture))
         except (BadAnnotation, UserError):
             continue  # told when it is read as an annotation
         if pixels.ndim == 3:
-            _count_colors(picture, colored)
-        elif pixels.size and pixels.min() >= 0 and pixels.max() < 256:
-            seen |= np.bincount(pixels.ravel(), minlength=256)[:256] > 0
-            palettes.add(tuple(palette_colors(picture) or ()))
+            for count, color in picture.convert("RGB").getcolors(4096) or []:
+                seen.colors[color] += count  # type: ignore[index]
+        elif pixels.size and pixels.min() >= 0 and pixels.max() < 2**16:
+            found = np.flatnonzero(np.bincount(pixels.ravel())).tolist()
+            seen.most = max(seen.most, (len(found), file.labels))
+            seen.values.update(found)
+            seen.palettes.add(tuple(palette_colors(picture) or ()))
+    return seen
+
+
+MAX_VALUES = 150
+"""Label images without a table that hold more are taken for photographs."""
+
+
+def _values_table(export: Export, files: Callable[[], list[LabelFile]]) -> LabelTable:
+    """A table for masks that come without one: of the values that occur.
+
+    Raises:
+        UserError: They are coloured, or photographs.
+    """
+    seen = _count_values(export, files)
+    if seen.most[0] > MAX_VALUES:
+        raise UserError(
+            f"{seen.most[1]} has {seen.most[0]} different values: it looks like a grey photograph, not a label image.",
+            "If it is one, list its classes in a classes.yaml; if it was saved as JPEG, export it as PNG.",
+        )
+    colored = seen.colors
     if colored and {*colored} <= {*VOC_COLORS, VOC_BORDER}:
         return make_table([*zip(range(21), VOC_NAMES, VOC_COLORS, strict=True), (IGNORE, None, VOC_BORDER)])
     if colored:
@@ -382,28 +449,19 @@ def _values_table(export: Export, files: Callable[[ExportSource], list[LabelFile
             f" They hold: {listed(shares, 12)}.",
             "Write a classes.yaml beside them, as: {classes: [{name: road, color: [128, 64, 128]}, …]}",
         )
-    return _named_values([int(value) for value in np.flatnonzero(seen)], export.class_names, palettes)
-
-
-def _count_colors(picture: Image.Image, counts: dict[Color, int]) -> None:
-    for count, color in picture.convert("RGB").getcolors(4096) or []:
-        counts[color] += count  # type: ignore[index]
+    return _named_values(sorted(seen.values), export.class_names, seen.palettes)
 
 
 def _named_values(values: list[int], names: tuple[str, ...], palettes: set[tuple[Color, ...]]) -> LabelTable:
-    if set(values) == {0, IGNORE}:
+    of_voc = len(palettes) == 1 and next(iter(palettes))[: len(VOC_COLORS)] == VOC_COLORS
+    if set(values) == {0, IGNORE} and not of_voc:
         # A binary mask: were 255 ignored, nothing would be left to learn.
         background, thing = (
             (*names, "background", "object")[:2] if len(names) >= 2 else ("background", (*names, "object")[0])
         )
         return make_table([(0, background, distinct_color(0)), (IGNORE, thing, distinct_color(1))])
     ids = [value for value in values if value != IGNORE]
-    if (
-        not names
-        and len(palettes) == 1
-        and next(iter(palettes))[:21] == VOC_COLORS
-        and max(ids, default=0) < len(VOC_NAMES)
-    ):
+    if not names and of_voc and max(ids, default=0) < len(VOC_NAMES):
         names = VOC_NAMES
     entries: list[tuple[int | None, str | None, Color | None]] = [
         (
@@ -417,38 +475,6 @@ def _named_values(values: list[int], names: tuple[str, ...], palettes: set[tuple
     return make_table([*entries, (IGNORE, None, None)])
 
 
-def _mask_stem(name: str) -> str | None:
-    """The stem of the picture that a mask belongs to; None where the name is not a mask's."""
-    path = PurePosixPath(name)
-    if path.suffix.lower() not in PICTURE_SUFFIXES:
-        return None
-    found = MASK_ENDING.match(path.stem)
-    if found:
-        return found[1]
-    return path.stem if any(MASK_FOLDERS.fullmatch(part) for part in path.parts[:-1]) else None
-
-
-def _paired_files(source: ExportSource) -> list[LabelFile]:
-    """Masks and their pictures, by name and by the folders that they share."""
-    stems = {name: stem for name in source.names if (stem := _mask_stem(name)) is not None}
-    pictures: dict[str, list[str]] = defaultdict(list)
-    for name in source.names:
-        if name not in stems and PurePosixPath(name).suffix.lower() in PICTURE_SUFFIXES:
-            pictures[PurePosixPath(name).stem].append(name)
-    files = []
-    for name, stem in stems.items():
-        candidates = pictures.get(stem) or [
-            other for other in pictures.get(PurePosixPath(name).stem, []) if other != name
-        ]
-        if candidates:
-            picture = max(candidates, key=lambda other: (_common_folders(name, other), other))
-            files.append(LabelFile(picture, name, picture, subset_of(name) or subset_of(picture)))
-    return files
-
-
-def _common_folders(one: str, other: str) -> int:
-    """How many of their folders' names two paths share; 'trainannot' counts as 'train'."""
-    first, second = (
-        {part.removesuffix("annot").lower() for part in PurePosixPath(name).parts[:-1]} for name in (one, other)
-    )
-    return len(first & second)
+def _paired_files(export: Export) -> list[LabelFile]:
+    """Masks and their pictures, by the names of files and folders."""
+    return pair_masks(export.source.names, export.pictures.names)

@@ -1,0 +1,164 @@
+"""Which files of an export are masks, and which picture each belongs to: told by the names of folders and files."""
+
+import re
+import unicodedata
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from segtune.annotations.image_builder import subset_named
+from segtune.pictures import PICTURE_SUFFIXES
+
+MASK_WORDS = frozenset({
+    "mask", "masks", "label", "labels", "annotation", "annotations", "annot", "gt", "groundtruth", "groundtruths",
+    "labelimages", "labeledapproved",
+})  # fmt: skip
+"""Words in the name of a folder of masks, in lower case."""
+
+MASK_FOLDERS = frozenset({
+    "segmentation", "segmentations", "seg", "segs", "target", "targets", "ground_truth",
+    "ground_truths", "ground truth",
+})  # fmt: skip
+"""Names of such folders that may well be a part of other names."""
+
+PICTURE_WORDS = frozenset({
+    "image", "images", "img", "imgs", "picture", "pictures", "photo", "photos", "jpegimages", "rgb", "input", "inputs",
+    "original", "originals", "frame", "frames",
+})  # fmt: skip
+SHOWN_WORDS = frozenset(
+    {"color", "colors", "colour", "colored", "rgb", "vis", "viz", "visualization", "overlay", "overlays"}
+)
+"""Words in the name of a folder of masks that are for looking at, beside others."""
+
+MASK_ENDING = re.compile(r"(.+?)[-_. ](?:masks?|labels?|labelids|seg|segmentation|gt|annotation|L|P)$")
+MASK_START = re.compile(r"(?:mask|label|gt|seg)[-_. ]?(.+)$", re.IGNORECASE)
+PICTURE_AFFIX = re.compile(r"(?:(?:image|img)[-_. ]?(?P<a>.+)|(?P<b>.+?)[-_. ](?:image|img|sat|rgb))$", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class LabelFile:
+    """A label image and the picture that it belongs to.
+
+    Attributes:
+        name: The picture's name, for messages; its path where it is known.
+        labels: The label image, by its name in the source; empty: the export lists the picture, but has none.
+        picture: The picture, by its name in the source; empty: to be found by ``name``.
+        subset: train, val, test, or empty.
+    """
+
+    name: str
+    labels: str
+    picture: str = ""
+    subset: str = ""
+
+
+def pair_masks(names: Iterable[str], more_pictures: Iterable[str] = ()) -> list[LabelFile]:
+    """All masks, with their pictures where these are there.
+
+    Args:
+        names: All files of the export.
+        more_pictures: Pictures from elsewhere.
+    """
+    names = [name for name in names if PurePosixPath(name).suffix.lower() in PICTURE_SUFFIXES]
+    masks = {name for name in names if _is_in_mask_folder(name)}
+    by_stem: dict[str, list[str]] = defaultdict(list)
+    for name in dict.fromkeys([*names, *more_pictures]):
+        if name not in masks:
+            for stem in dict.fromkeys(_picture_stems(name)):
+                by_stem[_key(stem)].append(name)
+    # Beside the pictures an ending tells, but only where the picture is there, too: 'a_L.jpg' may be a left picture.
+    beside = {
+        name: found
+        for name in names
+        if name not in masks and (found := _beside(name, by_stem.get(_key(_ended(name)), ())))
+    }
+    files = [LabelFile(picture, name, picture, _subset(name) or _subset(picture)) for name, picture in beside.items()]
+    taken = {*beside}
+    for name in sorted(masks):
+        picture = next(
+            (found for stem in _mask_stems(name) if (found := _nearest(name, by_stem.get(_key(stem), ()), taken))), ""
+        )
+        files.append(LabelFile(picture or _expected(name), name, picture, _subset(name) or _subset(picture)))
+    return sorted(_without_shown(files), key=lambda file: file.labels)
+
+
+def _key(text: str) -> str:
+    return unicodedata.normalize("NFC", text).casefold()
+
+
+def _words(part: str) -> set[str]:
+    """The words of a folder's name; 'trainannot' has two."""
+    return set(re.sub(r"annot$", "_annot", part.lower()).replace("_", " ").replace("-", " ").split())
+
+
+def _is_in_mask_folder(name: str) -> bool:
+    """Whether the innermost folder whose name tells what is in it says masks."""
+    for part in reversed(PurePosixPath(name).parts[:-1]):
+        if _words(part) & MASK_WORDS or part.lower() in MASK_FOLDERS:
+            return True
+        if _words(part) & PICTURE_WORDS:
+            return False
+    return False
+
+
+def _picture_stems(name: str) -> Iterator[str]:
+    yield PurePosixPath(name).stem
+    if found := PICTURE_AFFIX.match(PurePosixPath(name).stem):
+        yield found["a"] or found["b"]
+
+
+def _mask_stems(name: str) -> Iterator[str]:
+    """What the picture of a mask may be called, the likeliest first."""
+    stem = PurePosixPath(name).stem
+    yield stem
+    yield from (found[1] for pattern in (MASK_ENDING, MASK_START) if (found := pattern.match(stem)))
+
+
+def _ended(name: str) -> str:
+    """The stem without a mask's ending; empty where it has none."""
+    found = MASK_ENDING.match(PurePosixPath(name).stem)
+    return found[1] if found else ""
+
+
+def _beside(name: str, candidates: Iterable[str]) -> str:
+    parent = PurePosixPath(name).parent
+    return next((other for other in candidates if other != name and PurePosixPath(other).parent == parent), "")
+
+
+def _nearest(mask: str, candidates: Iterable[str], taken: set[str]) -> str:
+    """The picture that shares most of a mask's folders; never one of another subset."""
+    subset, folders = _subset(mask), _folders(mask)
+    fitting = [other for other in candidates if other not in taken and (not subset or _subset(other) in {"", subset})]
+    return max(fitting, key=lambda other: (len(folders & _folders(other)), -len(_folders(other)), other), default="")
+
+
+def _folders(name: str) -> set[str]:
+    """The words of a path's folders but those that say masks or pictures."""
+    words = {word for part in PurePosixPath(name).parts[:-1] for word in _words(part)}
+    return {subset_named(word) or word for word in words - MASK_WORDS - PICTURE_WORDS - MASK_FOLDERS}
+
+
+def _subset(name: str) -> str:
+    """Which part of the dataset the words of a path's folders put a file in; the innermost counts."""
+    words = (word for part in reversed(PurePosixPath(name).parts[:-1]) for word in sorted(_words(part)))
+    return next((subset for word in words if (subset := subset_named(word))), "")
+
+
+def _expected(mask: str) -> str:
+    """What to call the picture of a mask that has none."""
+    parts = PurePosixPath(mask).parts
+    return "/".join([*(part for part in parts[:-1] if not _words(part) & MASK_WORDS), PurePosixPath(mask).stem])
+
+
+def _without_shown(files: list[LabelFile]) -> list[LabelFile]:
+    """Leave out masks for looking at, where their pictures have others."""
+    pictures: dict[str, list[LabelFile]] = defaultdict(list)
+    for file in files:
+        pictures[file.picture or file.name].append(file)
+    plain = {name: [file for file in of if not _is_shown(file.labels)] for name, of in pictures.items()}
+    return [file for name, of in pictures.items() for file in (plain[name] or of)]
+
+
+def _is_shown(name: str) -> bool:
+    return any(_words(part) & SHOWN_WORDS and _words(part) & MASK_WORDS for part in PurePosixPath(name).parts[:-1])
