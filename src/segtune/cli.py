@@ -1,5 +1,6 @@
 """The command line: argv -> a config -> one call of the API -> exit code. torch is imported inside commands only."""
 
+import json
 import sys
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any
@@ -7,6 +8,7 @@ from typing import Annotated, Any
 import tyro
 
 from segtune.config import (
+    CheckConfig,
     ConvertConfig,
     DemoConfig,
     EvaluateConfig,
@@ -34,6 +36,7 @@ Which version this is:  segtune --version"""
 
 Command = Annotated[
     Annotated[ConvertConfig, tyro.conf.subcommand("convert")]
+    | Annotated[CheckConfig, tyro.conf.subcommand("check")]
     | Annotated[TrainConfig, tyro.conf.subcommand("train")]
     | Annotated[EvaluateConfig, tyro.conf.subcommand("evaluate")]
     | Annotated[PredictConfig, tyro.conf.subcommand("predict")]
@@ -47,10 +50,34 @@ Command = Annotated[
 def run_convert(config: ConvertConfig) -> int:
     """Convert, and print the report."""
     from segtune.annotations.convert import convert
+    from segtune.annotations.repair import repair_dataset
 
-    convert(config).render()
+    if config.repair:
+        repair_dataset(config).render()
+    else:
+        convert(config).render()
     output.print(f"\nNext: segtune train {config.dataset} runs/my-first-run")
     return 0
+
+
+def run_check(config: CheckConfig) -> int:
+    """Check, and print the report; 1 for warnings where that is asked for, 2 for errors."""
+    from segtune.annotations.check import check
+    from segtune.annotations.check_page import write_check_page
+    from segtune.files import refuse_existing
+
+    if config.page is not None and not config.overwrite:
+        refuse_existing(config.page)
+    report = check(config)
+    if config.json:
+        output.print(json.dumps(report.to_dict(), indent=2, ensure_ascii=False))
+    else:
+        report.render()
+    if config.page is not None:
+        write_check_page(config.page, report)
+        if not config.json:
+            output.print(f"Page: {config.page}")
+    return 2 if report.errors else int(config.strict and bool(report.warnings))
 
 
 def run_train(config: TrainConfig) -> int:
@@ -119,6 +146,7 @@ def run_demo(config: DemoConfig) -> int:
 
 COMMANDS: dict[type, Callable[[Any], int]] = {
     ConvertConfig: run_convert,
+    CheckConfig: run_check,
     TrainConfig: run_train,
     EvaluateConfig: run_evaluate,
     PredictConfig: run_predict,

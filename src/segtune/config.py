@@ -64,6 +64,33 @@ class ConvertConfig(ConversionOptions):
     """The export: a zip, a folder, or an XML or JSON file. The format is found by what is in it."""
     dataset: Annotated[Positional[Path], arg(metavar="DATASET")]
     """The folder to make: classes.yaml, train/ and val/ with Images and Labels."""
+    repair: Annotated[str, arg(metavar="NAME,…")] = ""
+    """Copy a dataset folder and mend the copy, by what 'segtune check' proposes: drop, duplicates, format, binary,
+    shift, colors, nearest, orientation, size. A wrong name explains all."""
+    num_classes: Annotated[int | None, arg(metavar="N")] = None
+    """With --repair: number of classes, where the dataset has no classes.yaml."""
+    ignore_value: Annotated[int | None, arg(metavar="VALUE")] = None
+    """With --repair: label value that never counts, beside 255."""
+
+
+@dataclass(frozen=True)
+class CheckConfig:
+    """Find everything in a dataset folder that ruins a training. Exit code 0: no errors, 2: errors."""
+
+    dataset: Annotated[Positional[Path], arg(metavar="DATASET")]
+    """The dataset folder."""
+    num_classes: Annotated[int | None, arg(metavar="N")] = None
+    """Number of classes, the background included. Needed only where the dataset has no classes.yaml."""
+    ignore_value: Annotated[int | None, arg(metavar="VALUE")] = None
+    """Label value that never counts, beside 255. Default: that of classes.yaml."""
+    strict: bool = False
+    """Exit with 1 where there are warnings, too."""
+    json: bool = False
+    """Print everything as JSON instead of the table."""
+    page: Annotated[Path | None, arg(metavar="FILE.html")] = None
+    """Write a page to look at: classes, findings, and pictures with their labels. It needs no network."""
+    overwrite: bool = False
+    """Replace the page where it exists."""
 
 
 @dataclass(frozen=True)

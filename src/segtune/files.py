@@ -1,5 +1,6 @@
 """Writing files so that a kill or a full disk leaves the last good one; hashing; naming folders for output."""
 
+import hashlib
 import json
 import os
 import secrets
@@ -34,6 +35,12 @@ def atomic_path(path: Path) -> Iterator[Path]:
         # Where the folder could not be made there is nothing to remove, and no way to say so.
         with suppress(OSError):
             temporary.unlink()
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -71,6 +78,12 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         raise unwritable(path, error) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def refuse_existing(path: Path) -> None:
+    """Raise UserError where ``path`` exists: nothing of the user's is overwritten."""
+    if path.exists():
+        raise UserError(f"{path} already exists.", "Name another file, or add --overwrite.")
 
 
 def refuse_used(folder: Path) -> None:

@@ -14,10 +14,20 @@ from PIL import Image
 from rich.table import Table
 from rich.text import Text
 
-from segtune.annotations.dataset_folder import ALL_SPLITS, IMAGES, SPLITS, Pair, scan_split
+from segtune.annotations.dataset_folder import (
+    ALL_SPLITS,
+    IMAGES,
+    LAYOUT,
+    SPLITS,
+    Pair,
+    dataset_classes,
+    is_dataset_folder,
+    scan_split,
+)
 from segtune.annotations.findings import Finding, repair_command
 from segtune.annotations.near_duplicates import find_pairs_alike, thumbnail
 from segtune.classes import IGNORE, ClassTable
+from segtune.config import CheckConfig
 from segtune.console import output, track
 from segtune.errors import DataError, UserError, listed
 from segtune.pictures import DECODE_ERRORS, decode_labels, open_picture, shown_size
@@ -173,6 +183,28 @@ class _PairFacts:
     labels_digest: str = ""
     thumbnail: npt.NDArray[np.float32] | None = None
     findings: list[Finding] = field(default_factory=list)
+
+
+def check(config: CheckConfig) -> DatasetReport:
+    """Check a dataset folder thoroughly.
+
+    Raises:
+        UserError: It is none, or its classes are not known.
+    """
+    if not is_dataset_folder(config.dataset):
+        raise UserError(f"{config.dataset} is not a dataset folder.", LAYOUT)
+    return check_dataset(config.dataset, _classes(config), thorough=True)
+
+
+def _classes(config: CheckConfig) -> ClassTable:
+    try:
+        return dataset_classes(config.dataset, config.num_classes, config.ignore_value)
+    except DataError as error:
+        # Without a classes.yaml the number is told by the label images, which are what is wrong.
+        raise UserError(
+            f"{config.dataset} has no classes.yaml, and its label images can't tell the number of classes:\n{error.message}",
+            "Give --num-classes.",
+        ) from error
 
 
 def check_dataset(

@@ -74,7 +74,9 @@ def choose_classes(
         _ask_about_background(
             sorted(label for label in labels if label not in named and label.lower() not in CONVENTIONS)
         )
-    background = options.background if options.background != "auto" else ("error" if complete else "class")
+    background = options.background
+    if background == "auto":
+        background = "class" if not complete or any(map(_is_background, known)) else "error"
     ignored |= {label for label in known if label not in named and _means_ignored(label, background)}
     targets = {label: renamed.get(label, label) for label in known if label not in ignored}
     targets = {

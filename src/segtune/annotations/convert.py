@@ -148,10 +148,12 @@ def _take_inventory(export: Export, annotations: Annotations, options: Conversio
     problems: list[str] = []
     missing: list[str] = []
     annotated: dict[str, list[str]] = defaultdict(list)
+    files: set[str] = set()  # label images are pictures, too
     for image in track(annotations.images(), "Reading the export"):
         shapes = _wanted(image.shapes, options, inventory.skipped)
         inventory.skipped.update(image.skipped)
         inventory.entries.append(None)
+        files.add(image.file)
         picture = image.picture or export.pictures.find(image.name, image.subset, image.file)
         where = f"{image.file}: {image.name}" if image.file and image.file != image.name else image.name
         if image.problems:
@@ -177,7 +179,7 @@ def _take_inventory(export: Export, annotations: Annotations, options: Conversio
         for picture, names in annotated.items()
         if len(names) > 1
     ]
-    inventory.skipped["pictures without annotations"] += len(set(export.pictures.names) - annotated.keys())
+    inventory.skipped["pictures without annotations"] += len(set(export.pictures.names) - annotated.keys() - files)
     if problems:
         hint = "Mend these in the export."
         if missing:

@@ -90,6 +90,11 @@ def is_dataset_folder(path: Path) -> bool:
     return any((path / split / IMAGES).is_dir() for split in SPLITS) or (path / CLASSES_FILE).is_file()
 
 
+def folder_files(folder: Path) -> dict[str, Path]:
+    """The pictures of a folder by their name without suffix; of several of a name, the first."""
+    return {stem: paths[0] for stem, paths in _by_stem(folder, PICTURE_SUFFIXES).items()}
+
+
 def find_split(dataset: Path) -> dict[str, str]:
     """The split that each picture of a dataset folder is in, by its name without suffix.
 

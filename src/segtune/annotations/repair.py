@@ -1,7 +1,7 @@
 """'segtune convert DATASET FIXED --repair …': a copy of a dataset folder with what 'segtune check' proposes done to it."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,11 +13,11 @@ from PIL import Image
 from segtune.annotations.check import DatasetReport, check_dataset, same_shape
 from segtune.annotations.dataset_folder import ALL_SPLITS, IMAGES, LABELS, dataset_classes, folder_files
 from segtune.annotations.findings import REPAIRS
-from segtune.annotations.label_image import channels, decode
 from segtune.annotations.image_builder import BadAnnotation
+from segtune.annotations.label_image import channels, decode
 from segtune.annotations.source import FolderSource
 from segtune.classes import CLASSES_FILE, IGNORE, ClassTable
-from segtune.config import names_in
+from segtune.config import ConvertConfig, names_in
 from segtune.console import output, track
 from segtune.errors import UserError, listed, nearest
 from segtune.files import atomic_folder, refuse_used, sha256
@@ -48,23 +48,15 @@ class RepairReport:
         self.after.render()
 
 
-def repair_dataset(
-    dataset: Path, target: Path, repairs: str, num_classes: int | None = None, ignore_value: int | None = None
-) -> RepairReport:
-    """Copy a dataset folder and mend the copy. The original is never changed.
-
-    Args:
-        dataset: The dataset folder.
-        target: The folder to make.
-        repairs: Names of REPAIRS, separated by commas; they are done in the order of REPAIRS.
-        num_classes: Number of classes, where there is no classes.yaml.
-        ignore_value: As for ``dataset_classes``.
+def repair_dataset(config: ConvertConfig) -> RepairReport:
+    """Copy the dataset folder ``config.source`` and mend the copy. The original is never changed.
 
     Raises:
         UserError: A repair has no such name or changes nothing, or the target is used; nothing is written then.
     """
+    dataset, target = config.source, config.dataset
     refuse_used(target)
-    chosen = names_in(repairs)
+    chosen = names_in(config.repair)
     unknown = [name for name in chosen if name not in REPAIRS]
     if unknown or not chosen:
         known = "\n".join(f"  {name}: {what}" for name, what in REPAIRS.items())
@@ -72,7 +64,7 @@ def repair_dataset(
             f"--repair names {unknown[0]!r}, which is no repair." if unknown else "--repair names no repair.",
             f"{nearest(unknown[0], REPAIRS) if unknown else ''}\nThere are:\n{known}".strip(),
         )
-    table = dataset_classes(dataset, num_classes, ignore_value)
+    table = dataset_classes(dataset, config.num_classes, config.ignore_value)
     changed: Counter[str] = Counter(dict.fromkeys((name for name in REPAIRS if name in chosen), 0))
     splits = [split for split in ALL_SPLITS if (dataset / split / IMAGES).is_dir()]
     source = FolderSource(dataset)
@@ -96,7 +88,7 @@ def repair_dataset(
                 f"The repair {listed(idle)} would change nothing in {dataset}.",
                 f"'segtune check {dataset}' says what helps; leave the others out.",
             )
-    return RepairReport(target, changed, check_dataset(target, dataset_classes(target, num_classes, ignore_value)))
+    return RepairReport(target, changed, check_dataset(target, table))
 
 
 def _digests(dataset: Path, split: str) -> frozenset[str]:
@@ -105,7 +97,12 @@ def _digests(dataset: Path, split: str) -> frozenset[str]:
 
 
 def _repair_pair(
-    source: FolderSource, target: Path, picture: Path | None, labels: Path | None, table: ClassTable, changed: Counter[str]
+    source: FolderSource,
+    target: Path,
+    picture: Path | None,
+    labels: Path | None,
+    table: ClassTable,
+    changed: Counter[str],
 ) -> None:
     """Copy a picture and its label image, the latter mended."""
     size = _size(picture) if picture is not None else None
@@ -193,7 +190,9 @@ def _nearest(pixels: Pixels, path: Path, size: tuple[int, int] | None, table: Cl
         colors, inverse = np.unique(pixels.reshape(-1, 3), axis=0, return_inverse=True)
         wanted = np.array(list(ids), np.int64)
         distance = ((colors[:, None].astype(np.int64) - wanted[None]) ** 2).sum(axis=2)
-        return np.array(list(ids.values()), np.uint8)[distance.argmin(axis=1)][inverse.ravel()].reshape(pixels.shape[:2])
+        return np.array(list(ids.values()), np.uint8)[distance.argmin(axis=1)][inverse.ravel()].reshape(
+            pixels.shape[:2]
+        )
     meant = np.array([*range(table.num_classes), table.ignore_value, IGNORE])
     counts = np.bincount(pixels.ravel(), minlength=256)
     if not counts[[value for value in range(len(counts)) if value not in meant]].any():
@@ -247,9 +246,3 @@ MENDS: dict[str, Mend] = {
     "orientation": _orientation,
     "size": _scale,
 }
-
-
-def proposed(report: DatasetReport) -> Sequence[str]:
-    """The repairs that a report proposes, in the order in which they are done."""
-    wanted = {finding.repair for finding in report.findings}
-    return [name for name in REPAIRS if name in wanted]

@@ -1,0 +1,186 @@
+"""DatasetReport -> one HTML file: classes, findings, and pictures with their labels. It asks nothing of any network."""
+
+import base64
+import io
+import itertools
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from html import escape
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from segtune.annotations.check import DatasetReport, share
+from segtune.annotations.dataset_folder import IMAGES, LABELS, folder_files
+from segtune.annotations.findings import Finding
+from segtune.annotations.image_builder import BadAnnotation
+from segtune.annotations.label_image import channels, decode
+from segtune.classes import ClassTable
+from segtune.errors import UserError
+from segtune.files import write_text
+
+THUMBNAIL = 280
+QUALITY = 72
+MAX_PICTURES = 150
+"""At about 25 kB for a picture and its labels, this stays far below 10 MB."""
+PICTURES_A_KIND = 6
+SAMPLES_A_SPLIT = 12
+FILES_SHOWN = 40
+
+STYLE = """
+:root { color-scheme: light dark; --line: #8884; --error: #c62828; --warning: #b26a00; }
+@media (prefers-color-scheme: dark) { :root { --error: #ff8a80; --warning: #ffcc80; } }
+body { font: 16px/1.5 system-ui, sans-serif; margin: 0 auto; padding: 1rem; max-width: 72rem; }
+h1, h2, h3 { line-height: 1.2; overflow-wrap: anywhere; } h2 { margin-top: 2.5rem; }
+.scroll { overflow-x: auto; } table { border-collapse: collapse; width: 100%; }
+th, td { text-align: left; padding: .3rem .6rem; border-bottom: 1px solid var(--line); white-space: nowrap; }
+td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; }
+.bar { display: inline-block; height: .8em; min-width: 1px; vertical-align: baseline; outline: 1px solid var(--line); }
+.swatch { display: inline-block; width: 1em; height: 1em; margin-right: .5em; outline: 1px solid #888; vertical-align: -.1em; }
+.error > summary { color: var(--error); } .warning > summary { color: var(--warning); }
+summary { cursor: pointer; padding: .4rem 0; font-weight: 600; overflow-wrap: anywhere; }
+details { border-bottom: 1px solid var(--line); } li { overflow-wrap: anywhere; }
+code { background: #8882; padding: .1em .3em; border-radius: .2em; overflow-wrap: anywhere; }
+.pictures { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(17rem, 100%), 1fr)); gap: 1rem; margin: 1rem 0; }
+figure { margin: 0; } figure div { display: grid; grid-template-columns: 1fr 1fr; gap: 2px; }
+img { width: 100%; height: auto; display: block; } figcaption { font-size: .85rem; overflow-wrap: anywhere; }
+"""
+
+
+def write_check_page(path: Path, report: DatasetReport) -> None:
+    """Write the page, atomically.
+
+    Raises:
+        UserError: The place can't be written.
+    """
+    budget = itertools.count()
+    figures = _Figures(report.dataset, report.classes, budget)
+    title = escape(f"Check of {report.dataset}")
+    body = [
+        f"<h1>{title}</h1>",
+        _summary(report),
+        _classes(report),
+        _findings(report, figures),
+        _samples(report, figures),
+    ]
+    write_text(
+        path,
+        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{title}</title><style>{STYLE}</style></head><body>\n" + "\n".join(body) + "\n</body></html>\n",
+    )
+
+
+def _summary(report: DatasetReport) -> str:
+    pictures = ", ".join(f"{facts.num_pictures} {escape(split)}" for split, facts in report.splits.items())
+    repair = f"<p>What can be mended for you: <code>{escape(report.repair)}</code></p>" if report.repair else ""
+    return (
+        f"<p>{pictures} pictures; {len(report.errors)} errors, {len(report.warnings)} warnings. "
+        f"Fingerprint <code>{report.fingerprint[:16]}</code></p>{repair}"
+    )
+
+
+def _classes(report: DatasetReport) -> str:
+    head = "".join(
+        f'<th class="number">{escape(split)}: pictures</th><th colspan="2">share of pixels</th>'
+        for split in report.splits
+    )
+    rows = []
+    for index, name in enumerate(report.classes.names):
+        color = "#{:02x}{:02x}{:02x}".format(*report.classes.colors[index])
+        cells = [
+            f'<td class="number">{index}</td><td><span class="swatch" style="background:{color}"></span>{escape(name)}</td>'
+        ]
+        for facts in report.splits.values():
+            part = share(facts, index)
+            bar = f'<span class="bar" style="width:{8 * part:.3f}rem;background:{color}"></span>'
+            cells.append(
+                f'<td class="number">{int(facts.pictures_with_class[index])}</td><td class="number">{part:.2%}</td><td>{bar}</td>'
+            )
+        rows.append(f"<tr>{''.join(cells)}</tr>")
+    return (
+        '<h2>Classes</h2><div class="scroll" tabindex="0"><table><thead><tr><th class="number">id</th><th>class</th>'
+        f"{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
+    )
+
+
+def _findings(report: DatasetReport, figures: "_Figures") -> str:
+    groups: dict[tuple[str, str], list[Finding]] = defaultdict(list)
+    for finding in report.findings:
+        groups[finding.severity, finding.kind].append(finding)
+    parts = ["<h2>Findings</h2>"]
+    for (severity, kind), findings in groups.items():
+        items = "".join(f"<li>{escape(finding.message)}</li>" for finding in findings[:FILES_SHOWN])
+        more = len(findings) - FILES_SHOWN
+        rest = f"<li>and {more} more; segtune check --json lists all</li>" if more > 0 else ""
+        files = [name for finding in findings for name in finding.files]
+        summary = f"{severity}: {escape(kind.replace('-', ' '))} ({len(findings)})"
+        shown = figures.show(files[: 2 * PICTURES_A_KIND], PICTURES_A_KIND)
+        parts.append(
+            f'<details open class="{severity}"><summary>{summary}</summary><ul>{items}{rest}</ul>{shown}</details>'
+        )
+    return "\n".join(parts) if groups else "<h2>Findings</h2><p>Nothing wrong was found.</p>"
+
+
+def _samples(report: DatasetReport, figures: "_Figures") -> str:
+    parts = []
+    for split in report.splits:
+        files = sorted(folder_files(report.dataset / split / IMAGES).values())
+        # Evenly spread, so that all parts of the data are seen.
+        step = max(1, len(files) // SAMPLES_A_SPLIT)
+        names = [path.relative_to(report.dataset).as_posix() for path in files[::step]]
+        parts.append(f"<h2>Pictures of {escape(split)}</h2>{figures.show(names, SAMPLES_A_SPLIT)}")
+    return "\n".join(parts)
+
+
+class _Figures:
+    """Draws pictures beside their labels; all together no more than MAX_PICTURES."""
+
+    def __init__(self, dataset: Path, table: ClassTable, counter: Iterator[int]) -> None:
+        self._dataset = dataset
+        self._table = table
+        self._counter = counter
+
+    def show(self, files: Sequence[str], at_most: int) -> str:
+        """Figures of the pictures that files belong to, pictures or label images."""
+        stems = dict.fromkeys((name.split("/")[0], Path(name).stem) for name in files if name.count("/") >= 2)
+        shown = []
+        for split, stem in list(stems)[:at_most]:
+            if next(self._counter) < MAX_PICTURES:
+                picture = folder_files(self._dataset / split / IMAGES).get(stem)
+                labels = folder_files(self._dataset / split / LABELS).get(stem)
+                sides = "".join((_picture(picture), self._labels(labels)))
+                shown.append(f"<figure><div>{sides}</div><figcaption>{escape(f'{split}/{stem}')}</figcaption></figure>")
+        return f'<div class="pictures">{"".join(shown)}</div>' if shown else ""
+
+    def _labels(self, path: Path | None) -> str:
+        if path is None:
+            return "<em>no label image</em>"
+        try:
+            pixels = channels(decode(path.read_bytes(), str(path)))
+        except (UserError, BadAnnotation, OSError):
+            return "<em>can't be decoded</em>"
+        colors = (
+            self._table.palette[pixels.clip(0, 255).astype(np.uint8)] if pixels.ndim == 2 else pixels.astype(np.uint8)
+        )
+        return _embedded(Image.fromarray(colors), f"labels of {path.stem}", Image.Resampling.NEAREST)
+
+
+def _picture(path: Path | None) -> str:
+    if path is None:
+        return "<em>no picture</em>"
+    try:
+        picture = decode(path.read_bytes(), str(path))
+    except (UserError, BadAnnotation, OSError):
+        return "<em>can't be decoded</em>"
+    return _embedded(ImageOps.exif_transpose(picture).convert("RGB"), path.stem, Image.Resampling.BOX)
+
+
+def _embedded(picture: Image.Image, title: str, resample: Image.Resampling) -> str:
+    picture.thumbnail((THUMBNAIL, THUMBNAIL), resample)
+    content = io.BytesIO()
+    picture.save(content, "JPEG", quality=QUALITY)
+    data = base64.b64encode(content.getvalue()).decode()
+    size = f'width="{picture.width}" height="{picture.height}"'
+    return f'<img {size} loading="lazy" alt="{escape(title)}" src="data:image/jpeg;base64,{data}">'
