@@ -1,5 +1,6 @@
 """Everything that is wrong with a dataset, found at once."""
 
+import json
 import shutil
 
 import numpy as np
@@ -9,6 +10,7 @@ from PIL import Image
 from segtune.annotations.check import check_dataset
 from segtune.annotations.dataset_folder import dataset_classes
 from segtune.classes import numbered_classes
+from segtune.cli import main
 from segtune.errors import DataError
 
 
@@ -22,6 +24,11 @@ def rgb_labels(path):
 
 def cut(path):
     path.write_bytes(path.read_bytes()[:-300])
+
+
+def resaved(path, suffix):
+    Image.open(path).save(path.with_suffix(suffix))
+    path.unlink()
 
 
 def filled(value):
@@ -52,7 +59,18 @@ SPOILT = {
     "empty picture": ("Images/000.jpg", lambda path: path.write_bytes(b""), "not a picture"),
     "broken labels": ("Labels/000.png", lambda path: path.write_bytes(b"\x89PNG\r\n\x1a\n"), "can't be|not a picture"),
     "no labels": ("Labels/000.png", lambda path: path.unlink(), "has no label image"),
+    "no picture": ("Images/000.jpg", lambda path: path.unlink(), "has no picture"),
+    "16 bits": ("Labels/000.png", lambda path: Image.fromarray(np.ones((72, 96), np.uint16)).save(path), "mode I;16"),
+    "JPEG labels": ("Labels/000.png", lambda path: resaved(path, ".jpg"), "JPEG changes values"),
+    "bitmap labels": ("Labels/000.png", lambda path: resaved(path, ".bmp"), "label images are PNG files"),
+    "same name": ("Images/000.jpg", lambda path: shutil.copy(path, path.with_suffix(".webp")), "but for the suffix"),
 }
+
+REPAIRS = {
+    "other size": "", "turned": "orientation", "colours": "nearest", "truncated picture": "drop", "empty picture": "drop",
+    "broken labels": "drop", "no labels": "drop", "no picture": "drop", "16 bits": "format", "JPEG labels": "nearest",
+    "bitmap labels": "format", "same name": "", "grey levels": "nearest", "value outside": "",
+}  # fmt: skip
 
 
 def test_sound_dataset_has_no_errors_and_right_facts(dataset):
@@ -70,6 +88,16 @@ def test_error_is_told_with_its_file(dataset, name):
     spoil(dataset / "train" / file)
     with pytest.raises(DataError, match=message):
         check_dataset(dataset, dataset_classes(dataset)).raise_for_errors()
+
+
+@pytest.mark.parametrize("name", SPOILT)
+def test_repair_is_proposed(dataset, name):
+    file, spoil, _ = SPOILT[name]
+    spoil(dataset / "train" / file)
+    report = check_dataset(dataset, dataset_classes(dataset))
+    errors = [finding for finding in report.findings if finding.severity == "error"]
+    assert [error.repair for error in errors] == [REPAIRS[name]]
+    assert report.repair == (f"segtune convert {dataset} FIXED --repair {REPAIRS[name]}" if REPAIRS[name] else "")
 
 
 def test_errors_of_all_files_are_told_together(dataset):
@@ -122,3 +150,95 @@ def test_fingerprint_follows_the_content(dataset):
     assert check_dataset(dataset, table).fingerprint == before
     labels(dataset / "train" / "Labels" / "000.png", filled(1))
     assert check_dataset(dataset, table).fingerprint != before
+
+
+def test_classes_numbered_from_1_are_recognised(dataset):
+    for path in dataset.glob("*/Labels/*.png"):
+        labels(path, np.asarray(Image.open(path)) + 1)
+    report = check_dataset(dataset, dataset_classes(dataset))
+    assert report.findings[0].kind == "off-by-one"
+    assert report.repair.endswith("--repair shift")
+
+
+def test_doubtful_pictures_are_warned_of(dataset):
+    labels(dataset / "train" / "Labels" / "000.png", np.zeros((72, 96)))
+    labels(dataset / "train" / "Labels" / "001.png", np.full((72, 96), 255))
+    shutil.copy(dataset / "train" / "Images" / "002.jpg", dataset / "train" / "Images" / "003.jpg")
+    Image.new("RGB", (20, 20)).save(dataset / "val" / "Images" / "100.jpg")
+    labels(dataset / "val" / "Labels" / "100.png", np.ones((20, 20)))
+    kinds = {finding.kind for finding in check_dataset(dataset, dataset_classes(dataset)).findings}
+    assert kinds == {"only-class-0", "unlabelled-picture", "same-picture-other-labels", "tiny-picture"}
+
+
+def test_rare_classes_are_warned_of(dataset):
+    for path in dataset.glob("*/Labels/*.png"):
+        values = np.minimum(np.asarray(Image.open(path)), 1)
+        values[0, 0] = 2
+        labels(path, values)
+    report = check_dataset(dataset, dataset_classes(dataset))
+    assert [finding.kind for finding in report.findings] == ["rare-class", "rare-class"]
+    assert "box (0.014%)" in report.warnings[0]
+
+
+def test_a_test_split_is_checked_where_it_is(dataset):
+    shutil.copytree(dataset / "val", dataset / "test")
+    report = check_dataset(dataset, dataset_classes(dataset))
+    assert report.splits["test"].num_pictures == 3
+    assert {finding.kind for finding in report.findings} == {"same-picture-across-splits"}
+
+
+def test_pictures_that_look_the_same_are_found_when_asked(dataset):
+    picture = Image.open(dataset / "train" / "Images" / "000.jpg")
+    brighter = picture.point(lambda value: min(255, int(value * 1.1)))
+    brighter.save(dataset / "val" / "Images" / "100.jpg", quality=70)
+    table = dataset_classes(dataset)
+    assert not check_dataset(dataset, table).findings
+    (finding,) = check_dataset(dataset, table, thorough=True).findings
+    assert finding.files == ("train/Images/000.jpg", "val/Images/100.jpg")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "options", "code"),
+    [
+        (None, [], 0),
+        (None, ["--strict"], 0),
+        ("absent class", [], 0),
+        ("absent class", ["--strict"], 1),
+        ("no labels", [], 2),
+        ("no labels", ["--json"], 2),
+    ],
+)
+def test_exit_codes(dataset, spoil, options, code, capsys):
+    if spoil == "absent class":
+        for path in dataset.glob("*/Labels/*.png"):
+            labels(path, np.minimum(np.asarray(Image.open(path)), 1))
+    elif spoil:
+        (dataset / "train" / "Labels" / "000.png").unlink()
+    assert main(["check", str(dataset), *options]) == code
+    out = capsys.readouterr().out
+    if "--json" in options:
+        found = json.loads(out)
+        assert found["findings"][0]["kind"] == "unpaired"
+        assert found["findings"][0]["files"] == ["train/Images/000.jpg"]
+    else:
+        assert ("Error: " in out) == (code == 2)
+
+
+def test_many_findings_of_a_kind_are_told_in_short(dataset, capsys):
+    for seed in range(20, 40):
+        shutil.copy(dataset / "train" / "Images" / "000.jpg", dataset / "train" / "Images" / f"{seed}.jpg")
+    check_dataset(dataset, dataset_classes(dataset)).render()
+    assert "(and 10 more like this; --json lists all)" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("place", ["nothing", "train"])
+def test_what_is_no_dataset_is_told(dataset, place, capsys):
+    assert main(["check", str(dataset / place)]) == 2
+    assert "is not a dataset folder" in capsys.readouterr().err
+
+
+def test_without_classes_the_number_is_asked_for(dataset, capsys):
+    (dataset / "classes.yaml").unlink()
+    assert main(["check", str(dataset)]) == 2
+    assert "--num-classes 3" in capsys.readouterr().err
+    assert main(["check", str(dataset), "--num-classes", "3"]) == 0

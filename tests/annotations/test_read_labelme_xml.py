@@ -138,7 +138,7 @@ BOMB = '<!DOCTYPE a [<!ENTITY b "bbbb">]>'
     ("spoil", "message"),
     [
         ({"head": BOMB}, "declares entities"),
-        ({"size": "<imagesize><nrows>21</nrows><ncols>30</ncols></imagesize>"}, r"30 x 21 pixels, .* is shown at 30 x 20"),
+        ({"size": "<imagesize><nrows>21</nrows><ncols>30</ncols></imagesize>"}, "30 x 21 .* at 30 x 20"),
         ({"size": "<imagesize><nrows>30</nrows><ncols>20</ncols></imagesize>"}, "EXIF orientation"),
         ({"size": "<imagesize><nrows>x</nrows><ncols>30</ncols></imagesize>"}, "number was expected"),
         ({"picture": "default/other.jpg"}, r"default/a\.xml: a\.jpg: its picture is not there"),

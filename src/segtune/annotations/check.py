@@ -25,7 +25,7 @@ from segtune.annotations.dataset_folder import (
     scan_split,
 )
 from segtune.annotations.findings import Finding, repair_command
-from segtune.annotations.near_duplicates import find_pairs_alike, thumbnail
+from segtune.annotations.near_duplicates import THUMBNAIL, find_pairs_alike, thumbnail
 from segtune.classes import IGNORE, ClassTable
 from segtune.config import CheckConfig
 from segtune.console import output, track
@@ -133,15 +133,13 @@ class DatasetReport:
         table.add_column("id", justify="right")
         table.add_column("class")
         for split, facts in self.splits.items():
-            table.add_column(Text(f"{split}: pictures"), justify="right")
-            table.add_column(Text("pixels"), justify="right")
-            table.add_column(Text(f"of {facts.num_pictures}"), justify="right")
+            table.add_column(Text(f"{split}: of {facts.num_pictures} pictures"), justify="right")
+            table.add_column(Text(f"of {split}'s pixels"), justify="right")
         for index, name in enumerate(self.classes.names):
-            cells = [
-                (str(facts.pictures_with_class[index]), f"{share(facts, index):.2%}", "")
-                for facts in self.splits.values()
-            ]
-            table.add_row(str(index), Text(name), *(cell for row in cells for cell in row))
+            cells = []
+            for facts in self.splits.values():
+                cells += [str(facts.pictures_with_class[index]), f"{share(facts, index):.2%}"]
+            table.add_row(str(index), Text(name), *cells)
         output.print(table)
         for severity in ("error", "warning"):
             for message, count in self._grouped(severity):
@@ -201,10 +199,8 @@ def _classes(config: CheckConfig) -> ClassTable:
         return dataset_classes(config.dataset, config.num_classes, config.ignore_value)
     except DataError as error:
         # Without a classes.yaml the number is told by the label images, which are what is wrong.
-        raise UserError(
-            f"{config.dataset} has no classes.yaml, and its label images can't tell the number of classes:\n{error.message}",
-            "Give --num-classes.",
-        ) from error
+        problem = f"{config.dataset} has no classes.yaml, and its label images can't tell the number of classes"
+        raise UserError(f"{problem}:\n{error.message}", "Give --num-classes.") from error
 
 
 def check_dataset(
@@ -306,12 +302,14 @@ def _check_picture(dataset: Path, facts: _PairFacts, thorough: bool) -> tuple[in
         picture = open_picture(content, str(path))
         size = shown_size(picture)
         # An eighth of the size skips most of the work, but still reads the file to its end.
-        picture.draft("L", (max(1, picture.width // 8), max(1, picture.height // 8)))
+        picture.draft("L", (max(2 * THUMBNAIL, picture.width // 8), max(2 * THUMBNAIL, picture.height // 8)))
         picture.load()
         if thorough:
             facts.thumbnail = thumbnail(picture)
     except UserError as error:
-        facts.findings.append(Finding("error", "undecodable", error.message, _relative(dataset, path), "drop"))
+        facts.findings.append(
+            Finding("error", "undecodable", error.message.rstrip("."), _relative(dataset, path), "drop")
+        )
     except DECODE_ERRORS as error:
         message = f"{path} can't be decoded: {error}"
         facts.findings.append(Finding("error", "undecodable", message, _relative(dataset, path), "drop"))
@@ -336,7 +334,7 @@ def _check_labels(dataset: Path, facts: _PairFacts, table: ClassTable) -> tuple[
         return picture.height, picture.width
     except UserError as error:
         repair, kind = _mode_repair(picture, table) if "picture" in locals() else ("drop", "undecodable")
-        facts.findings.append(Finding("error", kind, error.message, _relative(dataset, path), repair))
+        facts.findings.append(Finding("error", kind, error.message.rstrip("."), _relative(dataset, path), repair))
     except DECODE_ERRORS as error:
         message = f"{path} can't be decoded: {error}"
         facts.findings.append(Finding("error", "undecodable", message, _relative(dataset, path), "drop"))
@@ -396,8 +394,8 @@ def _off_by_one(facts: Sequence[_PairFacts], table: ClassTable) -> list[Finding]
     used = [int(value) for value in np.flatnonzero(total) if value not in {IGNORE, table.ignore_value}]
     if used and used[0] >= 1 and used[-1] == table.num_classes:
         message = (
-            f"the label images hold the values {used[0]} to {used[-1]}, but the {table.num_classes} classes are numbered"
-            f" from 0 to {table.num_classes - 1}: all values look one too high"
+            f"the label images hold the values {used[0]} to {used[-1]}, but the {table.num_classes} classes are"
+            f" numbered from 0 to {table.num_classes - 1}: all values look one too high"
         )
         return [Finding("error", "off-by-one", message, repair="shift")]
     return []
@@ -479,11 +477,11 @@ def _same_files(dataset: Path, facts: Sequence[_PairFacts]) -> list[Finding]:
 
 def _look_alikes(dataset: Path, facts: Sequence[_PairFacts]) -> list[Finding]:
     """Pictures of different splits that look the same, though their files differ."""
-    seen = [fact for fact in facts if fact.thumbnail is not None]
+    seen = [(fact, fact.thumbnail) for fact in facts if fact.thumbnail is not None]
+    pairs = find_pairs_alike([values for _, values in seen], [fact.split for fact, _ in seen])
     findings = []
-    for one, other in find_pairs_alike([fact.thumbnail for fact in seen if fact.thumbnail is not None]):
-        first, second = seen[one], seen[other]
-        if first.split != second.split and first.picture_digest != second.picture_digest:
+    for first, second in ((seen[one][0], seen[other][0]) for one, other in pairs):
+        if first.picture_digest != second.picture_digest:
             files = _relative(dataset, first.pair.picture, second.pair.picture)
             message = f"{files[0]} and {files[1]} look the same: the score will flatter"
             findings.append(Finding("warning", "look-alike-across-splits", message, files))

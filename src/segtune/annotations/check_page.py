@@ -37,12 +37,13 @@ h1, h2, h3 { line-height: 1.2; overflow-wrap: anywhere; } h2 { margin-top: 2.5re
 th, td { text-align: left; padding: .3rem .6rem; border-bottom: 1px solid var(--line); white-space: nowrap; }
 td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; }
 .bar { display: inline-block; height: .8em; min-width: 1px; vertical-align: baseline; outline: 1px solid var(--line); }
-.swatch { display: inline-block; width: 1em; height: 1em; margin-right: .5em; outline: 1px solid #888; vertical-align: -.1em; }
-.error > summary { color: var(--error); } .warning > summary { color: var(--warning); }
+.swatch { display: inline-block; width: 1em; height: 1em; margin-right: .5em; outline: 1px solid #888; vertical-align:
+-.1em; } .error > summary { color: var(--error); } .warning > summary { color: var(--warning); }
 summary { cursor: pointer; padding: .4rem 0; font-weight: 600; overflow-wrap: anywhere; }
 details { border-bottom: 1px solid var(--line); } li { overflow-wrap: anywhere; }
 code { background: #8882; padding: .1em .3em; border-radius: .2em; overflow-wrap: anywhere; }
-.pictures { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(17rem, 100%), 1fr)); gap: 1rem; margin: 1rem 0; }
+.pictures { display: grid; gap: 1rem; margin: 1rem 0;
+  grid-template-columns: repeat(auto-fill, minmax(min(17rem, 100%), 1fr)); }
 figure { margin: 0; } figure div { display: grid; grid-template-columns: 1fr 1fr; gap: 2px; }
 img { width: 100%; height: auto; display: block; } figcaption { font-size: .85rem; overflow-wrap: anywhere; }
 """
@@ -89,20 +90,21 @@ def _classes(report: DatasetReport) -> str:
     rows = []
     for index, name in enumerate(report.classes.names):
         color = "#{:02x}{:02x}{:02x}".format(*report.classes.colors[index])
-        cells = [
-            f'<td class="number">{index}</td><td><span class="swatch" style="background:{color}"></span>{escape(name)}</td>'
-        ]
+        swatch = f'<span class="swatch" style="background:{color}"></span>'
+        cells = [_number(index), f"<td>{swatch}{escape(name)}</td>"]
         for facts in report.splits.values():
             part = share(facts, index)
             bar = f'<span class="bar" style="width:{8 * part:.3f}rem;background:{color}"></span>'
-            cells.append(
-                f'<td class="number">{int(facts.pictures_with_class[index])}</td><td class="number">{part:.2%}</td><td>{bar}</td>'
-            )
+            cells += [_number(int(facts.pictures_with_class[index])), _number(f"{part:.2%}"), f"<td>{bar}</td>"]
         rows.append(f"<tr>{''.join(cells)}</tr>")
     return (
         '<h2>Classes</h2><div class="scroll" tabindex="0"><table><thead><tr><th class="number">id</th><th>class</th>'
         f"{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
     )
+
+
+def _number(value: object) -> str:
+    return f'<td class="number">{value}</td>'
 
 
 def _findings(report: DatasetReport, figures: "_Figures") -> str:

@@ -1,11 +1,12 @@
 """Pictures that look the same: copies that were saved again, resized or made brighter, and frames of a still camera.
 
 A 64-bit perceptual hash finds candidates (the signs of the lowest frequencies of a cosine transform: Zauner 2010,
-"Implementation and benchmarking of perceptual image hash functions"); a comparison of thumbnails decides, as the hash of
-empty skies is nearly the same for all of them.
+"Implementation and benchmarking of perceptual image hash functions"); a comparison of thumbnails decides, as empty
+skies have nearly the same hash.
 """
 
 from collections.abc import Iterator, Sequence
+from itertools import islice
 
 import cv2
 import numpy as np
@@ -16,11 +17,13 @@ THUMBNAIL = 32
 LOWEST = 8
 MAX_BITS = 10
 """Hashes that differ in more bits are of different pictures."""
-MAX_DIFFERENCE = 0.15
-"""Largest mean difference of thumbnails, of their own contrast: after brightness and contrast are made equal."""
+MAX_DIFFERENCE = 0.2
+"""Largest mean difference of thumbnails whose brightness and contrast were made equal, as a share of the contrast."""
 MIN_CONTRAST = 4.0
 """Grey levels: a flatter thumbnail says nothing."""
 ROWS_AT_ONCE = 512
+MAX_PAIRS = 1000
+"""More are not told: they would be thousands of copies of a few pictures."""
 
 
 def thumbnail(picture: Image.Image) -> npt.NDArray[np.float32]:
@@ -29,12 +32,16 @@ def thumbnail(picture: Image.Image) -> npt.NDArray[np.float32]:
     return np.asarray(grey, np.float32)
 
 
-def find_pairs_alike(thumbnails: Sequence[npt.NDArray[np.float32]]) -> list[tuple[int, int]]:
-    """The pairs (a, b), a < b, of thumbnails that show the same, in the order of a and b."""
-    if len(thumbnails) < 2:
+def find_pairs_alike(thumbnails: Sequence[npt.NDArray[np.float32]], groups: Sequence[object]) -> list[tuple[int, int]]:
+    """The pairs (a, b), a < b, of thumbnails of different groups that show the same; the first MAX_PAIRS of them."""
+    told = [index for index, values in enumerate(thumbnails) if values.std() >= MIN_CONTRAST]
+    if len(told) < 2:
         return []
-    hashes = np.array([_hash(values) for values in thumbnails], np.uint64)
-    return [pair for pair in _candidates(hashes) if _alike(thumbnails[pair[0]], thumbnails[pair[1]])]
+    hashes = np.array([_hash(thumbnails[index]) for index in told], np.uint64)
+    numbers = {group: number for number, group in enumerate(dict.fromkeys(groups))}
+    owners = np.array([numbers[groups[index]] for index in told])
+    pairs = ((told[one], told[other]) for one, other in _candidates(hashes, owners))
+    return list(islice((pair for pair in pairs if _alike(thumbnails[pair[0]], thumbnails[pair[1]])), MAX_PAIRS))
 
 
 def _hash(values: npt.NDArray[np.float32]) -> int:
@@ -45,17 +52,16 @@ def _hash(values: npt.NDArray[np.float32]) -> int:
     return int.from_bytes(np.packbits(bits).tobytes())
 
 
-def _candidates(hashes: npt.NDArray[np.uint64]) -> Iterator[tuple[int, int]]:
+def _candidates(hashes: npt.NDArray[np.uint64], owners: npt.NDArray[np.int64]) -> Iterator[tuple[int, int]]:
     """Pairs whose hashes differ in few bits; in parts, so that the memory does not grow with the square."""
     for start in range(0, len(hashes), ROWS_AT_ONCE):
         rows = hashes[start : start + ROWS_AT_ONCE]
         near = np.bitwise_count(rows[:, None] ^ hashes[None, start:]) <= MAX_BITS
+        near &= owners[start : start + ROWS_AT_ONCE, None] != owners[None, start:]
         for row, column in np.argwhere(np.triu(near, 1)):
             yield start + int(row), start + int(column)
 
 
 def _alike(one: npt.NDArray[np.float32], other: npt.NDArray[np.float32]) -> bool:
-    if min(one.std(), other.std()) < MIN_CONTRAST:
-        return False
     first, second = ((values - values.mean()) / values.std() for values in (one, other))
     return float(np.abs(first - second).mean()) <= MAX_DIFFERENCE

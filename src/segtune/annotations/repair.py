@@ -1,4 +1,4 @@
-"""'segtune convert DATASET FIXED --repair …': a copy of a dataset folder with what 'segtune check' proposes done to it."""
+"""'segtune convert DATASET FIXED --repair …': a copy of a dataset folder with what 'segtune check' proposes done."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -67,6 +67,11 @@ def repair_dataset(config: ConvertConfig) -> RepairReport:
     table = dataset_classes(dataset, config.num_classes, config.ignore_value)
     changed: Counter[str] = Counter(dict.fromkeys((name for name in REPAIRS if name in chosen), 0))
     splits = [split for split in ALL_SPLITS if (dataset / split / IMAGES).is_dir()]
+    if "shift" in chosen and not _numbered_from_1(dataset, table):
+        raise UserError(
+            f"The repair shift fits classes that are numbered from 1; those of {dataset} are not.",
+            f"'segtune check {dataset}' says what helps.",
+        )
     source = FolderSource(dataset)
     in_val = _digests(dataset, "val") if "duplicates" in chosen else frozenset()
     with atomic_folder(target) as folder:
@@ -89,6 +94,13 @@ def repair_dataset(config: ConvertConfig) -> RepairReport:
                 f"'segtune check {dataset}' says what helps; leave the others out.",
             )
     return RepairReport(target, changed, check_dataset(target, table))
+
+
+def _numbered_from_1(dataset: Path, table: ClassTable) -> bool:
+    """Whether a label image has a value that is one above the last class."""
+    files = [path for split in ALL_SPLITS for path in sorted((dataset / split / LABELS).glob("*.png"))]
+    arrays = (_decoded(path) for path in files)
+    return any(pixels is not None and pixels.ndim == 2 and (pixels == table.num_classes).any() for pixels in arrays)
 
 
 def _digests(dataset: Path, split: str) -> frozenset[str]:
@@ -190,9 +202,8 @@ def _nearest(pixels: Pixels, path: Path, size: tuple[int, int] | None, table: Cl
         colors, inverse = np.unique(pixels.reshape(-1, 3), axis=0, return_inverse=True)
         wanted = np.array(list(ids), np.int64)
         distance = ((colors[:, None].astype(np.int64) - wanted[None]) ** 2).sum(axis=2)
-        return np.array(list(ids.values()), np.uint8)[distance.argmin(axis=1)][inverse.ravel()].reshape(
-            pixels.shape[:2]
-        )
+        by_color: Pixels = np.array(list(ids.values()), np.uint8)[distance.argmin(axis=1)]
+        return by_color[inverse.ravel()].reshape(pixels.shape[:2])
     meant = np.array([*range(table.num_classes), table.ignore_value, IGNORE])
     counts = np.bincount(pixels.ravel(), minlength=256)
     if not counts[[value for value in range(len(counts)) if value not in meant]].any():
@@ -200,9 +211,10 @@ def _nearest(pixels: Pixels, path: Path, size: tuple[int, int] | None, table: Cl
     if counts[: table.num_classes].sum() < counts[table.num_classes : IGNORE].sum() and table.num_classes <= 64:
         # Grey levels spread over the range, as by a picture program: the classes are its steps.
         meant = np.round(np.linspace(0, 255, table.num_classes)).astype(np.int64)
-        return np.abs(np.arange(256)[:, None] - meant[None]).argmin(axis=1).astype(np.uint8)[pixels]
-    nearest_value = meant[np.abs(np.arange(256)[:, None] - meant[None]).argmin(axis=1)]
-    return nearest_value.astype(np.uint8)[pixels]
+        steps: Pixels = np.abs(np.arange(256)[:, None] - meant[None]).argmin(axis=1).astype(np.uint8)[pixels]
+        return steps
+    by_value: Pixels = meant[np.abs(np.arange(256)[:, None] - meant[None]).argmin(axis=1)].astype(np.uint8)[pixels]
+    return by_value
 
 
 def _orientation(pixels: Pixels, path: Path, size: tuple[int, int] | None, table: ClassTable) -> Pixels | None:  # noqa: ARG001
@@ -223,8 +235,11 @@ def _escaped(stem: str) -> str:
 
 
 TURNS = {
-    5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE, 8: Image.Transpose.ROTATE_90,
-}  # fmt: skip
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 """How viewers turn a picture of an EXIF orientation that exchanges height and width."""
 
 
@@ -232,8 +247,7 @@ def _scale(pixels: Pixels, path: Path, size: tuple[int, int] | None, table: Clas
     if size is None or pixels.shape[:2] == size or not same_shape((pixels.shape[0], pixels.shape[1]), size):
         return None
     values = pixels if pixels.ndim == 3 else pixels.astype(np.uint8)
-    scaled: Pixels = cv2.resize(values, size[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
-    return scaled
+    return np.asarray(cv2.resize(values, size[::-1], interpolation=cv2.INTER_NEAREST_EXACT), np.uint8)
 
 
 Mend = Callable[[Pixels, Path, tuple[int, int] | None, ClassTable], Pixels | None]

@@ -1,0 +1,72 @@
+"""The page of a check: complete, safe, and without a network."""
+
+import re
+
+from segtune.annotations.check import check_dataset
+from segtune.annotations.check_page import MAX_PICTURES, write_check_page
+from segtune.annotations.dataset_folder import dataset_classes
+from segtune.classes import class_table, write_classes
+from segtune.cli import main
+
+
+def page_of(dataset, tmp_path):
+    write_check_page(tmp_path / "page.html", check_dataset(dataset, dataset_classes(dataset), thorough=True))
+    return (tmp_path / "page.html").read_text()
+
+
+def test_page_shows_classes_findings_and_pictures(dataset, tmp_path):
+    (dataset / "train" / "Labels" / "000.png").unlink()
+    text = page_of(dataset, tmp_path)
+    for part in (
+        "floor",
+        "wall",
+        "box",
+        "unpaired (1)",
+        "has no label image 000.png",
+        "--repair drop",
+        "no label image",
+    ):
+        assert part in text
+    assert (
+        text.count("<img") == 2 * 8 + 1 + 1
+    )  # eight pairs, and the picture without labels in the findings and samples
+
+
+def test_page_asks_nothing_of_a_network(dataset, tmp_path):
+    text = page_of(dataset, tmp_path)
+    assert not re.findall(r"(?:src|href)=\"(?!data:image/jpeg;base64,)", text)
+    assert "<script" not in text
+    assert "http" not in text
+
+
+def test_names_can_not_write_html(dataset, tmp_path):
+    write_classes(dataset / "classes.yaml", class_table(["<script>alert(1)</script>", 'a"b', "<b>"]))
+    path = dataset / "train" / "Images" / "000.jpg"
+    path.rename(path.with_name("<img src=x>.jpg"))
+    text = page_of(dataset, tmp_path)
+    assert "<script" not in text
+    assert "<img src=x>" not in text
+    assert "&lt;script&gt;" in text
+
+
+def test_pictures_are_bounded(dataset, tmp_path):
+    picture, labels = (dataset / "train" / kind for kind in ("Images/000.jpg", "Labels/000.png"))
+    for index in range(60):
+        picture.with_name(f"x{index}.jpg").write_bytes(picture.read_bytes() + bytes([index]))
+        labels.with_name(f"x{index}.png").write_bytes(labels.read_bytes())
+    text = page_of(dataset, tmp_path)
+    assert text.count("<figure") <= MAX_PICTURES
+    assert len(text) < 10 * 2**20
+
+
+def test_broken_pictures_are_shown_as_broken(dataset, tmp_path):
+    (dataset / "train" / "Images" / "000.jpg").write_bytes(b"broken")
+    assert "can't be decoded" in page_of(dataset, tmp_path)
+
+
+def test_an_existing_page_is_not_replaced_unasked(dataset, tmp_path, capsys):
+    arguments = ["check", str(dataset), "--page", str(tmp_path / "page.html")]
+    assert main(arguments) == 0
+    assert main(arguments) == 2
+    assert "already exists" in capsys.readouterr().err
+    assert main([*arguments, "--overwrite"]) == 0

@@ -1,0 +1,169 @@
+"""Each repair mends what the check found, in a copy."""
+
+import hashlib
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from segtune.annotations.check import check_dataset
+from segtune.annotations.dataset_folder import dataset_classes
+from segtune.annotations.repair import repair_dataset
+from segtune.cli import main
+from segtune.config import ConvertConfig
+from segtune.errors import UserError
+
+NAME = "train/Labels/000.png"
+
+
+def values(path):
+    return np.asarray(Image.open(path))
+
+
+def save(path, array, **options):
+    Image.fromarray(np.asarray(array, np.uint8)).save(path, **options)
+
+
+def all_labels(dataset):
+    return sorted(dataset.glob("*/Labels/*.png"))
+
+
+def palette(dataset):
+    return dataset_classes(dataset).palette
+
+
+def as_jpeg(dataset):
+    path = dataset / NAME
+    Image.fromarray(values(path)).save(path.with_suffix(".jpg"), quality=60)
+    path.unlink()
+
+
+def smeared(dataset):
+    colors = palette(dataset)[values(dataset / NAME)].astype(int)
+    noise = np.random.default_rng(0).integers(-20, 21, colors.shape)
+    save(dataset / NAME, np.clip(colors + noise, 0, 255))
+
+
+def turned(dataset):
+    path = dataset / "train" / "Images" / "000.jpg"
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    picture = Image.open(path)
+    picture.load()
+    # The pixels lie on their side; the tag turns them back.
+    picture.transpose(Image.Transpose.ROTATE_90).save(path, exif=exif)
+    save(dataset / NAME, np.rot90(values(dataset / NAME)))
+
+
+def wide(dataset):
+    path = dataset / NAME
+    Image.fromarray(values(path).astype(np.uint16)).save(path)
+
+
+def larger(dataset):
+    path = dataset / NAME
+    Image.open(path).resize((192, 144), Image.Resampling.NEAREST).save(path)
+
+
+def from_1(dataset):
+    for path in all_labels(dataset):
+        save(path, values(path) + 1)
+
+
+SPOILT = {
+    "format: other suffix": (
+        "format",
+        lambda d: (Image.open(d / NAME).save(d / "train/Labels/000.bmp"), (d / NAME).unlink()),
+    ),
+    "format: 16 bits": ("format", wide),
+    "colors": ("colors", lambda d: save(d / NAME, palette(d)[values(d / NAME)])),
+    "nearest: colours": ("nearest", smeared),
+    "nearest: spread grey": ("nearest", lambda d: save(d / NAME, values(d / NAME) * 127)),
+    "shift": ("shift", from_1),
+    "orientation": ("orientation", turned),
+    "size": ("size", larger),
+}
+
+
+@pytest.mark.parametrize("name", SPOILT)
+def test_labels_come_back_as_they_were(dataset, tmp_path, name):
+    repair, spoil = SPOILT[name]
+    sound = {path.relative_to(dataset): values(path) for path in all_labels(dataset)}
+    spoil(dataset)
+    assert check_dataset(dataset, dataset_classes(dataset)).errors
+    report = repair_dataset(ConvertConfig(dataset, tmp_path / "fixed", repair=repair))
+    assert not report.after.errors
+    assert report.changed[repair] == (9 if repair == "shift" else 1)
+    for path, expected in sound.items():
+        assert (values(tmp_path / "fixed" / path) == expected).all()
+
+
+def test_masks_of_0_and_255_become_0_and_1(dataset, tmp_path):
+    for path in all_labels(dataset):
+        save(path, np.where(values(path) == 1, 255, 0))
+    repair_dataset(ConvertConfig(dataset, tmp_path / "fixed", repair="binary"))
+    assert set(np.unique(values(tmp_path / "fixed" / NAME))) == {0, 1}
+
+
+def test_jpeg_labels_of_few_values_are_mended(dataset, tmp_path):
+    as_jpeg(dataset)
+    report = repair_dataset(ConvertConfig(dataset, tmp_path / "fixed", repair="format,nearest"))
+    assert not report.after.errors
+
+
+def test_broken_and_lonely_files_are_dropped(dataset, tmp_path):
+    (dataset / "train" / "Labels" / "000.png").unlink()
+    (dataset / "train" / "Images" / "001.jpg").unlink()
+    picture = dataset / "train" / "Images" / "002.jpg"
+    picture.write_bytes(picture.read_bytes()[:300])
+    (dataset / "train" / "Labels" / "003.png").write_bytes(b"broken")
+    report = repair_dataset(ConvertConfig(dataset, tmp_path / "fixed", repair="drop"))
+    assert report.changed == {"drop": 6}
+    assert [path.name for path in sorted((tmp_path / "fixed/train/Images").iterdir())] == ["004.jpg", "005.jpg"]
+
+
+def test_copies_across_splits_leave_train(dataset, tmp_path):
+    shutil.copy(dataset / "train" / "Images" / "000.jpg", dataset / "val" / "Images" / "100.jpg")
+    report = repair_dataset(ConvertConfig(dataset, tmp_path / "fixed", repair="duplicates"))
+    assert not report.after.findings
+    assert not (tmp_path / "fixed" / "train" / "Images" / "000.jpg").exists()
+    assert (tmp_path / "fixed" / "val" / "Images" / "100.jpg").exists()
+
+
+def test_the_original_is_not_changed(dataset, tmp_path):
+    from_1(dataset)
+    before = {path: hashlib.sha256(path.read_bytes()).digest() for path in dataset.rglob("*.*")}
+    repair_dataset(ConvertConfig(dataset, tmp_path / "fixed", repair="shift"))
+    assert {path: hashlib.sha256(path.read_bytes()).digest() for path in dataset.rglob("*.*")} == before
+
+
+@pytest.mark.parametrize(
+    ("repair", "message"),
+    [
+        ("shfit", "(?s)no repair.*Did you mean shift.*drop: leaves out"),
+        (",", "names no repair"),
+        ("size", "would change nothing"),
+        ("shift", "numbered from 1; those of"),
+    ],
+)
+def test_wrong_repairs_are_refused(dataset, tmp_path, repair, message):
+    with pytest.raises(UserError, match=message):
+        repair_dataset(ConvertConfig(dataset, tmp_path / "fixed", repair=repair))
+    assert not (tmp_path / "fixed").exists()
+
+
+def test_used_target_is_left_alone(dataset, tmp_path):
+    (tmp_path / "fixed").mkdir()
+    (tmp_path / "fixed" / "mine.txt").touch()
+    with pytest.raises(UserError, match="not empty"):
+        repair_dataset(ConvertConfig(dataset, tmp_path / "fixed", repair="drop"))
+
+
+def test_the_proposed_command_mends_everything(dataset, tmp_path, capsys):
+    SPOILT["colors"][1](dataset)
+    turned_path = dataset / "train" / "Labels" / "001.png"
+    Image.open(turned_path).resize((48, 36), Image.Resampling.NEAREST).save(turned_path)
+    command = check_dataset(dataset, dataset_classes(dataset)).repair.replace("FIXED", str(tmp_path / "fixed"))
+    assert main(command.split()[1:]) == 0
+    assert "Nothing wrong was found" in capsys.readouterr().out
