@@ -22,7 +22,10 @@ from segtune.annotations.read_label_images import (
     read_mask_folder,
     read_segmentation_mask,
 )
+from segtune.annotations.read_labelme_json import is_labelme_json, read_labelme_json
 from segtune.annotations.read_labelme_xml import is_labelme_xml, read_labelme_xml
+from segtune.annotations.read_supervisely import is_supervisely, read_supervisely
+from segtune.annotations.read_via import is_via, read_via
 from segtune.annotations.read_yolo import is_yolo, read_yolo
 from segtune.annotations.source import ExportSource
 from segtune.errors import UserError, listed, nearest
@@ -51,11 +54,14 @@ FORMATS: dict[str, Format] = {
     "labelme-xml": Format("LabelMe 3.0 XML", is_labelme_xml, read_labelme_xml),
     "segmentation-mask": Format("Segmentation mask 1.1 or PASCAL VOC", is_segmentation_mask, read_segmentation_mask),
     "coco": Format("COCO JSON", is_coco, read_coco),
+    "labelme-json": Format("labelme JSON", is_labelme_json, read_labelme_json),
     "cityscapes": Format("Cityscapes", is_cityscapes, read_cityscapes),
     "camvid": Format("CamVid", is_camvid, read_camvid),
     "ade20k": Format("ADE20K", is_ade20k, read_ade20k),
     "datumaro": Format("Datumaro JSON", is_datumaro, read_datumaro),
     "yolo-seg": Format("YOLO segmentation", is_yolo, read_yolo),
+    "via": Format("VIA 1 and 2", is_via, read_via),
+    "supervisely": Format("Supervisely", is_supervisely, read_supervisely),
     "mask-folder": Format("pictures with masks of the same names", is_mask_folder, read_mask_folder, last=True),
 }
 """In the order of care."""

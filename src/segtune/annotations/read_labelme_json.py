@@ -243,4 +243,4 @@ def mask_runs(pixels: npt.NDArray[np.bool_], top: int = 0, left: int = 0) -> Run
     flat = pixels.ravel()
     starts = [0, 0] if flat.size and flat[0] else [0]
     ends = np.concatenate([starts, np.flatnonzero(flat[1:] != flat[:-1]) + 1, [flat.size]])
-    return runs(np.diff(ends), *pixels.shape, top, left)
+    return runs(np.diff(ends), pixels.shape[0], pixels.shape[1], top, left)
