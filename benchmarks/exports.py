@@ -69,7 +69,7 @@ def write_cvat_export(folder: Path, num_pictures: int, kind: str) -> Path:
 
 def write_picture(path: Path, generator: np.random.Generator) -> None:
     """A picture with as much detail as a photograph: about 400 kB as JPEG."""
-    path.parent.mkdir(parents=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     coarse = generator.integers(0, 256, (HEIGHT // 16, WIDTH // 16, 3), np.uint8)
     picture = cv2.resize(coarse, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC).astype(np.int16)
     picture += generator.normal(0, 6, picture.shape).astype(np.int16)

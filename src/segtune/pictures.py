@@ -130,7 +130,8 @@ def decode_labels(picture: Image.Image, name: str) -> Array:
     raw_mode = str(tiles[0][3]) if tiles else ""
     step = {"L;2": 85, "L;4": 17}.get(raw_mode, 1)
     try:
-        return np.array(picture).astype(np.uint8) // step
+        values = np.array(picture, np.uint8)
+        return values // step if step > 1 else values
     except DECODE_ERRORS as error:
         raise UserError(f"{name} can't be decoded: {error}.", "Replace or remove it.") from error
 

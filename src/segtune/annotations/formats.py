@@ -22,6 +22,7 @@ from segtune.annotations.read_label_images import (
     read_mask_folder,
     read_segmentation_mask,
 )
+from segtune.annotations.read_label_studio import is_label_studio, read_label_studio
 from segtune.annotations.read_labelme_json import is_labelme_json, read_labelme_json
 from segtune.annotations.read_labelme_xml import is_labelme_xml, read_labelme_xml
 from segtune.annotations.read_supervisely import is_supervisely, read_supervisely
@@ -60,6 +61,7 @@ FORMATS: dict[str, Format] = {
     "ade20k": Format("ADE20K", is_ade20k, read_ade20k),
     "datumaro": Format("Datumaro JSON", is_datumaro, read_datumaro),
     "yolo-seg": Format("YOLO segmentation", is_yolo, read_yolo),
+    "label-studio": Format("Label Studio JSON", is_label_studio, read_label_studio),
     "via": Format("VIA 1 and 2", is_via, read_via),
     "supervisely": Format("Supervisely", is_supervisely, read_supervisely),
     "mask-folder": Format("pictures with masks of the same names", is_mask_folder, read_mask_folder, last=True),

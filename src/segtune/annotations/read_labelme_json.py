@@ -1,8 +1,8 @@
 """labelme's JSON, a file a picture -> Annotations. X-AnyLabeling and others write the same with more keys.
 
-Source: https://github.com/wkentaro/labelme, labelme/_label_file.py and labelme/utils/shape.py. Old files have no version, no
-shape_type (they only knew polygons) and no size. A later shape lies on top; shapes of one group_id are parts of an object,
-which for classes of pixels are shapes like any.
+Source: https://github.com/wkentaro/labelme, labelme/_label_file.py and labelme/utils/shape.py. Old files have no version,
+no shape_type (they only knew polygons) and no size. A later shape lies on top. Shapes of one group_id are parts of an
+object: for classes of pixels, shapes like any.
 """
 
 import base64
@@ -137,13 +137,11 @@ def _name_picture(export: Export, image: ImageBuilder, content: Mapping[str, Any
 
 def _add(image: ImageBuilder, shape: Mapping[str, Any]) -> None:
     """Add a shape; one that has no area is counted."""
-    kind = shape.get("shape_type") or "polygon"
-    if kind in WITHOUT_AREA if isinstance(kind, str) else False:
-        image.skip(WITHOUT_AREA[kind])
-    elif isinstance(kind, str) and kind in SHAPES:
+    kind = str(shape.get("shape_type") or "polygon")
+    if kind in SHAPES:
         SHAPES[kind](image, shape, class_name(shape.get("label")))
     else:
-        image.skip(f"shapes of the type {str(kind)[:40]}")
+        image.skip(WITHOUT_AREA.get(kind, f"shapes of the type {kind[:40]}"))
 
 
 def _points(shape: Mapping[str, Any]) -> npt.NDArray[np.float64]:
@@ -230,7 +228,7 @@ def picture_mask(content: bytes, size: tuple[int, int] | None = None) -> npt.NDA
     except DECODE_ERRORS as error:
         raise BadAnnotation(f"its mask can't be decoded ({error})") from error
     if pixels.ndim == 2:
-        return pixels != 0
+        return np.asarray(pixels != 0)
     if picture.mode in {"RGBA", "LA"}:
         if (pixels[:, :, -1] != 255).any():
             return np.asarray(pixels[:, :, -1] != 0)

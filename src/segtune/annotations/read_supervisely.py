@@ -1,7 +1,7 @@
 """Supervisely's project folder -> Annotations: meta.json, <dataset>/img/<picture>, <dataset>/ann/<picture>.json.
 
-Source: https://developer.supervisely.com/getting-started/supervisely-annotation-format and the geometries of the supervisely
-package. A later object lies on top. The interior outlines of a polygon are holes.
+Source: https://developer.supervisely.com/getting-started/supervisely-annotation-format and the geometries of the
+supervisely package. A later object lies on top. The interior outlines of a polygon are holes.
 """
 
 import math
@@ -72,7 +72,7 @@ def read_supervisely(export: Export) -> Annotations:
 
 def _metas(source: ExportSource) -> dict[str, list[Mapping[str, Any]]]:
     """The classes that each meta.json declares, by the file's name."""
-    metas = {}
+    metas: dict[str, list[Mapping[str, Any]]] = {}
     for name in source.with_suffix(".json"):
         if PurePosixPath(name).name == "meta.json" and "ann" not in PurePosixPath(name).parts[:-1]:
             try:

@@ -1,7 +1,7 @@
 """JSON of the VGG Image Annotator, versions 1 and 2, annotations or project -> Annotations.
 
-Source: https://www.robots.ox.ac.uk/~vgg/software/via/ and its via.js. Pictures are keyed by name and bytes; version 1 has
-their regions as a dict, version 2 as a list. The class is in an attribute of the regions whose name the annotator chose.
+Source: https://www.robots.ox.ac.uk/~vgg/software/via/ and its via.js. Pictures are keyed by name and bytes; version 1
+has their regions as a dict, version 2 as a list. The class is in an attribute of the regions that the annotator named.
 """
 
 import math

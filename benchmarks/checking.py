@@ -1,0 +1,78 @@
+"""How fast 'segtune check' reads a dataset of 1920 x 1080 pictures, beside merely decoding all of its files.
+
+    .venv/bin/python benchmarks/checking.py [--pictures 600] [--result FILE.json]
+"""
+
+import argparse
+import json
+import os
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from exports import HEIGHT, WIDTH, outline, save_result, write_picture
+from PIL import Image
+
+from segtune.annotations.annotated_image import Polygon, Shape
+from segtune.annotations.check import NUM_THREADS, check_dataset
+from segtune.annotations.dataset_folder import dataset_classes
+from segtune.annotations.painter import paint
+from segtune.classes import numbered_classes, write_classes
+from segtune.pictures import write_labels
+
+NUM_CLASSES = 11
+
+
+def write_dataset(folder: Path, num_pictures: int) -> Path:
+    """A dataset folder; a tenth of the pictures is val."""
+    generator = np.random.default_rng(0)
+    table = numbered_classes(NUM_CLASSES)
+    for index in range(num_pictures):
+        split = "val" if index % 10 == 0 else "train"
+        write_picture(folder / split / "Images" / f"{index:05}.jpg", generator)
+        shapes = [
+            Shape(str(generator.integers(1, NUM_CLASSES)), Polygon((outline(generator),)), "polygon") for _ in range(20)
+        ]
+        labels = paint(shapes, (HEIGHT, WIDTH), {str(value): value for value in range(NUM_CLASSES)}).labels
+        write_labels(folder / split / "Labels" / f"{index:05}.png", labels, table)
+    write_classes(folder / "classes.yaml", table)
+    return folder
+
+
+def decode(path: Path) -> None:
+    Image.open(path).load()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pictures", type=int, default=600)
+    parser.add_argument("--result", type=Path)
+    options = parser.parse_args()
+    figures = {}
+    with tempfile.TemporaryDirectory() as place:
+        folder = write_dataset(Path(place) / "dataset", options.pictures)
+        files = sorted(folder.glob("*/*/*.*"))
+        for path in files:
+            path.read_bytes()  # all are in the system's cache from now on
+        table = dataset_classes(folder)
+        runs = {
+            "segtune check": lambda: check_dataset(folder, table, thorough=True),
+            "segtune train's check": lambda: check_dataset(folder, table),
+            "decoding all files, as many threads": lambda: list(ThreadPoolExecutor(NUM_THREADS).map(decode, files)),
+            "decoding all files, one thread": lambda: [decode(path) for path in files],
+        }
+        for name, run in runs.items():
+            start = time.monotonic()
+            run()
+            seconds = time.monotonic() - start
+            figures[name] = {"seconds": seconds, "pictures": options.pictures, "per_second": options.pictures / seconds}
+    about = {"what": f"pairs of {WIDTH} x {HEIGHT}, JPEG and PNG", "cpus": os.cpu_count(), "figures": figures}
+    print(json.dumps(about, indent=2))
+    if options.result:
+        save_result(options.result, about)
+
+
+if __name__ == "__main__":
+    main()
