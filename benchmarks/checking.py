@@ -1,6 +1,6 @@
 """How fast 'segtune check' reads a dataset of 1920 x 1080 pictures, beside merely decoding all of its files.
 
-    .venv/bin/python benchmarks/checking.py [--pictures 600] [--result FILE.json]
+.venv/bin/python benchmarks/checking.py [--pictures 600] [--result FILE.json]
 """
 
 import argparse

@@ -67,9 +67,9 @@ SPOILT = {
 }
 
 REPAIRS = {
-    "other size": "", "turned": "orientation", "colours": "nearest", "truncated picture": "drop", "empty picture": "drop",
-    "broken labels": "drop", "no labels": "drop", "no picture": "drop", "16 bits": "format", "JPEG labels": "nearest",
-    "bitmap labels": "format", "same name": "", "grey levels": "nearest", "value outside": "",
+    "other size": "", "turned": "orientation", "colours": "nearest", "truncated picture": "drop",
+    "empty picture": "drop", "broken labels": "drop", "no labels": "drop", "no picture": "drop", "16 bits": "format",
+    "JPEG labels": "nearest", "bitmap labels": "format", "same name": "", "grey levels": "nearest", "value outside": "",
 }  # fmt: skip
 
 

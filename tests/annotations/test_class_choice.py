@@ -45,7 +45,7 @@ def test_names_and_their_order(labels, declared, options, names):
 
 @pytest.mark.parametrize(
     ("declared", "names", "background"),
-    [("sky car", "sky car", "error"), ("sky background car", "background sky car", "error")],
+    [("sky car", "sky car", "error"), ("sky background car", "background sky car", "class")],
 )
 def test_label_images_need_no_background(declared, names, background):
     choice = choose("sky car", [DeclaredClass(name) for name in declared.split()], complete=True)

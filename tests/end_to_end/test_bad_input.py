@@ -58,7 +58,7 @@ def test_train_tells_what_is_wrong(dataset, case, capsys, monkeypatch):
         (["evaluate", "text.safetensors", "dataset"], "not a segtune model file"),
         (["convert", "gone.zip", "out"], "no annotation export"),
         (["convert", "text.safetensors", "out"], "can't be opened as a zip"),
-        (["convert", "dataset", "out"], "no annotation export that segtune reads"),
+        (["convert", "dataset/val/Images", "out"], "no annotation export that segtune reads"),
         (["import-weights", "gone.pth", "out.safetensors", "--num-classes", "3"], "no weights file"),
         (["train", "dataset", "text.safetensors", *MODEL], "is a file"),
         (["train", "dataset", "/proc/run", *MODEL], "could not be written"),

@@ -1,7 +1,8 @@
 """Label Studio's JSON and JSON-MIN -> Annotations.
 
 Source: https://labelstud.io/guide/export, https://labelstud.io/tags and the label-studio-sdk. A region is a result of
-an annotation; its numbers are percent of the picture. Results of several controls (a polygon and its label) share an id.
+an annotation; its numbers are percent of the picture. Results of several controls, as a polygon and its label, share an
+id.
 """
 
 import re
@@ -367,8 +368,8 @@ def decode_brush(rle: Any, height: int, width: int) -> npt.NDArray[np.bool_]:
 
     Source: thi.ng/rle-pack, https://github.com/thi-ng/umbrella/tree/develop/packages/rle-pack. A stream of bits: 32
     with the number of words; 5 with the bits of a word less 1; four times 4 with the bits of a counter less 1. Then
-    parts: a bit that says whether it is a run, 2 bits for which counter, the counter with the number of words less 1; of
-    a run one word follows, else all of them. A step here is a part, not a bit, and only the last channel is kept.
+    parts: a bit that says whether it is a run, 2 bits for which counter, the counter with the number of words less 1;
+    of a run one word follows, else all of them. A step here is a part, not a bit, and only the last channel is kept.
 
     Args:
         rle: The list of bytes; words are channels of the RGBA of the whole picture.

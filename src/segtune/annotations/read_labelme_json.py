@@ -1,8 +1,8 @@
 """labelme's JSON, a file a picture -> Annotations. X-AnyLabeling and others write the same with more keys.
 
-Source: https://github.com/wkentaro/labelme, labelme/_label_file.py and labelme/utils/shape.py. Old files have no version,
-no shape_type (they only knew polygons) and no size. A later shape lies on top. Shapes of one group_id are parts of an
-object: for classes of pixels, shapes like any.
+Source: https://github.com/wkentaro/labelme, labelme/_label_file.py and labelme/utils/shape.py. Old files have no
+version, no shape_type (they only knew polygons) and no size. A later shape lies on top. Shapes of one group_id are
+parts of an object: for classes of pixels, shapes like any.
 """
 
 import base64
