@@ -1,11 +1,13 @@
 """COCO's JSON -> Annotations: CVAT's "COCO 1.0", Roboflow's, labelme2coco's and others.
 
 Source: https://cocodataset.org/#format-data and the exporters. CVAT writes masks as uncompressed RLE with iscrowd 1;
-Roboflow adds a category 0 that is only the others' supercategory. The order of the annotations is the painting order.
+Roboflow adds a category 0 that is only the others' supercategory. The order of the annotations is the painting order,
+and the outlines of one annotation are its parts, never holes.
 """
 
-from collections import defaultdict
-from collections.abc import Iterator
+import re
+from collections import Counter, defaultdict
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import PurePosixPath
@@ -22,163 +24,285 @@ from segtune.annotations.image_builder import (
     number,
     picture_size,
     runs,
+    subset_named,
     subset_of,
     whole_number,
 )
-from segtune.annotations.json_values import as_dict, as_key, as_list, as_text
+from segtune.annotations.json_values import as_dict, as_list, as_text
+from segtune.annotations.read_labelme_json import probed_json
 from segtune.annotations.rle import run_ends
 from segtune.annotations.source import ExportSource
+from segtune.classes import Color
 from segtune.errors import UserError
+
+KEYS = frozenset({"images", "annotations", "categories"})
+
+LEFT_OUT = {
+    "": "JSON files that are not COCO's",
+    "panoptic": "JSON files of COCO's panoptic format",
+    "keypoints": "JSON files of COCO's keypoints",
+}  # fmt: skip
+"""Why files are not read, by what they are."""
 
 
 def is_coco(source: ExportSource) -> bool:
-    """Whether the export is COCO's: a JSON with images, annotations and categories."""
-    return any(_is_coco_file(source, name) for name in source.with_suffix(".json")[:20])
+    """Whether the export is COCO's: a JSON with images, annotations and categories; panoptic ones are refused later."""
+    return any(_kind(content) for content in probed_json(source, *(f'"{key}"'.encode() for key in KEYS)))
 
 
-def _is_coco_file(source: ExportSource, name: str) -> bool:
-    try:
-        content = source.json(name)
-    except UserError:
-        return False
-    # Panoptic files look alike, but their annotations point to pictures.
-    return isinstance(content, dict) and "images" in content and "annotations" in content and "categories" in content
+def _kind(content: Any) -> str:
+    """What a JSON is: instances (objects or stuff), keypoints, panoptic, or nothing of COCO's."""
+    if not isinstance(content, dict) or not content.keys() >= KEYS or isinstance(content.get("items"), list):
+        return ""
+    if any("segments_info" in annotation for annotation in _dicts(content["annotations"])):
+        return "panoptic"
+    categories = _dicts(content["categories"])
+    return "keypoints" if categories and all("keypoints" in category for category in categories) else "instances"
 
 
-@dataclass(frozen=True)
-class _File:
-    """A JSON file, taken apart."""
-
-    name: str
-    subset: str
-    images: dict[str | int, dict[str, Any]]
-    categories: dict[str | int, str]
-    by_image: dict[str | int, list[tuple[int, dict[str, Any]]]]
-    problems: list[str]
+def _dicts(items: Any) -> list[dict[str, Any]]:
+    return [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []
 
 
 def read_coco(export: Export) -> Annotations:
     """Read COCO's JSON files.
 
     Raises:
-        UserError: They are panoptic, or two categories of a file have one name.
+        UserError: They are all panoptic, or a list of categories is broken.
     """
-    names = [name for name in export.source.with_suffix(".json") if _is_coco_file(export.source, name)]
+    plan = _plan(export.source)
     declared: dict[str, DeclaredClass] = {}
-    for name in names:
-        for category in _categories(export.source, name).values():
-            declared.setdefault(category, DeclaredClass(category))
-    return Annotations(partial(_images, export, names), list(declared.values()))
+    for categories in plan.categories.values():
+        for category in categories.values():
+            declared.setdefault(category.name, category)
+    return Annotations(partial(_images, export, plan), list(declared.values()))
 
 
-def _categories(source: ExportSource, name: str) -> dict[str | int, str]:
-    """The names of the categories by id, in the order of the ids; a dummy that has no annotation is left out.
+@dataclass(frozen=True)
+class _Plan:
+    """What is read, and what is not.
+
+    Attributes:
+        categories: The files that are read, with the categories of each by id.
+        broken: What is wrong with files that can't be parsed, by their names.
+        skipped: How many files are left out, by reason.
+    """
+
+    categories: dict[str, dict[str | int, DeclaredClass]]
+    broken: dict[str, str]
+    skipped: Counter[str]
+
+
+def _plan(source: ExportSource) -> _Plan:
+    """Look at all JSON files, each once: a large file takes seconds.
 
     Raises:
-        UserError: The list is broken, or two categories have one name.
+        UserError: None can be used, or a list of categories is broken.
     """
-    content = source.json(name)
+    kinds: dict[str, str] = {}
+    categories: dict[str, dict[str | int, DeclaredClass]] = {}
+    broken: dict[str, str] = {}
+    for name in source.with_suffix(".json"):
+        try:
+            content = source.json(name)
+        except UserError as error:
+            broken[name] = error.message
+            continue
+        kinds[name] = _kind(content)
+        if kinds[name] in {"instances", "keypoints"}:
+            categories[name] = _categories(source, name, content)
+    if "panoptic" in kinds.values() and not categories:
+        raise UserError(
+            f"{source.path} is COCO's panoptic format, whose objects are in PNG files of their own.",
+            "Export 'COCO' with instances or stuff (polygons or RLE) instead.",
+        )
+    # COCO's own files tell the same people twice, with outlines and with keypoints.
+    if "instances" in kinds.values():
+        categories = {name: of_file for name, of_file in categories.items() if kinds[name] == "instances"}
+    skipped = Counter(LEFT_OUT[kind] for name, kind in kinds.items() if name not in categories)
+    return _Plan(categories, broken, skipped)
+
+
+def _categories(source: ExportSource, name: str, content: dict[str, Any]) -> dict[str | int, DeclaredClass]:
+    """The categories by id, in the order of the ids; Roboflow's dummy is left out.
+
+    Raises:
+        UserError: The list is broken, or two categories have one id or one name.
+    """
+    where = f"{name} in {source.path}"
+    items: dict[str | int, dict[str, Any]] = {}
     try:
-        items = [as_dict(item, "a category") for item in as_list(content["categories"], "the list of categories")]
-        categories = {as_key(item.get("id"), "a category's id"): as_text(item.get("name"), "a name") for item in items}
-        annotations = as_list(content["annotations"], "the list of annotations")
+        for item in as_list(content["categories"], "the list of categories"):
+            key = _key(as_dict(item, "a category").get("id"))
+            if key is None:
+                raise BadAnnotation("a category has no id")
+            if key in items:
+                raise BadAnnotation(f"several categories have the id {key}")
+            items[key] = {**item, "name": as_text(item.get("name"), f"the name of category {key}").strip()}
     except BadAnnotation as problem:
-        raise UserError(f"{name} in {source.path} has no list of categories that can be read: {problem}.") from problem
-    used = {
-        item.get("category_id") for item in annotations if isinstance(item, dict) and _is_key(item.get("category_id"))
-    }
-    above = {item.get("supercategory") for item in items if _is_key(item.get("supercategory"))}
-    kept = {
-        key: text.strip()
-        for key, text in categories.items()
-        if key in used or text not in above - {"none", ""} or key != 0
-    }
-    twice = [text for text in set(kept.values()) if list(kept.values()).count(text) > 1]
+        raise UserError(f"{where} has no list of categories that can be read: {problem}.") from problem
+    names = Counter(item["name"] for item in items.values())
+    # Roboflow's category 0 is the others' supercategory, now and then of the same name as one of them.
+    above = {item["supercategory"] for item in items.values() if isinstance(item.get("supercategory"), str)}
+    if 0 in items and (items[0]["name"] in above or names[items[0]["name"]] > 1):
+        used = any(_key(annotation.get("category_id")) == 0 for annotation in _dicts(content["annotations"]))
+        if not used and len(items) > 1:
+            names[items.pop(0)["name"]] -= 1
+    twice = [text for text, count in names.items() if count > 1]
     if twice:
         raise UserError(
-            f"{name} in {source.path} has several categories of the name {twice[0]!r}.",
+            f"{where} has several categories of the name {twice[0]!r}.",
             "Rename one of them in the annotation tool, and export again.",
         )
-    return dict(sorted(kept.items(), key=lambda item: (isinstance(item[0], str), item[0])))
+    ordered = sorted(items.items(), key=lambda entry: (isinstance(entry[0], str), entry[0]))
+    return {key: DeclaredClass(item["name"], _color(item.get("color"))) for key, item in ordered}
 
 
-def _is_key(value: Any) -> bool:
-    return isinstance(value, str | int)
+def _key(value: Any) -> str | int | None:
+    """An id; None where it is none. Some scripts write numbers as 1.0."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value if isinstance(value, str | int) and not isinstance(value, bool) else None
 
 
-def _images(export: Export, names: list[str]) -> Iterator[AnnotatedImage]:
-    for name in names:
-        file = _take_apart(export.source, name)
-        if file.problems:
-            yield AnnotatedImage(name, problems=file.problems, file=name)
-        for key, item in file.images.items():
-            image = ImageBuilder(str(item.get("file_name") or ""), subset=file.subset, file=name)
+def _color(value: Any) -> Color | None:
+    """The colour that COCO's panoptic categories and COCO Annotator give a category: [r, g, b] or #rrggbb."""
+    if isinstance(value, str) and re.fullmatch(r"#[0-9a-fA-F]{6}", value):
+        value = list(bytes.fromhex(value[1:]))
+    if isinstance(value, list) and len(value) == 3 and all(type(part) is int and 0 <= part < 256 for part in value):
+        return value[0], value[1], value[2]
+    return None
+
+
+def _images(export: Export, plan: _Plan) -> Iterator[AnnotatedImage]:
+    for name, problem in plan.broken.items():
+        yield AnnotatedImage(name, problems=[problem], file=name)
+    skipped = plan.skipped
+    for name, categories in plan.categories.items():
+        content = export.source.json(name)
+        subset = _subset(name)
+        images, problems = _by_id(content["images"])
+        annotations = _by_image(content["annotations"], images, problems)
+        if problems:
+            yield AnnotatedImage(name, problems=problems, file=name)
+        for key, item in images.items():
+            image = ImageBuilder(f"image {key}", subset=subset, file=name)
+            for reason, count in skipped.items():
+                image.skip(reason, count)
+            skipped = Counter()  # told once
             with image.reading(""):
-                image.name = as_text(item.get("file_name"), f"the file name of image {key}")
-                image.subset = file.subset or subset_of(image.name)
-                if item.get("height") is not None and item.get("width") is not None:
+                _name_picture(export, image, item)
+            with image.reading(""):
+                if item.get("height") and item.get("width"):
                     image.size = picture_size(item["height"], item["width"])
-                for place, annotation in file.by_image.get(key, []):
-                    with image.reading(f"annotation {annotation.get('id', place)}"):
-                        _add(image, annotation, file.categories)
+            for place in annotations.get(key, []):
+                annotation = content["annotations"][place]
+                with image.reading(f"annotation {_shown(annotation.get('id', place))}"):
+                    _add(image, annotation, categories)
             yield image.build()
 
 
-def _take_apart(source: ExportSource, name: str) -> _File:
-    content = source.json(name)
-    problems: list[str] = []
+def _subset(name: str) -> str:
+    """Which part of the dataset a file is about: valid/_annotations.coco.json, instances_train2017.json, val.json."""
+    words = [word for word in re.split(r"[^a-z]+", PurePosixPath(name).stem.lower()) if word]
+    return subset_of(name) or (subset_named(words[-1]) or subset_named(words[0]) if words else "")
+
+
+def _by_id(items: Any) -> tuple[dict[str | int, dict[str, Any]], list[str]]:
+    """The images by id, and what is wrong with the list."""
+    if not isinstance(items, list):
+        return {}, ["'images' is not a list"]
     images: dict[str | int, dict[str, Any]] = {}
-    by_image: dict[str | int, list[tuple[int, dict[str, Any]]]] = defaultdict(list)
-    for kind in ("images", "annotations"):
-        if not isinstance(content[kind], list):
-            problems.append(f"{kind!r} is not a list")
-            continue
-        for place, item in enumerate(content[kind]):
-            key = item.get("id" if kind == "images" else "image_id") if isinstance(item, dict) else None
-            if not isinstance(key, str | int):
-                problems.append(f"entry {place} of {kind!r} has no id that can be read")
-            elif kind == "images":
-                if key in images:
-                    problems.append(f"two images have the id {key}")
-                images[key] = item
-            elif key not in images:
-                problems.append(f"annotation {item.get('id', place)} is of image {key}, which is not there")
-            else:
-                by_image[key].append((place, item))
-    stem = PurePosixPath(name).stem.lower()
-    subset = subset_of(name) or subset_of(f"{stem.rpartition('_')[2]}/x") or subset_of(f"{stem}/x")
-    return _File(name, subset, images, _categories(source, name), by_image, problems)
+    problems = []
+    for place, item in enumerate(items):
+        key = _key(item.get("id")) if isinstance(item, dict) else None
+        if key is None:
+            problems.append(f"entry {place} of 'images' has no id")
+        elif key in images:
+            problems.append(f"several images have the id {_shown(key)}")
+        else:
+            images[key] = item
+    return images, problems
 
 
-def _add(image: ImageBuilder, annotation: dict[str, Any], categories: dict[str | int, str]) -> None:
-    if "segments_info" in annotation:
-        raise BadAnnotation("this is COCO's panoptic format; export instances (polygons or RLE) instead")
-    key = annotation.get("category_id")
-    if not isinstance(key, str | int) or key not in categories:
-        raise BadAnnotation(f"its category {key!r} is not in the list of categories")
-    label = categories[key]
+def _by_image(items: Any, images: Container[str | int], problems: list[str]) -> dict[str | int, list[int]]:
+    """The places of each image's annotations; what is wrong with the list is added to ``problems``."""
+    if not isinstance(items, list):
+        problems.append("'annotations' is not a list")
+        return {}
+    places: dict[str | int, list[int]] = defaultdict(list)
+    for place, item in enumerate(items):
+        key = _key(item.get("image_id")) if isinstance(item, dict) else None
+        if key is None:
+            problems.append(f"entry {place} of 'annotations' has no image_id")
+        elif key not in images:
+            name = _shown(item.get("id", place))
+            problems.append(f"annotation {name} is of image {_shown(key)}, which is not in 'images'")
+        else:
+            places[key].append(place)
+    return places
+
+
+def _name_picture(export: Export, image: ImageBuilder, item: dict[str, Any]) -> None:
+    # LVIS has no file names, but addresses that end with them.
+    image.name = as_text(item.get("file_name") or item.get("coco_url"), f"the file_name of {image.name}")
+    own = subset_of(image.name.replace("\\", "/"))
+    if own and image.subset and own != image.subset:
+        # val.json about pictures in a folder train: the file decides, as people re-split datasets by it.
+        image.picture = export.pictures.find(image.name, own, image.file) or ""
+    image.subset = image.subset or own
+
+
+def _shown(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 40 else f"{text[:40]}…"
+
+
+def _add(image: ImageBuilder, annotation: dict[str, Any], categories: dict[str | int, DeclaredClass]) -> None:
+    key = _key(annotation.get("category_id"))
+    if key is None or key not in categories:
+        raise BadAnnotation(f"its category {_shown(annotation.get('category_id'))} is not in 'categories'")
+    label = categories[key].name
     segmentation = annotation.get("segmentation")
     if isinstance(segmentation, dict):
         add_runs(image, label, segmentation)
-    elif segmentation:
-        parts = as_list(segmentation, "its segmentation")
-        # One outline that is not in a list of its own is written by some scripts.
-        parts = [parts] if not isinstance(parts[0], list) else parts
-        image.add_polygon(label, [as_list(part, "an outline") for part in parts])
+        return
+    outlines = _outlines(segmentation)
+    if any(outlines):
+        # COCO Annotator writes the corners of boxes.
+        kind = "box" if annotation.get("isbbox") is True else "polygon"
+        image.add_polygon(label, outlines, kind=kind)
+    elif annotation.get("keypoints"):
+        image.skip("keypoints")
     elif annotation.get("bbox"):
-        x, y, width, height = _four_numbers(annotation["bbox"])
-        attributes = annotation.get("attributes")
-        rotation = number(attributes.get("rotation") or 0) if isinstance(attributes, dict) else 0
-        image.add_polygon(label, [box_outline(x, y, x + width, y + height, rotation)], kind="box")
+        _add_box(image, annotation, label)
     else:
-        image.skip("keypoints" if annotation.get("keypoints") else "annotations without outline")
+        image.skip("annotations without outline")
 
 
-def _four_numbers(values: Any) -> list[float]:
-    numbers = [number(value) for value in as_list(values, "its box")]
+def _outlines(segmentation: Any) -> list[list[Any]]:
+    parts = as_list(segmentation, "its segmentation")
+    if parts and not isinstance(parts[0], list):
+        return [parts]  # one outline that is not in a list of its own, as some scripts write it
+    return [as_list(part, "an outline") for part in parts]
+
+
+def _add_box(image: ImageBuilder, annotation: dict[str, Any], label: str) -> None:
+    numbers = [number(value) for value in as_list(annotation["bbox"], "its box")]
     if len(numbers) != 4:
-        raise BadAnnotation("its box is not of 4 numbers")
-    return numbers
+        raise BadAnnotation(f"its box is of {len(numbers)} numbers, expected 4")
+    x, y, width, height = numbers
+    image.add_polygon(label, [box_outline(x, y, x + width, y + height, rotation_of(annotation))], kind="box")
+
+
+def rotation_of(annotation: dict[str, Any]) -> float:
+    """Degrees by which CVAT's boxes are turned; the box itself is written unturned.
+
+    Raises:
+        BadAnnotation: It is no number.
+    """
+    attributes = annotation.get("attributes")
+    return number(attributes.get("rotation") or 0) if isinstance(attributes, dict) else 0.0
 
 
 def add_runs(image: ImageBuilder, label: str, segmentation: dict[str, Any], z_order: int = 0) -> None:
@@ -195,6 +319,7 @@ def add_runs(image: ImageBuilder, label: str, segmentation: dict[str, Any], z_or
         raise BadAnnotation(f"its mask has {width} x {height} pixels, its picture {image.size[1]} x {image.size[0]}")
     lengths = _compressed(counts) if isinstance(counts, str) else as_list(counts, "its counts")
     image.add(label, runs(lengths, height, width, column_major=True), "mask", z_order)
+    image.size = height, width  # a mask is of the whole picture
 
 
 def _compressed(counts: str) -> Any:
