@@ -87,7 +87,7 @@ def scan_split(dataset: Path, split: str) -> tuple[list[Pair], list[Finding]]:
 
 def is_dataset_folder(path: Path) -> bool:
     """Whether a folder has the layout of a dataset folder, whole or in part."""
-    return any((path / split / IMAGES).is_dir() for split in SPLITS) or (path / CLASSES_FILE).is_file()
+    return any((path / split / kind).is_dir() for split in SPLITS for kind in (IMAGES, LABELS))
 
 
 def folder_files(folder: Path) -> dict[str, Path]:

@@ -292,12 +292,12 @@ class _Subsets:
                 continue
             lists = [name for name in source.with_suffix(".txt") if _same_end(self._below_root(name), path)]
             for line in source.text(lists[0]).splitlines() if lists else ():
-                if picture := _parts(line):
+                if picture := _parts(_without_suffix(line)):
                     self._listed[picture[-1]].append((picture, subset))
 
     def of(self, picture: str) -> str:
         """The subset of a picture; empty where the data.yaml doesn't say, or names it in several."""
-        path = self._below_root(picture)
+        path = self._below_root(_without_suffix(picture))
         listed = {subset for other, subset in self._listed.get(path[-1], ()) if _same_end(path, other)}
         folders = {
             subset
@@ -314,6 +314,11 @@ class _Subsets:
 def _parts(path: str) -> list[str]:
     """The parts of a path, in lower case; a path from elsewhere is compared by its end, so '..' says nothing."""
     return [part for part in path.strip().replace("\\", "/").lower().split("/") if part not in {"", ".", ".."}]
+
+
+def _without_suffix(path: str) -> str:
+    """A picture's path without suffix: pictures are turned into JPEG more often than the lists of them are."""
+    return re.sub(r"\.[A-Za-z]{3,4}\s*$", "", path)
 
 
 def _same_end(one: list[str], other: list[str]) -> bool:
