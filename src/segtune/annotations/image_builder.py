@@ -256,7 +256,8 @@ def _whole_numbers(values: npt.ArrayLike | str) -> npt.NDArray[np.int64]:
 
 def subset_named(name: Any) -> str:
     """Which part of the dataset the name of a subset or folder means: train, val, test, or empty."""
-    return SUBSETS.get(str(name or "").strip().lower(), "")
+    # COCO's folders and files carry a year: val2017.
+    return SUBSETS.get(str(name or "").strip().lower().rstrip("0123456789"), "")
 
 
 def subset_of(path: str) -> str:

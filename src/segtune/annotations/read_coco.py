@@ -28,8 +28,7 @@ from segtune.annotations.image_builder import (
     subset_of,
     whole_number,
 )
-from segtune.annotations.json_values import as_dict, as_list, as_text
-from segtune.annotations.read_labelme_json import probed_json
+from segtune.annotations.json_values import as_dict, as_list, as_text, probed_json
 from segtune.annotations.rle import run_ends
 from segtune.annotations.source import ExportSource
 from segtune.classes import Color

@@ -21,9 +21,8 @@ from segtune.annotations.image_builder import (
     subset_named,
     whole_number,
 )
-from segtune.annotations.json_values import as_dict, as_list, as_text, objects_of
+from segtune.annotations.json_values import as_dict, as_list, as_text, objects_of, probed_json
 from segtune.annotations.read_coco import add_runs, rotation_of
-from segtune.annotations.read_labelme_json import probed_json
 from segtune.annotations.source import ExportSource
 from segtune.classes import Color
 from segtune.errors import UserError

@@ -29,8 +29,8 @@ from segtune.annotations.image_builder import (
     subset_of,
     to_points,
 )
-from segtune.annotations.json_values import as_list
-from segtune.annotations.read_labelme_json import from_base64, mask_runs, picture_mask, probed_json
+from segtune.annotations.json_values import as_list, from_base64, probed_json
+from segtune.annotations.mask_picture import mask_runs, picture_mask
 from segtune.annotations.source import ExportSource
 from segtune.errors import listed
 from segtune.pictures import PICTURE_SUFFIXES

@@ -5,7 +5,6 @@ version, no shape_type (they only knew polygons) and no size. A later shape lies
 parts of an object: for classes of pixels, shapes like any.
 """
 
-import base64
 import math
 import posixpath
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from segtune.annotations.annotated_image import AnnotatedImage, Annotations, Runs
+from segtune.annotations.annotated_image import AnnotatedImage, Annotations
 from segtune.annotations.export import Export
 from segtune.annotations.image_builder import (
     BadAnnotation,
@@ -26,16 +25,12 @@ from segtune.annotations.image_builder import (
     ellipse_outline,
     numbered,
     picture_size,
-    runs,
     subset_of,
     to_points,
 )
-from segtune.annotations.source import UNZIP_ERRORS, ExportSource
-from segtune.errors import UserError
-from segtune.pictures import DECODE_ERRORS, open_picture
-
-MAX_PROBED = 24
-"""So many of an export's JSON files are looked at to tell its format."""
+from segtune.annotations.json_values import from_base64, probed_json
+from segtune.annotations.mask_picture import mask_runs, picture_mask
+from segtune.annotations.source import ExportSource
 
 OTHER_KEYS = frozenset({"version", "flags", "imagePath", "imageData", "imageHeight", "imageWidth"})
 """Each of labelme's files has some of these beside its shapes."""
@@ -50,33 +45,6 @@ def is_labelme_json(source: ExportSource) -> bool:
 
 def _is_labelme(content: Any) -> bool:
     return isinstance(content, dict) and isinstance(content.get("shapes"), list) and bool(OTHER_KEYS & content.keys())
-
-
-def probed_json(source: ExportSource, *words: bytes) -> Iterator[Any]:
-    """The contents of JSON files that have all ``words``, of an even selection; unreadable ones are left out.
-
-    To look for words takes a hundredth of the time of parsing.
-    """
-    names = source.with_suffix(".json")
-    for name in names[:: max(1, math.ceil(len(names) / MAX_PROBED))]:
-        try:
-            if _has_words(source, name, words):
-                yield source.json(name)
-        except UserError:
-            continue  # reading the format that the others have tells what is wrong
-
-
-def _has_words(source: ExportSource, name: str, words: Sequence[bytes]) -> bool:
-    missing = set(words)
-    tail = b""
-    try:
-        with source.open(name) as file:
-            while missing and (chunk := file.read(2**20)):
-                missing = {word for word in missing if word not in tail + chunk}
-                tail = chunk[-64:]
-    except UNZIP_ERRORS:
-        return False
-    return not missing
 
 
 def read_labelme_json(export: Export) -> Annotations:
@@ -188,57 +156,3 @@ SHAPES: dict[str, Callable[[ImageBuilder, Mapping[str, Any], str], None]] = {
     "circle": _add_circle,
     "mask": _add_mask,
 }
-
-
-def from_base64(text: Any) -> bytes:
-    """Bytes of a text, which may be a data: URL.
-
-    Raises:
-        BadAnnotation: It is none.
-    """
-    if not isinstance(text, str) or not text:
-        raise BadAnnotation("its mask is missing")
-    try:
-        return base64.b64decode(text[text.find(",") + 1 :] if text.startswith("data:") else text)
-    except ValueError as error:
-        raise BadAnnotation(f"its mask is not base64 ({error})") from error
-
-
-def picture_mask(content: bytes, size: tuple[int, int] | None = None) -> npt.NDArray[np.bool_]:
-    """A mask that is stored as a picture: what is not transparent; where nothing is, what is not black.
-
-    Args:
-        content: The picture file.
-        size: The height and width that it must have; checked before it is decoded.
-
-    Returns:
-        bool (H, W).
-
-    Raises:
-        BadAnnotation: It is another size, or can't be decoded.
-        UserError: It is no picture.
-    """
-    picture = open_picture(content, "its mask")
-    if size is not None and (picture.height, picture.width) != size:
-        raise BadAnnotation(f"its mask has {picture.width} x {picture.height} pixels, expected {size[1]} x {size[0]}")
-    try:
-        if picture.mode == "P" or "transparency" in picture.info:
-            picture = picture.convert("RGBA")
-        pixels = np.asarray(picture)
-    except DECODE_ERRORS as error:
-        raise BadAnnotation(f"its mask can't be decoded ({error})") from error
-    if pixels.ndim == 2:
-        return np.asarray(pixels != 0)
-    if picture.mode in {"RGBA", "LA"}:
-        if (pixels[:, :, -1] != 255).any():
-            return np.asarray(pixels[:, :, -1] != 0)
-        pixels = pixels[:, :, :-1]
-    return np.asarray((pixels != 0).any(axis=2))
-
-
-def mask_runs(pixels: npt.NDArray[np.bool_], top: int = 0, left: int = 0) -> Runs:
-    """Covered pixels, bool (H, W), as runs, so that many large masks of a picture don't fill the memory."""
-    flat = pixels.ravel()
-    starts = [0, 0] if flat.size and flat[0] else [0]
-    ends = np.concatenate([starts, np.flatnonzero(flat[1:] != flat[:-1]) + 1, [flat.size]])
-    return runs(np.diff(ends), pixels.shape[0], pixels.shape[1], top, left)

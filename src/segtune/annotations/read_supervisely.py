@@ -27,7 +27,8 @@ from segtune.annotations.image_builder import (
     to_points,
     whole_number,
 )
-from segtune.annotations.read_labelme_json import from_base64, mask_runs, picture_mask, probed_json
+from segtune.annotations.json_values import from_base64, probed_json
+from segtune.annotations.mask_picture import mask_runs, picture_mask
 from segtune.annotations.source import ExportSource
 from segtune.classes import Color
 from segtune.errors import UserError

@@ -21,7 +21,7 @@ from segtune.annotations.image_builder import (
     numbered,
     subset_of,
 )
-from segtune.annotations.read_labelme_json import probed_json
+from segtune.annotations.json_values import probed_json
 from segtune.annotations.source import ExportSource
 from segtune.errors import DataError, UserError, listed, nearest
 
