@@ -45,6 +45,13 @@ def decode(path: Path) -> None:
     Image.open(path).load()
 
 
+def decode_small(path: Path) -> None:
+    """The least that finds broken files: JPEGs at an eighth of their size, as the check does."""
+    picture = Image.open(path)
+    picture.draft("L", (WIDTH // 8, HEIGHT // 8))
+    picture.load()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pictures", type=int, default=600)
@@ -61,6 +68,9 @@ def main() -> None:
             "segtune check": lambda: check_dataset(folder, table, thorough=True),
             "segtune train's check": lambda: check_dataset(folder, table),
             "decoding all files, as many threads": lambda: list(ThreadPoolExecutor(NUM_THREADS).map(decode, files)),
+            "the same, JPEGs at an eighth of their size": lambda: list(
+                ThreadPoolExecutor(NUM_THREADS).map(decode_small, files)
+            ),
             "decoding all files, one thread": lambda: [decode(path) for path in files],
         }
         for name, run in runs.items():

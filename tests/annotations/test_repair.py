@@ -1,6 +1,7 @@
 """Each repair mends what the check found, in a copy."""
 
 import hashlib
+import io
 import shutil
 
 import numpy as np
@@ -10,6 +11,7 @@ from PIL import Image
 from segtune.annotations.check import check_dataset
 from segtune.annotations.dataset_folder import dataset_classes
 from segtune.annotations.repair import repair_dataset
+from segtune.classes import class_table, write_classes
 from segtune.cli import main
 from segtune.config import ConvertConfig
 from segtune.errors import UserError
@@ -71,6 +73,97 @@ def from_1(dataset):
         save(path, values(path) + 1)
 
 
+def compressed(array):
+    """What a picture becomes as JPEG."""
+    content = io.BytesIO()
+    Image.fromarray(np.asarray(array, np.uint8)).save(content, "JPEG", quality=75)
+    return np.asarray(Image.open(content))
+
+
+def each(dataset, change):
+    for path in all_labels(dataset):
+        save(path, change(values(path)))
+
+
+def other_palette(dataset):
+    order = np.array([2, 0, 1], np.uint8)
+    for path in all_labels(dataset):
+        picture = Image.fromarray(order[values(path)])
+        colors = np.zeros((256, 3), np.uint8)
+        colors[order] = palette(dataset)[:3]
+        picture.putpalette(colors.tobytes())
+        picture.save(path)
+
+
+def grey_jpegs(dataset):
+    for path in all_labels(dataset):
+        Image.fromarray(np.array([0, 127, 254], np.uint8)[values(path)]).save(path.with_suffix(".jpg"), quality=75)
+        path.unlink()
+
+
+WHOLE = {
+    "ids in three channels": ("format", lambda d: each(d, lambda v: np.repeat(v[..., None], 3, axis=2))),
+    "colours in JPEG": ("nearest", lambda d: each(d, lambda v: compressed(palette(d)[v]))),
+    "grey steps": ("nearest", lambda d: each(d, lambda v: v * 127)),
+    "grey steps in JPEG": ("nearest", lambda d: each(d, lambda v: compressed(v * 127))),
+    "grey steps as .jpg": ("nearest", grey_jpegs),
+    "grey steps in three channels": (
+        "format,nearest",
+        lambda d: each(d, lambda v: np.repeat((v * 127)[..., None], 3, 2)),
+    ),
+    "palette in another order": ("colors", other_palette),
+}
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_what_check_proposes_gives_back_every_pixel(dataset, tmp_path, name):
+    repair, spoil = WHOLE[name]
+    sound = {path.relative_to(dataset): values(path) for path in all_labels(dataset)}
+    spoil(dataset)
+    assert check_dataset(dataset, dataset_classes(dataset)).repair.endswith(f"--repair {repair}")
+    report = repair_dataset(ConvertConfig(dataset, tmp_path / "fixed", repair=repair))
+    assert not report.after.findings
+    for path, expected in sound.items():
+        assert (values(tmp_path / "fixed" / path) == expected).all()
+
+
+def test_black_and_white_jpeg_masks_of_two_classes_are_mended(dataset, tmp_path):
+    write_classes(dataset / "classes.yaml", class_table(["background", "thing"]))
+    sound = {path.relative_to(dataset): values(path) == 1 for path in all_labels(dataset)}
+    each(dataset, lambda v: compressed((v == 1) * 255))
+    report = repair_dataset(ConvertConfig(dataset, tmp_path / "fixed", repair="nearest"))
+    assert not report.after.errors
+    for path, expected in sound.items():
+        assert (values(tmp_path / "fixed" / path) == expected).all()
+
+
+UNCLEAR = {
+    "ids in JPEG": lambda d: each(d, lambda v: compressed(v * 3)),
+    "black and white of three classes": lambda d: each(d, lambda v: compressed((v == 1) * 255)),
+    "uneven steps": lambda d: each(d, lambda v: np.array([0, 100, 200], np.uint8)[v]),
+    "noise": lambda d: each(d, lambda v: np.random.default_rng(0).integers(0, 256, v.shape)),
+    "colours of no class": lambda d: each(d, lambda v: np.array([[0, 0, 0], [128, 0, 0], [0, 128, 0]], np.uint8)[v]),
+}
+
+
+@pytest.mark.parametrize("name", UNCLEAR)
+def test_nothing_is_guessed(dataset, tmp_path, name):
+    UNCLEAR[name](dataset)
+    report = check_dataset(dataset, dataset_classes(dataset))
+    assert report.errors
+    assert not report.repair
+    with pytest.raises(UserError, match="would change nothing"):
+        repair_dataset(ConvertConfig(dataset, tmp_path / "fixed", repair="nearest"))
+
+
+def test_files_of_one_name_all_stay(dataset, tmp_path):
+    picture = dataset / "train" / "Images" / "000.jpg"
+    shutil.copy(picture, picture.with_suffix(".webp"))
+    larger(dataset)
+    repair_dataset(ConvertConfig(dataset, tmp_path / "fixed", repair="size"))
+    assert len(list((tmp_path / "fixed" / "train" / "Images").glob("000.*"))) == 2
+
+
 SPOILT = {
     "format: other suffix": (
         "format",
@@ -106,10 +199,10 @@ def test_masks_of_0_and_255_become_0_and_1(dataset, tmp_path):
     assert set(np.unique(values(tmp_path / "fixed" / NAME))) == {0, 1}
 
 
-def test_jpeg_labels_of_few_values_are_mended(dataset, tmp_path):
+def test_ids_that_jpeg_mixed_are_left(dataset, tmp_path):
     as_jpeg(dataset)
-    report = repair_dataset(ConvertConfig(dataset, tmp_path / "fixed", repair="format,nearest"))
-    assert not report.after.errors
+    with pytest.raises(UserError, match="would change nothing"):
+        repair_dataset(ConvertConfig(dataset, tmp_path / "fixed", repair="nearest"))
 
 
 def test_broken_and_lonely_files_are_dropped(dataset, tmp_path):

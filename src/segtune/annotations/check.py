@@ -4,7 +4,7 @@ import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from PIL import Image
 from rich.table import Table
 from rich.text import Text
 
+from segtune.annotations.damaged_labels import Lookup, color_fit, grey_lookup, is_grey, palette_lookup, sound_values
 from segtune.annotations.dataset_folder import (
     ALL_SPLITS,
     IMAGES,
@@ -24,7 +25,8 @@ from segtune.annotations.dataset_folder import (
     is_dataset_folder,
     scan_split,
 )
-from segtune.annotations.findings import Finding, repair_command
+from segtune.annotations.findings import Finding, printable, repair_command
+from segtune.annotations.label_values import count_png_values, count_values
 from segtune.annotations.near_duplicates import THUMBNAIL, find_pairs_alike, thumbnail
 from segtune.classes import IGNORE, ClassTable
 from segtune.config import CheckConfig
@@ -40,6 +42,9 @@ RARE_SHARE = 0.001
 
 MIN_SIDE = 32
 """Pictures of fewer pixels on a side hold hardly anything to learn."""
+
+MIN_ZEROS = 1024
+"""Bytes. Some cameras end their files with a few zeros."""
 
 MANY_VALUES = 8
 """More values than this outside the classes look like grey levels."""
@@ -101,9 +106,11 @@ class DatasetReport:
         """Raise DataError with all errors, if there are any."""
         if self.errors:
             hint = f"Mend these, then try again. What can be mended for you: {self.repair}" if self.repair else ""
-            raise DataError(
-                f"{self.dataset} can't be used as it is:", self.errors, hint or "Mend these, then try again."
-            )
+            told = [
+                f"{message} (and {count} more like this; segtune check --json lists all)" if count else message
+                for message, count in self.grouped("error")
+            ]
+            raise DataError(f"{self.dataset} can't be used as it is:", told, hint or "Mend these, then try again.")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -142,7 +149,7 @@ class DatasetReport:
             table.add_row(str(index), Text(name), *cells)
         output.print(table)
         for severity in ("error", "warning"):
-            for message, count in self._grouped(severity):
+            for message, count in self.grouped(severity):
                 more = f" (and {count} more like this; --json lists all)" if count else ""
                 output.print(f"{severity.capitalize()}: {message}{more}.")
         if self.repair:
@@ -150,12 +157,12 @@ class DatasetReport:
         if not self.findings:
             output.print("Nothing wrong was found.")
 
-    def _grouped(self, severity: str, at_most: int = 10) -> list[tuple[str, int]]:
-        """The first findings of each kind, the last with how many more there are."""
+    def grouped(self, severity: str, at_most: int = 10) -> list[tuple[str, int]]:
+        """The first findings of each kind, for a terminal; the last with how many more there are."""
         kinds: dict[str, list[str]] = defaultdict(list)
         for finding in self.findings:
             if finding.severity == severity:
-                kinds[finding.kind].append(finding.message)
+                kinds[finding.kind].append(printable(finding.message))
         lines = []
         for messages in kinds.values():
             lines += [(message, 0) for message in messages[:at_most]]
@@ -171,11 +178,26 @@ def share(facts: SplitFacts, index: int) -> float:
 
 @dataclass
 class _PairFacts:
-    """What one pair of files holds."""
+    """What one pair of files holds.
+
+    Attributes:
+        pair: The files.
+        split: Where they are.
+        size: Height and width of the picture as viewers show it; (0, 0) where it can't be read.
+        turned: Whether its EXIF orientation exchanges height and width.
+        values: int64 (256,), how many pixels of the label image have each value.
+        by_palette: The class of each value by its colour in the label image's palette, if all are classes' colours.
+        picture_digest: SHA-256 of the picture file.
+        labels_digest: SHA-256 of the label image file.
+        thumbnail: As from ``near_duplicates.thumbnail``, where asked for.
+        findings: What is wrong with these two alone.
+    """
 
     pair: Pair
     split: str
     size: tuple[int, int] = (0, 0)
+    turned: bool = False
+    by_palette: Lookup | None = None
     values: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(256, np.int64))
     picture_digest: str = ""
     labels_digest: str = ""
@@ -225,21 +247,25 @@ def check_dataset(
     with ThreadPoolExecutor(NUM_THREADS) as pool:
         results = pool.map(lambda item: _check_pair(dataset, item[0], item[1], table, thorough), everything)
         facts = list(track(results, "Checking the data", total=len(everything)))
-    binary = _only_0_and_255(facts)
+    binary, off_by_one = _only_0_and_255(facts), _off_by_one(facts, table)
+    damaged = [fact.values for fact in facts if _outside(fact, table)]
+    damaged += [counts for path in _lossy_labels(dataset, findings) if (counts := _lossy_counts(path)) is not None]
+    lookup = grey_lookup(np.sum(damaged, axis=0), table) if damaged else None
+    findings = [_with_safe_repair(dataset, finding, table, lookup) for finding in findings]
     for fact in facts:
-        findings += fact.findings
-        findings += [] if binary else _value_findings(dataset, fact, table)
+        findings += [_with_safe_repair(dataset, finding, table, lookup) for finding in fact.findings]
+        findings += [] if binary or off_by_one else _value_findings(dataset, fact, table, lookup)
+        findings += _palette_findings(dataset, fact, table)
     split_facts = {
         split: _gather([fact for fact in facts if fact.split == split], table)
         for split in splits
         if (dataset / split / IMAGES).is_dir()
     }
-    if facts and not findings:
-        findings += _label_findings(split_facts, binary)
+    findings += _label_findings(split_facts, binary, whole=not findings)
     findings += _class_findings(split_facts, table) if not any(f.severity == "error" for f in findings) else []
     findings += _same_files(dataset, facts) + _picture_findings(dataset, facts)
     findings += _look_alikes(dataset, facts) if thorough else []
-    findings = _off_by_one(facts, table) + findings
+    findings = off_by_one + findings
     findings.sort(key=lambda finding: finding.severity)
     return DatasetReport(dataset, table, findings, split_facts, _fingerprint(facts))
 
@@ -280,7 +306,8 @@ def _check_pair(dataset: Path, split: str, pair: Pair, table: ClassTable, thorou
     repair = ""
     if labels_size == size[::-1]:
         message += ": height and width are exchanged, as where an EXIF orientation was applied to one of them only"
-        repair = "orientation"
+        # Without the tag nothing says in which direction to turn.
+        repair = "orientation" if facts.turned else ""
     elif same_shape(labels_size, size):
         repair = "size"
     facts.findings.append(Finding("error", "other-size", message, _relative(dataset, pair.labels), repair))
@@ -301,6 +328,9 @@ def _check_picture(dataset: Path, facts: _PairFacts, thorough: bool) -> tuple[in
         facts.picture_digest = hashlib.sha256(content).hexdigest()
         picture = open_picture(content, str(path))
         size = shown_size(picture)
+        facts.turned = picture.getexif().get(0x0112, 1) in {5, 6, 7, 8}
+        if is_cut_short(content, picture):
+            raise UserError(f"{path} is truncated: its end was never written, there are only zeros.")
         # An eighth of the size skips most of the work, but still reads the file to its end.
         picture.draft("L", (max(2 * THUMBNAIL, picture.width // 8), max(2 * THUMBNAIL, picture.height // 8)))
         picture.load()
@@ -318,47 +348,95 @@ def _check_picture(dataset: Path, facts: _PairFacts, thorough: bool) -> tuple[in
     return None
 
 
+def is_cut_short(content: bytes, picture: Image.Image) -> bool:
+    """Whether a JPEG was cut short, and filled up: it decodes, but its lower part is grey."""
+    kept = len(content.rstrip(b"\0"))
+    return picture.format == "JPEG" and len(content) - kept > MIN_ZEROS and b"\xff\xd9" not in content[kept - 64 : kept]
+
+
 def _check_labels(dataset: Path, facts: _PairFacts, table: ClassTable) -> tuple[int, int] | None:
     """Height and width of the label image, whose values are counted; None where it can't be used."""
     path = facts.pair.labels
+    picture: Image.Image | None = None
     try:
         content = path.read_bytes()
         facts.labels_digest = hashlib.sha256(content).hexdigest()
         picture = open_picture(content, str(path))
-        picture.load()
-        facts.values = count_values(decode_labels(picture, str(path)))
+        counts = count_png_values(content)
+        facts.values = count_values(decode_labels(picture, str(path)).ravel()) if counts is None else counts
+        facts.by_palette = palette_lookup(picture, facts.values, table)
+        if picture.format == "JPEG":
+            message = f"{path} is a JPEG inside: JPEG changes values"
+            facts.findings.append(Finding("error", "label-format", message, _relative(dataset, path), "nearest"))
         return picture.height, picture.width
     except UserError as error:
-        repair, kind = _mode_repair(picture, table) if "picture" in locals() else ("drop", "undecodable")
-        facts.findings.append(Finding("error", kind, error.message.rstrip("."), _relative(dataset, path), repair))
+        kind, repair = ("undecodable", "drop") if picture is None else _check_mode(picture, facts, table)
+        unknown = "; classes.yaml gives no class these colours" if kind == "colored-labels" and not repair else ""
+        message = error.message.rstrip(".") + unknown
+        facts.findings.append(Finding("error", kind, message, _relative(dataset, path), repair))
+        return (picture.height, picture.width) if picture is not None and kind != "undecodable" else None
     except DECODE_ERRORS as error:
         message = f"{path} can't be decoded: {error}"
         facts.findings.append(Finding("error", "undecodable", message, _relative(dataset, path), "drop"))
     return None
 
 
-def count_values(labels: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
-    """How many pixels have each value, int64 (256,).
+def _check_mode(picture: Image.Image, facts: _PairFacts, table: ClassTable) -> tuple[str, str]:
+    """What kind of error a label image of several channels or of more bits is, and how it may be mended.
 
-    Label images are made of long runs of one value: counting these takes a fifth of the time of counting pixels.
+    The values are counted where the image holds some all the same.
     """
-    flat = labels.ravel()
-    ends = np.append(np.flatnonzero(flat[1:] != flat[:-1]), flat.size - 1)
-    counts = np.bincount(flat[ends], weights=np.diff(ends, prepend=-1), minlength=256)
-    return counts.astype(np.int64)
-
-
-def _mode_repair(picture: Image.Image, table: ClassTable) -> tuple[str, str]:
-    """How a label image of several channels, or of more bits, may be mended, and what kind of error it is."""
-    if picture.mode.startswith("I"):
-        return "format", "label-format"
     try:
-        found = picture.convert("RGB").getcolors(4096)
+        if picture.mode.startswith("I"):
+            values = np.asarray(picture)
+            if values.min(initial=0) < 0 or values.max(initial=0) > IGNORE:
+                return "label-format", ""
+            facts.values = np.bincount(values.ravel(), minlength=256)
+            return "label-format", "format"
+        if picture.mode.startswith("F"):
+            return "label-format", ""
+        fit = color_fit(picture, table)
+        if is_grey(picture):
+            counts = np.bincount(np.asarray(picture.convert("RGB"))[..., 0].ravel(), minlength=256)
+            if fit != "exact" or set(np.flatnonzero(counts)) <= sound_values(table):
+                facts.values = counts
+                return "label-format", "format"
+        return "colored-labels", {"exact": "colors", "near": "nearest", "none": ""}[fit]
     except DECODE_ERRORS:
-        return "drop", "undecodable"
-    if found is not None and {color for _, color in found} <= set(table.colors) | {(255, 255, 255)}:
-        return "colors", "colored-labels"
-    return "nearest", "colored-labels"
+        return "undecodable", "drop"
+
+
+def _lossy_labels(dataset: Path, findings: Sequence[Finding]) -> list[Path]:
+    return [
+        dataset / finding.files[0]
+        for finding in findings
+        if finding.kind == "label-format" and finding.repair == "nearest"
+    ]
+
+
+def _lossy_counts(path: Path) -> npt.NDArray[np.int64] | None:
+    """How many pixels of a JPEG label image have each value; None where it has colours, or can't be read."""
+    try:
+        picture = open_picture(path)
+        if picture.mode != "L" and not is_grey(picture):
+            return None
+        return np.bincount(np.asarray(picture.convert("L")).ravel(), minlength=256)
+    except (UserError, *DECODE_ERRORS):
+        return None
+
+
+def _with_safe_repair(dataset: Path, finding: Finding, table: ClassTable, lookup: Lookup | None) -> Finding:
+    """Without the repair of a JPEG label image, where what it was can't be told any more."""
+    for path in _lossy_labels(dataset, [finding]):
+        counts = _lossy_counts(path)
+        try:
+            near = counts is None and color_fit(open_picture(path), table) != "none"
+        except (UserError, *DECODE_ERRORS):
+            return replace(finding, repair="drop")
+        if not near and (counts is None or lookup is None):
+            message = f"{finding.message}, and what they were can't be told any more: export again as PNG"
+            return replace(finding, message=message, repair="")
+    return finding
 
 
 def _only_0_and_255(facts: Sequence[_PairFacts]) -> bool:
@@ -366,27 +444,48 @@ def _only_0_and_255(facts: Sequence[_PairFacts]) -> bool:
     return bool(total[0] and total[IGNORE] and not total[1:IGNORE].any())
 
 
-def _value_findings(dataset: Path, fact: _PairFacts, table: ClassTable) -> list[Finding]:
+def _outside(fact: _PairFacts, table: ClassTable) -> list[int]:
+    """The values of a label image that are no ids of classes and are not ignored."""
+    sound = sound_values(table)
+    return [int(value) for value in np.flatnonzero(fact.values) if value not in sound]
+
+
+def _value_findings(dataset: Path, fact: _PairFacts, table: ClassTable, lookup: Lookup | None) -> list[Finding]:
     """What is wrong with the values of a label image."""
-    path, values = fact.pair.labels, fact.values
-    outside = [
-        int(value)
-        for value in np.flatnonzero(values)
-        if value >= table.num_classes and value not in {IGNORE, table.ignore_value}
-    ]
+    path, values, outside = fact.pair.labels, fact.values, _outside(fact, table)
     if not outside:
         return []
     found = listed(f"{value} ({int(values[value])} pixels)" for value in outside)
     end = f"the {table.num_classes} classes end at {table.num_classes - 1}"
     repair = ""
-    if len(outside) == 1:
-        advice = f"add the class, or ignore the value with --ignore-value {outside[0]}"
-    elif len(outside) > MANY_VALUES:
+    if fact.by_palette is not None:
+        advice, repair = "the colours of its palette are those of classes", "colors"
+    elif lookup is not None:
         advice, repair = "these look like grey levels, not class ids", "nearest"
+    elif len(outside) == 1:
+        advice = f"add the class, or ignore the value with --ignore-value {outside[0]}"
+        if outside[0] == table.num_classes and len(np.flatnonzero(values)) > 1:
+            advice += f"; if 0 is what is not labelled, and the classes are 1 to {outside[0]}, --repair shift"
+    elif len(outside) > MANY_VALUES:
+        advice = (
+            "these look like grey levels, not class ids, and don't tell their classes any more: export again as PNG"
+        )
     else:
         advice = "add the classes"
     message = f"{path} holds the value {found}, but {end}: {advice}"
     return [Finding("error", "outside-classes", message, _relative(dataset, path), repair)]
+
+
+def _palette_findings(dataset: Path, fact: _PairFacts, table: ClassTable) -> list[Finding]:
+    """Values that are sound, but whose colours say other classes: painted or saved with another order of classes."""
+    used = np.flatnonzero(fact.values)
+    if fact.by_palette is None or _outside(fact, table) or (fact.by_palette[used] == used).all():
+        return []
+    wrong = listed(
+        f"{value} has the colour of {fact.by_palette[value]}" for value in used if fact.by_palette[value] != value
+    )
+    message = f"the palette of {fact.pair.labels} has the classes' colours in another order: {wrong}"
+    return [Finding("warning", "palette-order", message, _relative(dataset, fact.pair.labels), "colors")]
 
 
 def _off_by_one(facts: Sequence[_PairFacts], table: ClassTable) -> list[Finding]:
@@ -402,15 +501,15 @@ def _off_by_one(facts: Sequence[_PairFacts], table: ClassTable) -> list[Finding]
     return []
 
 
-def _label_findings(splits: dict[str, SplitFacts], binary: bool) -> list[Finding]:
-    """What is wrong with the labels as a whole."""
+def _label_findings(splits: dict[str, SplitFacts], binary: bool, whole: bool) -> list[Finding]:
+    """What is wrong with the labels as a whole; ``whole``: all files could be read, and their values are sound."""
     if binary:
         message = "the label images hold only 0 and 255, and 255 never counts: if it stands for class 1, save it as 1"
         return [Finding("error", "binary-labels", message, repair="binary")]
     return [
         Finding("error", "nothing-labelled", f"no pixel of {split} carries a label")
         for split, facts in splits.items()
-        if not facts.pixels.sum()
+        if whole and not facts.pixels.sum()
     ]
 
 
@@ -429,6 +528,10 @@ def _class_findings(splits: dict[str, SplitFacts], table: ClassTable) -> list[Fi
         if rare:
             message = f"under {RARE_SHARE:.1%} of the pixels of {split} have the class {listed(rare)}"
             findings.append(Finding("warning", "rare-class", message))
+        single = [name for name, count in zip(table.names, facts.pictures_with_class, strict=True) if count == 1]
+        if single and split == "train" and facts.num_pictures > 1:
+            message = f"a single picture of {split} has the class {listed(single)}: it can hardly be learnt"
+            findings.append(Finding("warning", "class-in-one-picture", message))
     return findings
 
 

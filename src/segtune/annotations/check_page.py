@@ -19,6 +19,7 @@ from segtune.annotations.label_image import channels, decode
 from segtune.classes import ClassTable
 from segtune.errors import UserError
 from segtune.files import write_text
+from segtune.pictures import DECODE_ERRORS, open_picture
 
 THUMBNAIL = 280
 QUALITY = 72
@@ -143,6 +144,7 @@ class _Figures:
         self._dataset = dataset
         self._table = table
         self._counter = counter
+        self._files: dict[Path, dict[str, Path]] = {}
 
     def show(self, files: Sequence[str], at_most: int) -> str:
         """Figures of the pictures that files belong to, pictures or label images."""
@@ -150,11 +152,16 @@ class _Figures:
         shown = []
         for split, stem in list(stems)[:at_most]:
             if next(self._counter) < MAX_PICTURES:
-                picture = folder_files(self._dataset / split / IMAGES).get(stem)
-                labels = folder_files(self._dataset / split / LABELS).get(stem)
+                picture, labels = (self._listed(self._dataset / split / kind).get(stem) for kind in (IMAGES, LABELS))
                 sides = "".join((_picture(picture), self._labels(labels)))
                 shown.append(f"<figure><div>{sides}</div><figcaption>{escape(f'{split}/{stem}')}</figcaption></figure>")
         return f'<div class="pictures">{"".join(shown)}</div>' if shown else ""
+
+    def _listed(self, folder: Path) -> dict[str, Path]:
+        """The files of a folder; each is listed once, as it may hold thousands."""
+        if folder not in self._files:
+            self._files[folder] = folder_files(folder) if folder.is_dir() else {}
+        return self._files[folder]
 
     def _labels(self, path: Path | None) -> str:
         if path is None:
@@ -173,8 +180,11 @@ def _picture(path: Path | None) -> str:
     if path is None:
         return "<em>no picture</em>"
     try:
-        picture = decode(path.read_bytes(), str(path))
-    except (UserError, BadAnnotation, OSError):
+        picture = open_picture(path)
+        # A JPEG is decoded at an eighth of its size in half the time.
+        picture.draft("RGB", (2 * THUMBNAIL, 2 * THUMBNAIL))
+        picture.load()
+    except (UserError, *DECODE_ERRORS):
         return "<em>can't be decoded</em>"
     return _embedded(ImageOps.exif_transpose(picture).convert("RGB"), path.stem, Image.Resampling.BOX)
 

@@ -95,6 +95,11 @@ def folder_files(folder: Path) -> dict[str, Path]:
     return {stem: paths[0] for stem, paths in _by_stem(folder, PICTURE_SUFFIXES).items()}
 
 
+def all_files(folder: Path) -> list[Path]:
+    """All pictures of a folder, those of one name among them."""
+    return [path for paths in _by_stem(folder, PICTURE_SUFFIXES).values() for path in paths]
+
+
 def find_split(dataset: Path) -> dict[str, str]:
     """The split that each picture of a dataset folder is in, by its name without suffix.
 
@@ -147,7 +152,9 @@ def _unknown_classes(dataset: Path, ignore_value: int | None) -> UserError:
     """The error for a dataset without classes.yaml, with the number that the label values suggest."""
     values = _label_values([pair.labels for split in SPLITS for pair in find_pairs(dataset, split)])
     ids = [value for value in values if value not in {IGNORE, ignore_value}]
-    suggestion = f" The label images hold the values {listed(values, 20)}: probably --num-classes {max(ids) + 1}."
+    # Masks of 0 and 255 alone have two classes, too.
+    number = max(2 if values in ([0, IGNORE], [IGNORE]) else 1, *(value + 1 for value in ids), 0)
+    suggestion = f" The label images hold the values {listed(values, 20)}: probably --num-classes {number}."
     return UserError(
         f"{dataset} has no {CLASSES_FILE}, and --num-classes is not given.{suggestion if ids else ''}",
         "Give --num-classes (and --ignore-value, if a value stands for 'not labelled'), or write a classes.yaml.",

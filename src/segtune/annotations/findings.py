@@ -1,5 +1,6 @@
 """Finding: something that is wrong with a dataset, said the same way on the terminal, in JSON and on the page."""
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -51,4 +52,9 @@ def repair_command(dataset: object, findings: Sequence[Finding]) -> str:
     """The command that mends what can be mended, or an empty string."""
     wanted = {finding.repair for finding in findings}
     names = [name for name in REPAIRS if name in wanted]
-    return f"segtune convert {dataset} FIXED --repair {','.join(names)}" if names else ""
+    return f"segtune convert {shlex.quote(str(dataset))} FIXED --repair {','.join(names)}" if names else ""
+
+
+def printable(text: str) -> str:
+    """``text`` for a terminal: names of files may hold line breaks, escape sequences, and bytes that are no text."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)

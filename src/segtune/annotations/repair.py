@@ -10,8 +10,17 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from segtune.annotations.check import DatasetReport, check_dataset, same_shape
-from segtune.annotations.dataset_folder import ALL_SPLITS, IMAGES, LABELS, dataset_classes, folder_files
+from segtune.annotations.check import DatasetReport, check_dataset, is_cut_short, same_shape
+from segtune.annotations.damaged_labels import (
+    Lookup,
+    color_fit,
+    color_ids,
+    grey_lookup,
+    nearest_color_ids,
+    palette_lookup,
+    sound_values,
+)
+from segtune.annotations.dataset_folder import ALL_SPLITS, IMAGES, LABELS, all_files, dataset_classes, folder_files
 from segtune.annotations.findings import REPAIRS
 from segtune.annotations.image_builder import BadAnnotation
 from segtune.annotations.label_image import channels, decode
@@ -21,9 +30,22 @@ from segtune.config import ConvertConfig, names_in
 from segtune.console import output, track
 from segtune.errors import UserError, listed, nearest
 from segtune.files import atomic_folder, refuse_used, sha256
-from segtune.pictures import labels_png, open_picture, shown_size
+from segtune.pictures import DECODE_ERRORS, labels_png, open_picture, shown_size
 
 Pixels = npt.NDArray[np.integer]
+
+
+@dataclass(frozen=True, eq=False)
+class Meaning:
+    """What label images of a dataset mean.
+
+    Attributes:
+        table: The classes.
+        greys: The class of each grey value, uint8 (256,), where grey levels stand for classes.
+    """
+
+    table: ClassTable
+    greys: Lookup | None = None
 
 
 @dataclass(frozen=True)
@@ -72,6 +94,7 @@ def repair_dataset(config: ConvertConfig) -> RepairReport:
             f"The repair shift fits classes that are numbered from 1; those of {dataset} are not.",
             f"'segtune check {dataset}' says what helps.",
         )
+    meaning = Meaning(table, _greys(dataset, table) if "nearest" in chosen else None)
     source = FolderSource(dataset)
     in_val = _digests(dataset, "val") if "duplicates" in chosen else frozenset()
     with atomic_folder(target) as folder:
@@ -86,7 +109,8 @@ def repair_dataset(config: ConvertConfig) -> RepairReport:
                 if split == "train" and picture is not None and in_val and sha256(picture) in in_val:
                     changed["duplicates"] += 1
                     continue
-                _repair_pair(source, folder / split, picture, label, table, changed)
+                _repair_pair(source, folder / split, picture, label, meaning, changed)
+            _copy_others(source, folder, split, {*pictures.values(), *labels.values()})
         idle = [name for name, count in changed.items() if not count]
         if idle:
             raise UserError(
@@ -96,11 +120,50 @@ def repair_dataset(config: ConvertConfig) -> RepairReport:
     return RepairReport(target, changed, check_dataset(target, table))
 
 
+def _copy_others(source: FolderSource, target: Path, split: str, done: set[Path]) -> None:
+    """Of several files of one name it is not known which is meant: all stay."""
+    for kind in (IMAGES, LABELS):
+        for path in all_files(source.path / split / kind):
+            if path not in done:
+                source.copy(_name(source, path), target / split / kind / path.name)
+
+
 def _numbered_from_1(dataset: Path, table: ClassTable) -> bool:
     """Whether a label image has a value that is one above the last class."""
     files = [path for split in ALL_SPLITS for path in sorted((dataset / split / LABELS).glob("*.png"))]
     arrays = (_decoded(path) for path in files)
     return any(pixels is not None and pixels.ndim == 2 and (pixels == table.num_classes).any() for pixels in arrays)
+
+
+def _greys(dataset: Path, table: ClassTable) -> Lookup | None:
+    """What grey levels mean in the label images that hold others than class ids."""
+    total = np.zeros(256, np.int64)
+    sound = sound_values(table)
+    for split in ALL_SPLITS:
+        folder = dataset / split / LABELS
+        for path in track(all_files(folder) if folder.is_dir() else [], f"Looking at {split}"):
+            pixels = _one_channel(_decoded(path), table)
+            if pixels is not None and pixels.max(initial=0) <= IGNORE:
+                counts = np.bincount(pixels.ravel(), minlength=256)
+                if set(np.flatnonzero(counts)) - sound or _is_jpeg(path):
+                    total += counts
+    return grey_lookup(total, table)
+
+
+def _one_channel(pixels: Pixels | None, table: ClassTable) -> Pixels | None:
+    """The values of a one-channel label image, or of one with three equal channels that are not classes' colours."""
+    if pixels is None or pixels.ndim == 2:
+        return pixels
+    values = pixels[..., 0]
+    if (values != pixels[..., 1]).any() or (values != pixels[..., 2]).any():
+        return None
+    found = {int(value) for value in np.unique(values)}
+    colors = color_ids(table)
+    return values if found <= sound_values(table) or not all((v, v, v) in colors for v in found) else None
+
+
+def _is_jpeg(path: Path) -> bool:
+    return open_picture(path).format == "JPEG"
 
 
 def _digests(dataset: Path, split: str) -> frozenset[str]:
@@ -113,7 +176,7 @@ def _repair_pair(
     target: Path,
     picture: Path | None,
     labels: Path | None,
-    table: ClassTable,
+    meaning: Meaning,
     changed: Counter[str],
 ) -> None:
     """Copy a picture and its label image, the latter mended."""
@@ -130,17 +193,19 @@ def _repair_pair(
     done = []
     for name in changed:
         if mended is not None and name in MENDS:
-            new = MENDS[name](mended, labels, size, table)
+            new = MENDS[name](mended, labels, size, meaning)
             if new is not None:
                 mended = new
                 done.append(name)
     if not done or mended is None:
         source.copy(_name(source, labels), target / LABELS / labels.name)
         return
-    changed.update(done)
     if mended.ndim == 3 or mended.max(initial=0) > IGNORE:
-        raise UserError(f"{labels} still has colours or values above 255 after the repair.", "Add: --repair nearest")
-    (target / LABELS / f"{labels.stem}.png").write_bytes(labels_png(mended.astype(np.uint8), table))
+        # Scaled or turned, but not label values yet.
+        source.copy(_name(source, labels), target / LABELS / labels.name)
+        return
+    changed.update(done)
+    (target / LABELS / f"{labels.stem}.png").write_bytes(labels_png(mended.astype(np.uint8), meaning.table))
 
 
 def _name(source: FolderSource, path: Path) -> str:
@@ -150,10 +215,11 @@ def _name(source: FolderSource, path: Path) -> str:
 def _size(path: Path) -> tuple[int, int] | None:
     """Height and width of a picture that decodes to its end; None for others."""
     try:
-        picture = decode(path.read_bytes(), str(path))
-    except (UserError, BadAnnotation):
+        content = path.read_bytes()
+        picture = decode(content, str(path))
+        return None if is_cut_short(content, picture) else shown_size(picture)
+    except (UserError, BadAnnotation, *DECODE_ERRORS):
         return None
-    return shown_size(picture)
 
 
 def _decoded(path: Path) -> Pixels | None:
@@ -166,58 +232,55 @@ def _decoded(path: Path) -> Pixels | None:
 # Each takes the pixels, the file, the picture's size and the classes; None: there is nothing to mend.
 
 
-def _format(pixels: Pixels, path: Path, size: tuple[int, int] | None, table: ClassTable) -> Pixels | None:  # noqa: ARG001
-    is_png = open_picture(path).format == "PNG" and path.suffix.lower() == ".png"
-    return None if is_png and (pixels.ndim == 3 or pixels.dtype == np.uint8) else pixels
+def _format(pixels: Pixels, path: Path, size: tuple[int, int] | None, meaning: Meaning) -> Pixels | None:  # noqa: ARG001
+    kind = open_picture(path).format
+    values = _one_channel(pixels, meaning.table)
+    if values is None or kind == "JPEG" or values.max(initial=0) > IGNORE:
+        return None
+    is_right = kind == "PNG" and path.suffix.lower() == ".png" and pixels.ndim == 2 and pixels.dtype == np.uint8
+    return None if is_right else values.astype(np.uint8)
 
 
-def _binary(pixels: Pixels, path: Path, size: tuple[int, int] | None, table: ClassTable) -> Pixels | None:  # noqa: ARG001
+def _binary(pixels: Pixels, path: Path, size: tuple[int, int] | None, meaning: Meaning) -> Pixels | None:  # noqa: ARG001
     if pixels.ndim == 3 or not set(np.unique(pixels)) <= {0, IGNORE} or not pixels.any():
         return None
     return (pixels > 0).astype(np.uint8)
 
 
-def _shift(pixels: Pixels, path: Path, size: tuple[int, int] | None, table: ClassTable) -> Pixels | None:  # noqa: ARG001
+def _shift(pixels: Pixels, path: Path, size: tuple[int, int] | None, meaning: Meaning) -> Pixels | None:  # noqa: ARG001
     if pixels.ndim == 3:
         return None
-    ignored = np.isin(pixels, [0, IGNORE, table.ignore_value])
+    ignored = np.isin(pixels, [0, IGNORE, meaning.table.ignore_value])
     return np.where(ignored, IGNORE, pixels - 1).astype(np.uint8)
 
 
-def _colors(pixels: Pixels, path: Path, size: tuple[int, int] | None, table: ClassTable) -> Pixels | None:
+def _colors(pixels: Pixels, path: Path, size: tuple[int, int] | None, meaning: Meaning) -> Pixels | None:  # noqa: ARG001
+    table = meaning.table
     if pixels.ndim == 2:
+        picture = open_picture(path)
+        counts = np.bincount(pixels.ravel(), minlength=256)
+        lookup = palette_lookup(picture, counts, table) if picture.mode == "P" else None
+        used = np.flatnonzero(counts)
+        return None if lookup is None or (lookup[used] == used).all() else lookup[pixels]
+    if color_fit(Image.fromarray(pixels.astype(np.uint8)), table) != "exact":
         return None
-    known = {(int(r), int(g), int(b)) for r, g, b in np.unique(pixels.reshape(-1, 3), axis=0)}
-    return _nearest(pixels, path, size, table) if known <= set(_color_ids(table)) else None
+    return nearest_color_ids(pixels, table)
 
 
-def _color_ids(table: ClassTable) -> dict[tuple[int, int, int], int]:
-    """The class of each colour; white, where no class has it, never counts."""
-    return {(255, 255, 255): IGNORE, **{color: index for index, color in enumerate(table.colors)}}
-
-
-def _nearest(pixels: Pixels, path: Path, size: tuple[int, int] | None, table: ClassTable) -> Pixels | None:  # noqa: ARG001
-    if pixels.ndim == 3:
-        ids = _color_ids(table)
-        colors, inverse = np.unique(pixels.reshape(-1, 3), axis=0, return_inverse=True)
-        wanted = np.array(list(ids), np.int64)
-        distance = ((colors[:, None].astype(np.int64) - wanted[None]) ** 2).sum(axis=2)
-        by_color: Pixels = np.array(list(ids.values()), np.uint8)[distance.argmin(axis=1)]
-        return by_color[inverse.ravel()].reshape(pixels.shape[:2])
-    meant = np.array([*range(table.num_classes), table.ignore_value, IGNORE])
-    counts = np.bincount(pixels.ravel(), minlength=256)
-    if not counts[[value for value in range(len(counts)) if value not in meant]].any():
+def _nearest(pixels: Pixels, path: Path, size: tuple[int, int] | None, meaning: Meaning) -> Pixels | None:  # noqa: ARG001
+    values = _one_channel(pixels, meaning.table)
+    if values is None:
+        return nearest_color_ids(pixels, meaning.table)
+    found = {int(value) for value in np.unique(values)}
+    # White alone may be a level or what is ignored; where some label images have levels, it is one.
+    damaged = found - sound_values(meaning.table) or IGNORE in found or _is_jpeg(path)
+    if meaning.greys is None or not damaged or max(found) > IGNORE:
         return None
-    if counts[: table.num_classes].sum() < counts[table.num_classes : IGNORE].sum() and table.num_classes <= 64:
-        # Grey levels spread over the range, as by a picture program: the classes are its steps.
-        meant = np.round(np.linspace(0, 255, table.num_classes)).astype(np.int64)
-        steps: Pixels = np.abs(np.arange(256)[:, None] - meant[None]).argmin(axis=1).astype(np.uint8)[pixels]
-        return steps
-    by_value: Pixels = meant[np.abs(np.arange(256)[:, None] - meant[None]).argmin(axis=1)].astype(np.uint8)[pixels]
-    return by_value
+    mended: Pixels = meaning.greys[values]
+    return mended
 
 
-def _orientation(pixels: Pixels, path: Path, size: tuple[int, int] | None, table: ClassTable) -> Pixels | None:  # noqa: ARG001
+def _orientation(pixels: Pixels, path: Path, size: tuple[int, int] | None, meaning: Meaning) -> Pixels | None:  # noqa: ARG001
     if size is None or pixels.shape[:2] == size or pixels.shape[:2] != size[::-1]:
         return None
     # The picture's own orientation says in which direction.
@@ -243,14 +306,14 @@ TURNS = {
 """How viewers turn a picture of an EXIF orientation that exchanges height and width."""
 
 
-def _scale(pixels: Pixels, path: Path, size: tuple[int, int] | None, table: ClassTable) -> Pixels | None:  # noqa: ARG001
+def _scale(pixels: Pixels, path: Path, size: tuple[int, int] | None, meaning: Meaning) -> Pixels | None:  # noqa: ARG001
     if size is None or pixels.shape[:2] == size or not same_shape((pixels.shape[0], pixels.shape[1]), size):
         return None
     values = pixels if pixels.ndim == 3 else pixels.astype(np.uint8)
     return np.asarray(cv2.resize(values, size[::-1], interpolation=cv2.INTER_NEAREST_EXACT), np.uint8)
 
 
-Mend = Callable[[Pixels, Path, tuple[int, int] | None, ClassTable], Pixels | None]
+Mend = Callable[[Pixels, Path, tuple[int, int] | None, Meaning], Pixels | None]
 MENDS: dict[str, Mend] = {
     "format": _format,
     "binary": _binary,
