@@ -10,14 +10,21 @@ if TYPE_CHECKING:
     from segtune.annotations.check import check_dataset
     from segtune.annotations.convert import convert
     from segtune.classes import ClassTable
-    from segtune.config import ConvertConfig, EvaluateConfig, ImportWeightsConfig, PredictConfig, TrainConfig
+    from segtune.config import (
+        ConvertConfig,
+        EvaluateConfig,
+        ImportWeightsConfig,
+        PredictConfig,
+        ResumeConfig,
+        TrainConfig,
+    )
     from segtune.errors import DataError, UserError
     from segtune.evaluation.evaluate import evaluate
     from segtune.evaluation.scores import Scores
     from segtune.foreign_weights import import_weights
     from segtune.prediction.predict import predict
     from segtune.prediction.predictor import Prediction, Predictor, load
-    from segtune.training.train import TrainResult, train
+    from segtune.training.train import TrainResult, resume, train
 
 __all__ = [
     "ClassTable",
@@ -28,6 +35,7 @@ __all__ = [
     "PredictConfig",
     "Prediction",
     "Predictor",
+    "ResumeConfig",
     "Scores",
     "TrainConfig",
     "TrainResult",
@@ -38,6 +46,7 @@ __all__ = [
     "import_weights",
     "load",
     "predict",
+    "resume",
     "train",
 ]
 
@@ -45,14 +54,21 @@ _MODULES = {
     "segtune.annotations.check": ("check_dataset",),
     "segtune.annotations.convert": ("convert",),
     "segtune.classes": ("ClassTable",),
-    "segtune.config": ("ConvertConfig", "EvaluateConfig", "ImportWeightsConfig", "PredictConfig", "TrainConfig"),
+    "segtune.config": (
+        "ConvertConfig",
+        "EvaluateConfig",
+        "ImportWeightsConfig",
+        "PredictConfig",
+        "ResumeConfig",
+        "TrainConfig",
+    ),
     "segtune.errors": ("DataError", "UserError"),
     "segtune.evaluation.evaluate": ("evaluate",),
     "segtune.evaluation.scores": ("Scores",),
     "segtune.foreign_weights": ("import_weights",),
     "segtune.prediction.predict": ("predict",),
     "segtune.prediction.predictor": ("Prediction", "Predictor", "load"),
-    "segtune.training.train": ("TrainResult", "train"),
+    "segtune.training.train": ("TrainResult", "resume", "train"),
 }
 
 

@@ -3,7 +3,7 @@
 import json
 import sys
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
@@ -15,10 +15,14 @@ from segtune.config import (
     ImportWeightsConfig,
     ModelsConfig,
     PredictConfig,
+    ResumeConfig,
     TrainConfig,
 )
 from segtune.console import messages, output
 from segtune.errors import UserError
+
+if TYPE_CHECKING:
+    from segtune.training.train import TrainResult
 
 DESCRIPTION = """Fine-tune semantic segmentation models on your own pictures.
 
@@ -38,6 +42,7 @@ Command = Annotated[
     Annotated[ConvertConfig, tyro.conf.subcommand("convert")]
     | Annotated[CheckConfig, tyro.conf.subcommand("check")]
     | Annotated[TrainConfig, tyro.conf.subcommand("train")]
+    | Annotated[ResumeConfig, tyro.conf.subcommand("resume")]
     | Annotated[EvaluateConfig, tyro.conf.subcommand("evaluate")]
     | Annotated[PredictConfig, tyro.conf.subcommand("predict")]
     | Annotated[ImportWeightsConfig, tyro.conf.subcommand("import-weights")]
@@ -82,10 +87,24 @@ def run_check(config: CheckConfig) -> int:
 
 def run_train(config: TrainConfig) -> int:
     """Train; the console listener prints."""
-    from segtune.training.train import TrainingInterrupted, train
+    from segtune.training.train import train
+
+    return _finish_training(lambda: train(config))
+
+
+def run_resume(config: ResumeConfig) -> int:
+    """Go on with a training."""
+    from segtune.training.train import resume
+
+    return _finish_training(lambda: resume(config))
+
+
+def _finish_training(run: "Callable[[], TrainResult]") -> int:
+    """Run a training, and say what to do with what it made."""
+    from segtune.training.train import TrainingInterrupted
 
     try:
-        result = train(config)
+        result = run()
     except TrainingInterrupted as interruption:
         messages.print(f"\n{interruption}")
         return 130
@@ -148,6 +167,7 @@ COMMANDS: dict[type, Callable[[Any], int]] = {
     ConvertConfig: run_convert,
     CheckConfig: run_check,
     TrainConfig: run_train,
+    ResumeConfig: run_resume,
     EvaluateConfig: run_evaluate,
     PredictConfig: run_predict,
     ImportWeightsConfig: run_import_weights,

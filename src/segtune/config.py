@@ -11,6 +11,13 @@ Recipe = Literal["default", "original"]
 Device = Literal["auto", "cpu", "cuda"]
 Split = Literal["train", "val", "test"]
 Background = Literal["auto", "class", "ignore", "error"]
+Auto = Literal["auto"]
+Switch = Literal["auto", "on", "off"]
+Loss = Literal["cross-entropy", "dice", "ohem", "focal", "lovasz"]
+BatchNorm = Literal["train", "frozen", "sync"]
+Schedule = Literal["constant", "poly", "cosine", "one-cycle"]
+Precision = Literal["float32", "bf16", "fp16"]
+Cache = Literal["auto", "ram", "disk", "none"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +102,11 @@ class CheckConfig:
 
 @dataclass(frozen=True)
 class TrainConfig(ConversionOptions):
-    """Fine-tune a model on a dataset folder."""
+    """Fine-tune a model on a dataset folder.
+
+    Where an option is 'auto', the recipe, the data and the machine decide; the plan that comes of it is printed, kept
+    in RUN/run.json and followed.
+    """
 
     dataset: Annotated[Positional[Path], arg(metavar="DATASET")]
     """The dataset folder: train/ and val/, each with Images and Labels, and, if wanted, classes.yaml. An annotation
@@ -104,38 +115,141 @@ class TrainConfig(ConversionOptions):
     """The folder to make: model.safetensors, last.safetensors, run.json, metrics.jsonl, samples/."""
     num_classes: Annotated[int | None, arg(metavar="N")] = None
     """Number of classes, the background included. Needed only where the dataset has no classes.yaml."""
-    epochs: int = 100
-    """How many times to go through the training pictures."""
-    batch_size: int = 16
-    """Pictures in one training step."""
+    epochs: int | Auto = "auto"
+    """How many times to go through the training pictures. 'auto': the fewer pictures, the more often; with
+    --time-budget until the time is up."""
+    time_budget: Annotated[str, arg(metavar="TIME")] = ""
+    """How long to train, validation included: 90s, 10m, 1h30m. The rate decays to nothing by then."""
+    batch_size: int | Auto = "auto"
+    """Pictures in one training step, over all processes. 'auto': 16, or all where there are fewer."""
+    accumulate: int | Auto = "auto"
+    """Compute each batch in this many parts, one after the other: the same step in less memory. 'auto': 1; on CUDA as
+    many as a measurement of the memory asks for."""
+    resume: Literal["never", "auto"] = "never"
+    """'auto': go on where RUN holds an unfinished run, start otherwise. See also 'segtune resume'."""
     keep_feature_extract: bool = False
     """Freeze the pretrained backbone and train only the new head."""
-    class_weights: Annotated[tuple[float, ...], arg(aliases=["-w"], metavar="WEIGHT ...")] = ()
-    """Weight of each class in the loss, in the order of their ids: -w 1 2 1 1 1. Default: the recipe's; 'original'
-    weighs all alike, 'default' gives rare classes a little more, bounded."""
+    freeze: int = 0
+    """Freeze the first stages of the backbone alone, as many as this, counted from the picture."""
+    batch_norm: BatchNorm | Auto = "auto"
+    """Batch norms: 'train' follows the batches' statistics, 'frozen' keeps those that the backbone came with, 'sync'
+    takes the statistics over all processes. Frozen parts keep theirs in any case, but with --recipe original."""
+    loss: Loss | Auto = "auto"
+    """'cross-entropy'; 'dice' and 'lovasz' add these to it; 'ohem' counts the hardest pixels alone; 'focal' counts easy
+    pixels less."""
+    class_weights: Annotated[
+        tuple[float, ...] | Literal["auto", "none"], arg(aliases=["-w"], metavar="auto|none|WEIGHT ...")
+    ] = "auto"
+    """Weight of each class in the loss, in the order of their ids: -w 1 2 1 1 1. 'none' weighs all alike. 'auto': the
+    recipe's; 'original' weighs all alike, 'default' gives rare classes a little more, bounded."""
+    label_smoothing: float | Auto = "auto"
+    """Share of each label that is spread over all classes, 0 to 1."""
     model: str = "deeplabv3_resnet101"
     """A name that 'segtune models' lists, or DECODER:ENCODER, as in deeplabv3plus:efficientnet_lite0."""
     weights: str = "auto"
     """What to start from: 'auto' the best published weights, 'none' random ones, or the path of a weights file."""
     recipe: Recipe = "default"
     """'default' is segtune's; 'original' trains as the original project did, to the letter, for comparison."""
-    learning_rate: Annotated[float | None, arg(metavar="RATE")] = None
-    """Highest learning rate of the new head. Default: the recipe's."""
-    crop: Annotated[int | None, arg(metavar="PIXELS")] = None
-    """Height and width of the training crops in pixels. Default: the recipe's, 224."""
-    longest_side: Annotated[int | None, arg(metavar="PIXELS")] = None
+    optimizer: Literal["auto", "sgd", "adamw"] = "auto"
+    """SGD with momentum, or AdamW."""
+    learning_rate: float | Auto = "auto"
+    """Highest learning rate of the new head."""
+    backbone_rate: float | Auto = "auto"
+    """The backbone's rate as a share of the head's."""
+    layer_decay: float | Auto = "auto"
+    """Each stage of the backbone learns at this share of the rate of the stage above it. 1: all alike."""
+    momentum: float | Auto = "auto"
+    """SGD's momentum."""
+    weight_decay: float | Auto = "auto"
+    """The optimizer's weight decay."""
+    schedule: Schedule | Auto = "auto"
+    """How the rate goes down after the warm-up: not at all, by a power of what is left, by a cosine; 'one-cycle' goes
+    up by a cosine, too."""
+    warmup: float | Auto = "auto"
+    """Share of the training in which the rate goes up, 0 to 1."""
+    clip_gradient: float | Auto = "auto"
+    """Longest gradient; longer ones are shortened to it. 0: as long as they are."""
+    ema: float | Auto = "auto"
+    """Keep a moving average of the weights, with this share of the past in each step: 0.999. Both are scored, and the
+    better is kept. 0: none."""
+    patience: int | Auto = "auto"
+    """Stop after this many validations without a better score. 0: never."""
+    validate_every: int | Auto = "auto"
+    """Epochs from one validation to the next; the last is always validated. 'auto': 1, or more where validation would
+    take longer than training."""
+    crop: int | Auto = "auto"
+    """Height and width of the training crops in pixels."""
+    longest_side: int | Auto = "auto"
     """Pictures whose longer side has more pixels are shrunk to this for the model; labels and scores stay at the
-    pictures' own size. 0: never. Default: the recipe's."""
+    pictures' own size. 0: never."""
+    min_scale: float | Auto = "auto"
+    """Smallest factor by which training pictures are scaled."""
+    max_scale: float | Auto = "auto"
+    """Largest one."""
+    aspect_jitter: float | Auto = "auto"
+    """Width over height is changed by a factor of up to 1 + this."""
+    rotation: float | Auto = "auto"
+    """Largest rotation of training pictures in degrees, either way."""
+    rare_crop: float | Auto = "auto"
+    """Probability that a crop is placed on a rare class, 0 to 1."""
+    flip_horizontal: float | Auto = "auto"
+    """Probability of exchanging left and right."""
+    flip_vertical: float | Auto = "auto"
+    """Probability of exchanging top and bottom."""
+    color_jitter: float | Auto = "auto"
+    """Brightness, contrast and saturation are changed by factors of up to 1 ± this."""
+    hue_jitter: float | Auto = "auto"
+    """The hue is turned by up to this share of the colour circle, either way; at most 0.5."""
+    blur: float | Auto = "auto"
+    """Probability of a blur."""
+    cutout: float | Auto = "auto"
+    """Probability that a rectangle is painted over and not counted."""
+    cutmix: float | Auto = "auto"
+    """Probability that a rectangle comes from another picture (CutMix)."""
+    copy_paste: float | Auto = "auto"
+    """Probability that objects of another picture are pasted in."""
     ignore_value: Annotated[int | None, arg(metavar="VALUE")] = None
     """Label value that never counts, beside 255. Default: that of classes.yaml."""
     seed: int = 0
     """Seed of all randomness: order, augmentation, new weights."""
     device: Device = "auto"
     """Where to compute. 'auto': CUDA where there is one."""
-    num_workers: Annotated[int | None, arg(metavar="N")] = None
-    """Processes that prepare batches; 0: none beside the main one. Default: by the machine."""
+    precision: Precision | Auto = "auto"
+    """Numbers that the network computes with. 'auto': bf16 on CUDA devices that have it, else fp16; float32 on CPUs."""
+    channels_last: Switch = "auto"
+    """Whether tensors lie with the channels last in memory. 'auto': the recipe's."""
+    compile: Switch = "auto"
+    """Whether to compile the network with torch.compile. 'auto': on CUDA, where the run is long enough to win back the
+    minutes that it takes."""
+    cache: Cache = "auto"
+    """Decode pictures once, and keep them in memory or on disk. 'auto': memory if they take at most a quarter of what
+    is free, else disk; 'segtune cache' shows what is there and removes it."""
+    num_workers: int | Auto = "auto"
+    """Processes that prepare batches; 0: none beside the main one. 'auto': by the machine."""
+    nproc: int = 1
+    """Processes that train together, one a CUDA device. For several machines see docs/scaling.md."""
+    log: str = "tensorboard"
+    """Where metrics go beside metrics.jsonl, separated by commas: tensorboard, mlflow, wandb; or 'none'."""
     overwrite: bool = False
     """Replace the run that the run folder holds."""
+
+
+@dataclass(frozen=True)
+class ResumeConfig:
+    """Go on with a training that was killed or interrupted, exactly where it was; or ask for more epochs."""
+
+    run: Annotated[Positional[Path], arg(metavar="RUN")]
+    """The run folder."""
+    epochs: int | None = None
+    """Train for this many epochs in all, also where the run had ended. Default: as it was begun."""
+    dataset: Annotated[Path | None, arg(metavar="DATASET")] = None
+    """Where the dataset is now, if it was moved; its content must be the same."""
+    num_workers: int | None = None
+    """Processes that prepare batches; the result is the same. Default: as it was begun."""
+    cache: Cache | None = None
+    """Where decoded pictures are kept. Default: as it was begun."""
+    nproc: int | None = None
+    """Processes that train together. Default: as it was begun."""
 
 
 @dataclass(frozen=True)

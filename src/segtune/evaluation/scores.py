@@ -110,6 +110,18 @@ class Scores:
             "confusion": self.confusion.tolist(),
         }
 
+    @staticmethod
+    def from_dict(values: dict[str, Any], classes: ClassTable) -> "Scores":
+        """The inverse of ``to_dict``."""
+        pictures_with_class = [entry["num_pictures"] for entry in values["classes"]]
+        confusion = np.array(values["confusion"], np.int64)
+        return Scores(confusion, classes, int(values["num_pictures"]), np.array(pictures_with_class, np.int64))
+
+    def in_brief(self) -> dict[str, Any]:
+        """What a line of metrics.jsonl says, beside the mean IoU."""
+        iou = {name: _defined(value) for name, value in zip(self.classes.names, self.iou, strict=True)}
+        return {"pixel_accuracy": self.pixel_accuracy, "iou": iou}
+
     def table(self, title: str) -> Table:
         """The scores for the terminal."""
         table = Table(title=Text(title), title_justify="left", caption=self.summary(), caption_justify="left")

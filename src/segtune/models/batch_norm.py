@@ -1,10 +1,15 @@
-"""Batch norm that can train on a single value.
+"""Batch norms beyond torch's: one that can train on a single value, one that takes its statistics over all processes.
 
 DeepLabV3 pools the picture to one pixel and normalises that over the batch. With a batch of one there is nothing to
 compute a variance from, and torch's batch norm raises. Here such a value is normalised with the running statistics.
 """
 
-from torch import Tensor, nn
+from collections.abc import Mapping
+
+import torch
+from timm.layers import BatchNormAct2d, SyncBatchNormAct
+from torch import Tensor, distributed, nn
+from torch.distributed.nn.functional import all_reduce
 from torch.nn import functional
 
 
@@ -20,15 +25,81 @@ class SingleValueBatchNorm2d(nn.BatchNorm2d):
         return super().forward(features)
 
 
+class ProcessesBatchNorm2d(nn.BatchNorm2d):
+    """``nn.BatchNorm2d`` whose batch is that of all processes; torch's own, ``nn.SyncBatchNorm``, refuses CPUs."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Normalise float (N, C, H, W); each process may have another N, also 0."""
+        if not self.training or self.running_mean is None or self.running_var is None:
+            return super().forward(features)
+        own_count = features.new_tensor([features.numel() // self.num_features])
+        sums = all_reduce(torch.cat([features.sum((0, 2, 3)), own_count]))
+        count = sums[-1]
+        mean = (sums[:-1] / count).view(1, -1, 1, 1)
+        # Around the mean: the difference of two large sums of squares would lose the digits.
+        variance = (all_reduce(((features - mean) ** 2).sum((0, 2, 3))) / count).view(1, -1, 1, 1)
+        if count > 1:
+            self._follow(mean.detach().flatten(), (variance.detach().flatten() * count / (count - 1)))
+        else:
+            mean, variance = self.running_mean.view(1, -1, 1, 1), self.running_var.view(1, -1, 1, 1)
+        normalised = (features - mean) * torch.rsqrt(variance + self.eps)
+        return normalised * self.weight.view(1, -1, 1, 1) + self.bias.view(1, -1, 1, 1)
+
+    @torch.no_grad()
+    def _follow(self, mean: Tensor, variance: Tensor) -> None:
+        """Move the running statistics towards those of a batch."""
+        if self.num_batches_tracked is not None:
+            self.num_batches_tracked.add_(1)
+        share = 1 / float(self.num_batches_tracked or 1) if self.momentum is None else self.momentum
+        for running, value in ((self.running_mean, mean), (self.running_var, variance)):
+            assert running is not None
+            running.lerp_(value.to(running.dtype), share)
+
+
+class ProcessesBatchNormAct2d(ProcessesBatchNorm2d):
+    """The same for timm's batch norm, which drops and activates, too."""
+
+    drop: nn.Module
+    act: nn.Module
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Normalise float (N, C, H, W), and activate."""
+        activated: Tensor = self.act(self.drop(super().forward(features)))
+        return activated
+
+
 def accept_single_values(net: nn.Module, keep: nn.Module) -> None:
     """Replace the plain batch norms of a new net in place, but for those inside ``keep``."""
-    kept = set(keep.modules())
+    _replace(net, {nn.BatchNorm2d: SingleValueBatchNorm2d}, set(keep.modules()))
+
+
+def synchronise(net: nn.Module, frozen: list[nn.Module]) -> None:
+    """Let the batch norms take their statistics over all processes, but for those inside ``frozen``; in place."""
+    if not distributed.is_initialized():
+        return
+    kept = {module for root in frozen for module in root.modules()}
+    if next(net.parameters()).is_cuda:
+        plain, active = nn.SyncBatchNorm, SyncBatchNormAct
+    else:
+        plain, active = ProcessesBatchNorm2d, ProcessesBatchNormAct2d
+    _replace(net, {nn.BatchNorm2d: plain, SingleValueBatchNorm2d: plain, BatchNormAct2d: active}, kept)
+
+
+def _replace(net: nn.Module, kinds: Mapping[type[nn.Module], type[nn.Module]], kept: set[nn.Module]) -> None:
+    """Replace batch norms by others that have the same weights and statistics."""
     for parent in list(net.modules()):
         if parent in kept:
             continue
         for name, child in parent.named_children():
-            if type(child) is nn.BatchNorm2d:
-                norm = SingleValueBatchNorm2d(child.num_features, child.eps, child.momentum or 0.0)
-                norm.momentum = child.momentum
-                norm.load_state_dict(child.state_dict())
-                setattr(parent, name, norm)
+            if type(child) not in kinds or child in kept:
+                continue
+            norm = kinds[type(child)](
+                child.num_features, child.eps, child.momentum, child.affine, child.track_running_stats
+            )
+            norm.load_state_dict(child.state_dict())
+            norm.to(next(child.parameters()).device)
+            for parameter, replaced in zip(norm.parameters(), child.parameters(), strict=True):
+                parameter.requires_grad_(replaced.requires_grad)
+            if isinstance(child, BatchNormAct2d):
+                norm.drop, norm.act = child.drop, child.act
+            setattr(parent, name, norm)

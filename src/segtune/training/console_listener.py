@@ -1,13 +1,21 @@
 """Shows a training in the terminal: a live bar, a line an epoch, a table at the end."""
 
+import math
 import time
 from datetime import timedelta
 
 from rich.progress import BarColumn, Progress, TextColumn
 
 from segtune.console import output, progress_console
-from segtune.training.events import EpochDone, Event, RunDone, RunStarted, StepDone
+from segtune.training.events import EpochDone, Event, Notice, RunDone, RunStarted, StepDone
 from segtune.training.plan import TrainPlan
+
+CANDIDATES = {"mean_iou_average": "moving average", "mean_iou_weights": "weights"}
+SOMETIMES = (
+    "aspect_jitter", "rotation", "rare_crop", "hue_jitter", "blur", "cutout", "cutmix", "copy_paste", "label_smoothing",
+    "clip_gradient", "ema", "patience",
+)  # fmt: skip
+"""What a plan may have beside the usual, said where it has it."""
 
 SMOOTHING = 0.9
 """Weight of the past in the shown loss."""
@@ -19,13 +27,14 @@ class ConsoleListener:
     def __init__(self) -> None:
         self._plan: TrainPlan | None = None
         self._started = 0.0
-        self._loss = 0.0
+        self._loss: float | None = None
         self._num_pictures = 0
+        self._done_before = 0.0
         console = progress_console()
         self._progress = Progress(
             TextColumn("Epoch {task.fields[epoch]}"),
             BarColumn(),
-            TextColumn("{task.completed}/{task.total} steps  loss {task.fields[loss]:.4f}"),
+            TextColumn("{task.fields[steps]}  loss {task.fields[loss]:.4f}"),
             TextColumn("{task.fields[speed]:.1f} pictures/s with validation  {task.fields[left]} left"),
             console=console,
             disable=not console.is_terminal,
@@ -41,6 +50,8 @@ class ConsoleListener:
                 self._step(event)
             case EpochDone():
                 output.print(epoch_line(event, self._plan.epochs if self._plan else 0))
+            case Notice():
+                output.print(event.text)
             case RunDone():
                 self._progress.stop()
                 output.print(event.scores.table(f"Validation, best epoch {event.best_epoch}"))
@@ -56,46 +67,65 @@ class ConsoleListener:
         for note in event.notes:
             output.print(note)
         output.print(describe(plan))
+        if event.step:
+            output.print(f"Going on after step {event.step}.")
         self._started = time.monotonic()
         self._progress.start()
-        self._progress.add_task("", total=plan.total_steps, epoch=f"1/{plan.epochs}", loss=0.0, speed=0.0, left="–")
+        self._progress.add_task("", total=1.0, epoch="", steps="", loss=math.nan, speed=0.0, left="–")
 
     def _step(self, event: StepDone) -> None:
         if self._plan is None:
             return
-        self._loss = event.loss if event.step == 1 else SMOOTHING * self._loss + (1 - SMOOTHING) * event.loss
-        self._num_pictures += event.num_pictures
         seconds = time.monotonic() - self._started
+        if self._loss is None:
+            self._loss, self._done_before = event.loss, event.done
+        self._loss = SMOOTHING * self._loss + (1 - SMOOTHING) * event.loss
+        self._num_pictures += event.num_pictures
         # Validation is part of the time that has passed, and so of what is expected to be left.
-        left = timedelta(seconds=round(seconds / event.step * (self._plan.total_steps - event.step)))
+        rate = (event.done - self._done_before) / max(seconds, 1e-6)
+        left = str(timedelta(seconds=round((1 - event.done) / rate))) if rate > 0 else "–"
+        of_epochs, of_steps = (f"/{value}" if value else "" for value in (self._plan.epochs, self._plan.total_steps))
         self._progress.update(
-            self._progress.task_ids[0], completed=event.step, epoch=f"{event.epoch}/{self._plan.epochs}",
-            loss=self._loss, speed=self._num_pictures / max(seconds, 1e-6), left=str(left),
+            self._progress.task_ids[0], completed=event.done, epoch=f"{event.epoch}{of_epochs}",
+            steps=f"{event.step}{of_steps} steps", loss=self._loss, left=left,
+            speed=self._num_pictures / max(seconds, 1e-6),
         )  # fmt: skip
 
 
 def epoch_line(event: EpochDone, epochs: int) -> str:
     """An epoch in one line."""
     metrics = event.metrics
-    scores = f"mean IoU {metrics['mean_iou']:.4f}" if metrics["mean_iou"] is not None else "no score"
+    scores = f"mean IoU {metrics['mean_iou']:.4f}" if metrics.get("mean_iou") is not None else "no score"
     if metrics.get("pixel_accuracy") is not None:
         scores += f"  pixel accuracy {metrics['pixel_accuracy']:.4f}"
+    both = [f"{name} {metrics[key]:.4f}" for key, name in CANDIDATES.items() if metrics.get(key) is not None]
+    scores += f" ({', '.join(both)})" if both else ""
     loss = "no step" if metrics["train_loss"] is None else f"loss {metrics['train_loss']:.4f}"
     speed = f"{metrics['pictures_per_second']:.1f} pictures/s  {metrics['seconds']:.0f} s"
     best = "  best so far" if event.is_best else ""
-    return f"epoch {event.epoch:>{len(str(epochs))}}/{epochs}  {loss}  {scores}  {speed}{best}"
+    number = f"{event.epoch:>{len(str(epochs))}}/{epochs}" if epochs else str(event.epoch)
+    return f"epoch {number}  {loss}  {scores}  {speed}{best}"
 
 
 def describe(plan: TrainPlan) -> str:
     """The plan in a few lines."""
-    trained = "the head alone (feature extractor frozen)" if plan.freeze else "the whole net"
+    length = f"{plan.epochs} epochs, {plan.total_steps} steps" if plan.epochs else f"{plan.time_budget:g} s"
+    if plan.epochs and plan.time_budget:
+        length += f", {plan.time_budget:g} s at most"
+    parts = f" in {plan.accumulate} parts" if plan.accumulate > 1 else ""
     shrink = f", pictures shrunk to {plan.longest_side} px" if plan.longest_side else ""
-    weights = (
-        f"\n  class weights {' '.join(f'{weight:g}' for weight in plan.class_weights)}" if plan.class_weights else ""
-    )
-    return (
-        f"Plan: recipe {plan.recipe}, {plan.epochs} epochs, {plan.total_steps} steps of {plan.batch_size} crops of"
-        f" {plan.crop} px{shrink}, on {plan.device}\n"
-        f"  trains {trained} with {plan.optimizer}, rate {plan.learning_rate:g} ({plan.schedule}); seed {plan.seed}"
-        f"{weights}"
-    )
+    frozen = {0: "the whole net", -1: "the head alone (feature extractor frozen)"}
+    trained = frozen.get(plan.freeze, f"all but the first {plan.freeze} stages")
+    rate = f"rate {plan.learning_rate:g} ({plan.schedule}; backbone x {plan.backbone_rate:g})"
+    lines = [
+        f"Plan: recipe {plan.recipe}, {length} of {plan.batch_size} crops{parts} of {plan.crop} px{shrink}",
+        f"trains {trained} with {plan.optimizer}, {rate}, {plan.loss}; seed {plan.seed}",
+        f"on {plan.device}, {plan.precision}{', compiled' if plan.compile else ''}"
+        f"{f', {plan.world_size} processes' if plan.world_size > 1 else ''}, {plan.num_workers} workers,"
+        f" decoded pictures kept in: {plan.cache}; validates every {plan.validate_every} epochs",
+    ]
+    used = [f"{name.replace('_', ' ')} {getattr(plan, name):g}" for name in SOMETIMES if getattr(plan, name)]
+    lines += ["with " + ", ".join(used)] if used else []
+    if plan.class_weights:
+        lines.append(f"class weights {' '.join(f'{weight:g}' for weight in plan.class_weights)}")
+    return "\n  ".join(lines)

@@ -1,32 +1,113 @@
-"""The loss: cross entropy over the pixels that carry a label."""
+"""The losses, over the pixels that carry a label.
 
-from collections.abc import Callable, Sequence
+A training step may be computed in parts, and by several processes. So a loss is told what the whole step counts, and
+gives a part's share of the step's loss: the shares add up to what the batch in one piece would give. This is exact for
+losses that are a mean over pixels; Dice and Lovász, which look at regions, are averaged over the parts.
+"""
+
+from collections.abc import Callable
+from typing import Protocol
 
 import torch
+from segmentation_models_pytorch.losses import DiceLoss, LovaszLoss
 from torch import Tensor
 from torch.nn import functional
 
 from segtune.classes import IGNORE
+from segtune.training.plan import TrainPlan
 
-Loss = Callable[[Tensor, Tensor], Tensor]
-"""Logits (N, C, H, W) and labels int64 (N, H, W) -> a scalar."""
+FOCAL_GAMMA = 2.0
+"""Lin et al. 2017, section 4."""
+
+OHEM_LOSS = 0.357
+"""Pixels with a lower loss, those predicted right with over 70 % probability, are easy."""
+OHEM_KEPT = 1 / 16
+"""The hardest pixels that always count, as a share."""
 
 
-def cross_entropy(class_weights: Sequence[float], device: torch.device) -> Loss:
-    """Mean cross entropy over all pixels whose label is not ``IGNORE``; 0 where there is none.
+class Loss(Protocol):
+    """Logits (N, C, H, W) and labels int64 (N, H, W) -> a part's share of the step's loss, a scalar."""
 
-    Args:
-        class_weights: One weight a class; empty: all equal. The mean is weighted, as ``nn.CrossEntropyLoss`` does it.
-        device: Where the logits are.
+    def count(self, labels: Tensor) -> Tensor:
+        """What the labels of a part weigh, a scalar; the sum over all parts is the ``total`` of a step."""
+
+    def __call__(self, logits: Tensor, labels: Tensor, total: Tensor) -> Tensor:
+        """The share; 0 where nothing is labelled."""
+
+
+def make_loss(plan: TrainPlan, device: torch.device) -> Loss:
+    """The loss of a plan, for logits on ``device``."""
+    pixels = PixelLoss(plan, device)
+    if plan.loss == "dice":
+        return WithRegions(pixels, DiceLoss("multiclass", ignore_index=IGNORE))
+    return WithRegions(pixels, LovaszLoss("multiclass", ignore_index=IGNORE)) if plan.loss == "lovasz" else pixels
+
+
+class PixelLoss:
+    """A weighted mean over labelled pixels.
+
+    Cross entropy, focal (Lin et al. 2017) or OHEM (Shrivastava et al. 2016).
     """
-    weight = torch.tensor(class_weights, device=device) if class_weights else None
 
-    def loss(logits: Tensor, labels: Tensor) -> Tensor:
-        value = functional.cross_entropy(logits, labels, weight, ignore_index=IGNORE)
-        # Without a single counted pixel the mean is 0 / 0.
-        counted = labels != IGNORE
-        if weight is not None:
-            counted &= weight[labels.clamp(max=len(weight) - 1)] > 0
-        return value if counted.any() else logits.sum() * 0
+    def __init__(self, plan: TrainPlan, device: torch.device) -> None:
+        self.kind = plan.loss
+        self.weight = torch.tensor(plan.class_weights, device=device) if plan.class_weights else None
+        self.label_smoothing = plan.label_smoothing
 
-    return loss
+    def count(self, labels: Tensor) -> Tensor:
+        """The sum of the class weights of the labelled pixels."""
+        labelled = labels != IGNORE
+        if self.weight is None:
+            return labelled.sum().float()
+        return (self.weight[labels.clamp(max=len(self.weight) - 1)] * labelled).sum()
+
+    def __call__(self, logits: Tensor, labels: Tensor, total: Tensor) -> Tensor:
+        """The share of the step's mean."""
+        if self.kind in {"focal", "ohem"}:
+            return self._by_hardness(logits.float(), labels, total)
+        summed = functional.cross_entropy(
+            logits.float(), labels, self.weight, ignore_index=IGNORE, reduction="sum",
+            label_smoothing=self.label_smoothing,
+        )  # fmt: skip
+        return summed / total.clamp(min=torch.finfo(torch.float32).tiny)
+
+    def _by_hardness(self, logits: Tensor, labels: Tensor, total: Tensor) -> Tensor:
+        losses = functional.cross_entropy(
+            logits, labels, self.weight, ignore_index=IGNORE, reduction="none", label_smoothing=self.label_smoothing
+        )
+        with torch.no_grad():
+            hardness = functional.cross_entropy(logits, labels, ignore_index=IGNORE, reduction="none")
+        total = total.clamp(min=torch.finfo(torch.float32).tiny)
+        if self.kind == "focal":
+            # The factor is part of what is differentiated, so it is computed from the logits again.
+            certainty = torch.exp(-functional.cross_entropy(logits, labels, ignore_index=IGNORE, reduction="none"))
+            return (losses * (1 - certainty) ** FOCAL_GAMMA).sum() / total
+        labelled = labels != IGNORE
+        hard = hardness[labelled]
+        if not len(hard):
+            return logits.sum() * 0
+        # At least the hardest 1/16 count, and every pixel that is not easy.
+        kept = max(1, int(len(hard) * OHEM_KEPT))
+        threshold = torch.minimum(hard.topk(kept).values[-1], hard.new_tensor(OHEM_LOSS))
+        counted = (hardness >= threshold) & labelled
+        # The mean over what counts, then this part's share of the step.
+        return losses[counted].mean() * (self.count(labels) / total)
+
+
+class WithRegions:
+    """Cross entropy and a loss of segmentation-models-pytorch over regions, added."""
+
+    def __init__(self, pixels: PixelLoss, regions: Callable[[Tensor, Tensor], Tensor]) -> None:
+        self.pixels = pixels
+        self.regions = regions
+
+    def count(self, labels: Tensor) -> Tensor:
+        """What the pixels count."""
+        return self.pixels.count(labels)
+
+    def __call__(self, logits: Tensor, labels: Tensor, total: Tensor) -> Tensor:
+        """The sum of both shares."""
+        share = self.count(labels) / total.clamp(min=torch.finfo(torch.float32).tiny)
+        if not bool((labels != IGNORE).any()):
+            return logits.sum() * 0
+        return self.pixels(logits, labels, total) + self.regions(logits.float(), labels) * share

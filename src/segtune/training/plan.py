@@ -1,15 +1,31 @@
 """The plan: configuration + facts of the data and the machine -> every value that the training follows. Pure."""
 
 import math
+import re
 import statistics
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from segtune.config import TrainConfig
+from segtune.config import BatchNorm, Loss, Precision, Schedule, TrainConfig
 from segtune.errors import UserError
+from segtune.training.recipes import RECIPES
 
 MIN_CROP = 32
+BATCH_SIZE = 16
+
+PICTURES_TO_SEE = 20_000
+"""How many crops a training looks at, where the number of epochs is left to the plan."""
+FEWEST_EPOCHS, MOST_EPOCHS, ORIGINAL_EPOCHS = 10, 200, 100
+
+MEMORY_SHARE = 0.85
+"""How much of the free memory of a CUDA device the plan uses: fragments take the rest."""
+
+STEPS_WORTH_COMPILING = 3000
+"""Compiling takes a minute or two, as long as some thousand steps take longer without it."""
+
+MACHINE_VALUES = ("accumulate", "num_workers", "cache", "compile", "device", "world_size")
+"""Values that change how fast a training is, and not what comes of it: model files don't depend on them."""
 
 
 @dataclass(frozen=True)
@@ -19,9 +35,15 @@ class Facts:
     Attributes:
         num_classes: Classes of the dataset.
         num_train: Training pictures.
-        pixels: Labelled pixels of each class in them.
+        num_val: Validation pictures.
+        pixels: Labelled pixels of each class in the training pictures.
         device: 'cpu' or 'cuda'.
         num_cpus: Processors of the machine.
+        world_size: Processes that train together.
+        has_bf16: Whether the device computes with bf16.
+        free_memory: Bytes that are free on the CUDA device; 0: not known.
+        fixed_memory: Bytes that a step takes however few pictures it has; 0: not known.
+        memory_per_picture: Bytes that a step takes for each picture; 0: not known.
     """
 
     num_classes: int
@@ -29,6 +51,12 @@ class Facts:
     pixels: tuple[int, ...]
     device: str
     num_cpus: int
+    num_val: int = 0
+    world_size: int = 1
+    has_bf16: bool = False
+    free_memory: int = 0
+    fixed_memory: int = 0
+    memory_per_picture: int = 0
 
 
 @dataclass(frozen=True)
@@ -37,116 +65,121 @@ class TrainPlan:
 
     Attributes:
         recipe: Which recipe the values come from.
-        epochs: Times through the training pictures.
-        batch_size: Pictures a step.
-        total_steps: Steps of the whole training.
+        epochs: Times through the training pictures; 0: until the time is up.
+        time_budget: Seconds that the training may take; 0: as long as it takes.
+        batch_size: Pictures a step, over all processes.
+        accumulate: Parts that a process computes its share of a batch in.
+        steps_per_epoch: Steps of an epoch.
+        total_steps: Steps of the whole training; 0: until the time is up.
         crop: Height and width of the crops.
         min_scale: Smallest factor of the scale jitter.
         max_scale: Largest one.
+        aspect_jitter: Width over height is changed by up to 1 + this.
+        rotation: Largest rotation in degrees.
+        rare_crop: Probability that a crop is placed on a rare class.
         flip_horizontal: Probability of exchanging left and right.
         flip_vertical: Probability of exchanging top and bottom.
         color_jitter: Amount by which brightness, contrast and saturation vary.
+        hue_jitter: Share of the colour circle by which the hue varies.
+        blur: Probability of a blur.
+        cutout: Probability of a rectangle that is painted over.
+        cutmix: Probability of a rectangle from another picture.
+        copy_paste: Probability of objects from another picture.
         longest_side: Larger pictures are shrunk to this; 0: never.
-        freeze: Whether the feature extractor is left as it is.
-        fixed_batch_norm: Whether a frozen feature extractor's batch statistics are left as they are, too.
+        freeze: Stages of the feature extractor that are left as they are; -1: all of it.
+        batch_norm: Whose statistics the batch norms that are not frozen take.
+        frozen_batch_norm: Whether frozen stages keep their batch statistics, too.
         skip_single: Whether batches of one picture are left out.
-        class_weights: Weight of each class in the loss; empty: all equal.
+        loss: Which loss.
+        class_weights: Weight of each class in it; empty: all equal.
+        label_smoothing: Share of each label that is spread over all classes.
         optimizer: SGD with momentum, or AdamW.
         learning_rate: The highest rate, of the head.
-        extractor_rate_factor: The feature extractor's rate as a share of that.
+        backbone_rate: The feature extractor's rate as a share of that.
+        layer_decay: Share of the rate from each stage of the feature extractor to the one below.
         momentum: SGD's.
         weight_decay: The optimizer's.
-        schedule: 'constant', or 'cosine': a linear warm-up, then a cosine to nothing.
-        warmup: Share of the steps that the warm-up takes.
+        schedule: How the rate goes down.
+        warmup: Share of the training in which it goes up.
+        clip_gradient: Longest gradient; 0: any.
+        ema: Share of the past in the moving average of the weights; 0: no average.
+        patience: Validations without a better score after which the training ends; 0: never.
+        validate_every: Epochs between validations.
         validation: 'whole': pictures at their own size; 'original': centre crops, averaged over batches.
         checkpoint_every: Epochs between checkpoints that are kept; 0: none.
         channels_last: Whether tensors lie with the channels last in memory.
+        precision: What the network computes with.
+        compile: Whether the network is compiled.
         device: Where to compute.
-        num_workers: Processes that prepare batches.
+        world_size: Processes that train together.
+        num_workers: Processes that prepare batches, for each that trains.
+        cache: Where decoded pictures are kept.
         seed: Of all randomness.
     """
 
     recipe: str
     epochs: int
+    time_budget: float
     batch_size: int
+    accumulate: int
+    steps_per_epoch: int
     total_steps: int
     crop: int
     min_scale: float
     max_scale: float
+    aspect_jitter: float
+    rotation: float
+    rare_crop: float
     flip_horizontal: float
     flip_vertical: float
     color_jitter: float
+    hue_jitter: float
+    blur: float
+    cutout: float
+    cutmix: float
+    copy_paste: float
     longest_side: int
-    freeze: bool
-    fixed_batch_norm: bool
+    freeze: int
+    batch_norm: BatchNorm
+    frozen_batch_norm: bool
     skip_single: bool
+    loss: Loss
     class_weights: tuple[float, ...]
+    label_smoothing: float
     optimizer: Literal["sgd", "adamw"]
     learning_rate: float
-    extractor_rate_factor: float
+    backbone_rate: float
+    layer_decay: float
     momentum: float
     weight_decay: float
-    schedule: Literal["constant", "cosine"]
+    schedule: Schedule
     warmup: float
+    clip_gradient: float
+    ema: float
+    patience: int
+    validate_every: int
     validation: Literal["whole", "original"]
     checkpoint_every: int
     channels_last: bool
+    precision: Precision
+    compile: bool
     device: str
+    world_size: int
     num_workers: int
+    cache: Literal["ram", "disk", "none"]
     seed: int
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for run.json and the model header."""
+        """Plain values for run.json."""
         return asdict(self)
 
+    def asks_for_more_than(self, other: "TrainPlan") -> bool:
+        """Whether this plan is longer."""
+        return self.epochs > other.epochs > 0 or self.time_budget > other.time_budget > 0
 
-DEFAULT_RECIPE: dict[str, Any] = {
-    "crop": 224,
-    "min_scale": 0.5,
-    "max_scale": 1.5,
-    "flip_horizontal": 0.5,
-    "flip_vertical": 0.0,
-    "color_jitter": 0.15,
-    "longest_side": 1024,
-    "fixed_batch_norm": True,
-    "skip_single": False,
-    "balance_classes": True,
-    "optimizer": "adamw",
-    "learning_rate": 2e-3,
-    "extractor_rate_factor": 0.3,
-    "momentum": 0.9,
-    "weight_decay": 0.01,
-    "schedule": "cosine",
-    "warmup": 0.25,
-    "validation": "whole",
-    "checkpoint_every": 0,
-    "channels_last": True,
-}
-
-ORIGINAL_RECIPE: dict[str, Any] = {
-    "crop": 224,
-    "min_scale": 1.0,
-    "max_scale": 1.0,
-    "flip_horizontal": 0.5,
-    "flip_vertical": 0.5,
-    "color_jitter": 0.0,
-    "longest_side": 0,
-    "fixed_batch_norm": False,
-    "skip_single": True,
-    "balance_classes": False,
-    "optimizer": "sgd",
-    "learning_rate": 0.001,
-    "extractor_rate_factor": 1.0,
-    "momentum": 0.9,
-    "weight_decay": 0.0,
-    "schedule": "constant",
-    "warmup": 0.0,
-    "validation": "original",
-    "checkpoint_every": 25,
-    "channels_last": False,
-}
-
-RECIPES = {"default": DEFAULT_RECIPE, "original": ORIGINAL_RECIPE}
+    def for_model_file(self) -> dict[str, Any]:
+        """The values that the weights depend on: the same training on another machine writes the same file."""
+        return {name: value for name, value in self.to_dict().items() if name not in MACHINE_VALUES}
 
 
 def make_plan(config: TrainConfig, facts: Facts) -> TrainPlan:
@@ -156,25 +189,43 @@ def make_plan(config: TrainConfig, facts: Facts) -> TrainPlan:
         UserError: A value is impossible, or contradicts the data.
     """
     _check(config, facts)
-    values = dict(RECIPES[config.recipe])
+    values = {name: value_of(config, name) for name in RECIPES[config.recipe]}
     balance = values.pop("balance_classes")
-    for name in ("learning_rate", "crop", "longest_side"):
-        chosen = getattr(config, name)
-        if chosen is not None:
-            values[name] = chosen
-    steps_per_epoch = -(-facts.num_train // config.batch_size)
+    time_budget = seconds_in(config.time_budget) if config.time_budget else 0.0
+    batch_size = min(BATCH_SIZE, facts.num_train) if config.batch_size == "auto" else config.batch_size
+    # The last batch of an epoch may be short, and the original leaves it out where it has one picture.
+    left_out = values["skip_single"] and facts.num_train % batch_size == 1
+    steps_per_epoch = -(-(facts.num_train - left_out) // batch_size)
+    epochs = _epochs(config, facts, time_budget)
+    total_steps = epochs * steps_per_epoch
     return TrainPlan(
         recipe=config.recipe,
-        epochs=config.epochs,
-        batch_size=config.batch_size,
-        total_steps=config.epochs * steps_per_epoch,
-        freeze=config.keep_feature_extract,
-        class_weights=config.class_weights or (balanced_weights(facts.pixels) if balance else ()),
+        epochs=epochs,
+        time_budget=time_budget,
+        batch_size=batch_size,
+        accumulate=_parts(config, facts, batch_size),
+        steps_per_epoch=steps_per_epoch,
+        total_steps=total_steps,
+        freeze=-1 if config.keep_feature_extract else config.freeze,
+        class_weights=_class_weights(config, facts, balance),
+        validate_every=_validate_every(config, facts),
+        precision=_precision(config, facts),
+        compile=_switch(config.compile, facts.device == "cuda" and total_steps >= STEPS_WORTH_COMPILING),
         device=facts.device,
+        world_size=facts.world_size,
         num_workers=_num_workers(config, facts),
+        cache="none" if config.cache == "auto" else config.cache,
         seed=config.seed,
         **values,
     )
+
+
+def value_of(config: TrainConfig, name: str) -> Any:
+    """The value of an option that the recipe has: the one chosen, or the recipe's."""
+    chosen, of_recipe = getattr(config, name, "auto"), RECIPES[config.recipe][name]
+    if name == "channels_last":
+        return _switch(str(chosen), of_recipe)
+    return of_recipe if chosen == "auto" else chosen
 
 
 def balanced_weights(pixels: Sequence[int]) -> tuple[float, ...]:
@@ -191,40 +242,153 @@ def balanced_weights(pixels: Sequence[int]) -> tuple[float, ...]:
     return tuple(round(weight, 3) for weight in weights)
 
 
+def seconds_in(text: str) -> float:
+    """The seconds in a text such as 90s, 10m or 1h30m.
+
+    Raises:
+        UserError: It is no such text.
+    """
+    match = re.fullmatch(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s)?", text.strip().lower())
+    seconds = sum(
+        float(part or 0) * unit for part, unit in zip(match.groups() if match else (), (3600, 60, 1), strict=False)
+    )
+    if not seconds:
+        raise UserError(f"--time-budget is {text!r}; a time above 0 was expected.", "For instance 90s, 10m or 1h30m.")
+    return seconds
+
+
+def _switch(choice: str, otherwise: bool) -> bool:
+    return otherwise if choice == "auto" else choice == "on"
+
+
+def _epochs(config: TrainConfig, facts: Facts, time_budget: float) -> int:
+    if config.epochs != "auto":
+        return config.epochs
+    if time_budget:
+        return 0
+    if config.recipe == "original":
+        return ORIGINAL_EPOCHS
+    return max(FEWEST_EPOCHS, min(MOST_EPOCHS, round(PICTURES_TO_SEE / facts.num_train)))
+
+
+def _parts(config: TrainConfig, facts: Facts, batch_size: int) -> int:
+    """The fewest parts of a process's share of a batch that fit into memory."""
+    if config.accumulate != "auto":
+        return config.accumulate
+    share = -(-batch_size // facts.world_size)
+    if not facts.memory_per_picture:
+        return 1
+    room = facts.free_memory * MEMORY_SHARE - facts.fixed_memory
+    at_once = max(1, int(room // facts.memory_per_picture))
+    return -(-share // at_once)
+
+
+def _class_weights(config: TrainConfig, facts: Facts, balance: bool) -> tuple[float, ...]:
+    if config.class_weights == "none" or (config.class_weights == "auto" and not balance):
+        return ()
+    return balanced_weights(facts.pixels) if config.class_weights == "auto" else tuple(config.class_weights)
+
+
+def _validate_every(config: TrainConfig, facts: Facts) -> int:
+    """So rarely that no more pictures are validated than trained on."""
+    if config.validate_every != "auto":
+        return config.validate_every
+    return 1 if config.recipe == "original" else max(1, -(-facts.num_val // facts.num_train))
+
+
+def _precision(config: TrainConfig, facts: Facts) -> Precision:
+    if config.precision != "auto":
+        return config.precision
+    if facts.device != "cuda" or config.recipe == "original":
+        return "float32"
+    return "bf16" if facts.has_bf16 else "fp16"
+
+
 def _num_workers(config: TrainConfig, facts: Facts) -> int:
-    if config.num_workers is not None:
+    if config.num_workers != "auto":
         return config.num_workers
     # On a CPU the network itself takes every core; on a GPU the cores are free to prepare batches.
-    return min(8, facts.num_cpus - 1) if facts.device == "cuda" else 0
+    return max(0, min(8, facts.num_cpus // facts.world_size - 1)) if facts.device == "cuda" else 0
+
+
+LIMITS: dict[str, tuple[float, float]] = {
+    "epochs": (1, math.inf),
+    "batch_size": (1, math.inf),
+    "accumulate": (1, math.inf),
+    "freeze": (0, math.inf),
+    "label_smoothing": (0, 1),
+    "backbone_rate": (0, math.inf),
+    "layer_decay": (0, 1),
+    "momentum": (0, 1),
+    "weight_decay": (0, math.inf),
+    "warmup": (0, 1),
+    "clip_gradient": (0, math.inf),
+    "patience": (0, math.inf),
+    "validate_every": (1, math.inf),
+    "crop": (MIN_CROP, 16_384),
+    "longest_side": (0, math.inf),
+    "min_scale": (0.05, 20),
+    "max_scale": (0.05, 20),
+    "aspect_jitter": (0, 4),
+    "rotation": (0, 180),
+    "rare_crop": (0, 1),
+    "flip_horizontal": (0, 1),
+    "flip_vertical": (0, 1),
+    "color_jitter": (0, 1),
+    "hue_jitter": (0, 0.5),
+    "blur": (0, 1),
+    "cutout": (0, 1),
+    "cutmix": (0, 1),
+    "copy_paste": (0, 1),
+    "seed": (0, 2**63 - 1),
+    "num_workers": (0, math.inf),
+    "nproc": (1, math.inf),
+}
+"""The lowest and the highest value of each option that is a number."""
 
 
 def _check(config: TrainConfig, facts: Facts) -> None:
     """Refuse impossible values, before anything is trained or written."""
     if facts.num_classes < 2:
         raise UserError("There is only one class: nothing to tell apart.", "Count the background as a class, too.")
-    for name, lowest in (("epochs", 1), ("batch_size", 1), ("crop", MIN_CROP), ("longest_side", 0), ("num_workers", 0)):
-        value = getattr(config, name)
-        if value is not None and value < lowest:
-            raise UserError(f"--{name.replace('_', '-')} is {value}; at least {lowest} was expected.")
-    if config.longest_side and config.longest_side < MIN_CROP:
-        raise UserError(f"--longest-side is {config.longest_side}; 0 or at least {MIN_CROP} was expected.")
-    if config.learning_rate is not None and not 0 < config.learning_rate < float("inf"):
-        raise UserError(f"--learning-rate is {config.learning_rate}; a number above 0 was expected.", "Try 0.001.")
-    if config.seed < 0:
-        raise UserError(f"--seed is {config.seed}; 0 or above was expected.")
+    _check_numbers(config)
     _check_class_weights(config.class_weights, facts.num_classes)
-    if config.recipe == "original" and 1 in {facts.num_train, config.batch_size}:
+    if config.precision == "fp16" and facts.device != "cuda":
+        raise UserError("--precision fp16 needs a CUDA device.", "On a CPU leave --precision away.")
+    if config.freeze and config.keep_feature_extract:
+        raise UserError("--freeze and --keep-feature-extract are both given.", "The second freezes all stages.")
+    batch_size = BATCH_SIZE if config.batch_size == "auto" else config.batch_size
+    if config.recipe == "original" and 1 in {facts.num_train, batch_size}:
         raise UserError(
             "The original recipe leaves out batches of one picture, and there would be no other.",
             "Give --batch-size 2 or more and two pictures or more, or use --recipe default.",
         )
 
 
-def _check_class_weights(weights: Sequence[float], num_classes: int) -> None:
-    if weights and len(weights) != num_classes:
+def _check_numbers(config: TrainConfig) -> None:
+    for name, (lowest, highest) in LIMITS.items():
+        value = getattr(config, name)
+        if value != "auto" and not lowest <= value <= highest:
+            allowed = f"at least {lowest:g}" if highest == math.inf else f"{lowest:g} to {highest:g}"
+            raise UserError(f"--{name.replace('_', '-')} is {value}; {allowed} was expected.")
+    if config.longest_side != "auto" and 0 < config.longest_side < MIN_CROP:
+        raise UserError(f"--longest-side is {config.longest_side}; 0 or at least {MIN_CROP} was expected.")
+    if config.learning_rate != "auto" and not 0 < config.learning_rate < math.inf:
+        raise UserError(f"--learning-rate is {config.learning_rate}; a number above 0 was expected.", "Try 0.001.")
+    if config.ema != "auto" and not 0 <= config.ema < 1:
+        raise UserError(f"--ema is {config.ema}; 0, or a number below 1, was expected.", "Try 0.999.")
+    smallest, largest = (value_of(config, name) for name in ("min_scale", "max_scale"))
+    if smallest > largest:
+        raise UserError(f"--min-scale {smallest} is above --max-scale {largest}.", "Give both.")
+
+
+def _check_class_weights(weights: str | Sequence[float], num_classes: int) -> None:
+    if isinstance(weights, str):
+        return
+    if len(weights) != num_classes:
         raise UserError(
             f"-w gives {len(weights)} weights for {num_classes} classes.",
             "Give one for each class, in the order of their ids, the background included.",
         )
-    if any(not 0 <= weight < math.inf for weight in weights) or (weights and not any(weights)):
-        raise UserError(f"-w gives the weights {weights}; numbers of 0 or above, not all 0, were expected.")
+    if any(not 0 <= weight < math.inf for weight in weights) or not any(weights):
+        raise UserError(f"-w gives the weights {tuple(weights)}; numbers of 0 or above, not all 0, were expected.")

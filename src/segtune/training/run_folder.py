@@ -2,14 +2,16 @@
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from segtune.annotations.dataset_folder import is_dataset_folder
 from segtune.errors import UserError, listed, unwritable
-from segtune.files import write_json
+from segtune.files import write_json, write_text
 
 
 class RunFolder:
@@ -19,9 +21,12 @@ class RunFolder:
         self.path = path
         self.model = path / "model.safetensors"
         self.last = path / "last.safetensors"
+        self.resume = path / "resume.safetensors"
         self.record = path / "run.json"
         self.metrics = path / "metrics.jsonl"
         self.samples = path / "samples"
+        self.augmented = self.samples / "augmented.jpg"
+        self.tensorboard = path / "tensorboard"
         self.dataset = path / "dataset"
 
     def checkpoint(self, epoch: int) -> Path:
@@ -30,17 +35,22 @@ class RunFolder:
 
     def made(self) -> list[Path]:
         """What stands where a run writes."""
-        files = self.model, self.last, self.record, self.metrics, self.samples
+        files = self.model, self.last, self.resume, self.record, self.metrics, self.samples, self.tensorboard
         return [path for path in (*files, *sorted(self.path.glob("checkpoint_*.safetensors"))) if path.exists()]
 
-    def refuse_used(self, overwrite: bool) -> None:
-        """Raise UserError where the folder can't be written to or holds a run that may not be replaced."""
+    def refuse_used(self, overwrite: bool, resume: bool = False) -> None:
+        """Raise UserError where the folder can't be written to or holds a run that may not be replaced.
+
+        Args:
+            overwrite: Whether a run may be replaced.
+            resume: Whether the run that it holds is to go on.
+        """
         if self.path.exists() and not self.path.is_dir():
             raise UserError(f"{self.path} is a file; a folder to write the run to was expected.")
-        if self.made() and not overwrite:
+        if self.made() and not overwrite and not resume:
             raise UserError(
                 f"{self.path} already holds a run: {listed((path.name for path in self.made()), 4)}.",
-                "Name another folder, or add --overwrite.",
+                f"Go on with it: segtune resume {self.path}; or name another folder, or add --overwrite.",
             )
         if self.made() and not self.record.exists():
             raise UserError(
@@ -54,6 +64,25 @@ class RunFolder:
             probe.unlink()
         except OSError as error:
             raise unwritable(self.path, error) from error
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other processes from writing to the folder; the system lets go of the lock when this one ends.
+
+        Raises:
+            UserError: Another one has it.
+        """
+        lock = FileLock(self.path / ".lock", timeout=0)
+        try:
+            lock.acquire()
+        except Timeout as error:
+            raise UserError(
+                f"Another process is training in {self.path}.", "Wait for it, stop it, or name another run folder."
+            ) from error
+        try:
+            yield
+        finally:
+            lock.release()
 
     @contextmanager
     def replaceable_dataset(self, overwrite: bool) -> Iterator[Path]:
@@ -88,6 +117,24 @@ class RunFolder:
     def write_record(self, record: dict[str, Any]) -> None:
         """Write run.json."""
         write_json(self.record, record)
+
+    def read_record(self) -> dict[str, Any]:
+        """Read run.json.
+
+        Raises:
+            UserError: It can't be read.
+        """
+        try:
+            record = json.loads(self.record.read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError) as error:
+            raise UserError(f"{self.record} can't be read: {error}.", "It is damaged: start a new run.") from error
+        if not isinstance(record, dict):
+            raise UserError(f"{self.record} holds no record of a run.", "It is damaged: start a new run.")
+        return record
+
+    def write_metrics(self, lines: Sequence[dict[str, Any]]) -> None:
+        """Write metrics.jsonl anew."""
+        write_text(self.metrics, "".join(json.dumps(line) + "\n" for line in lines))
 
     def append_metrics(self, metrics: dict[str, Any]) -> None:
         """Add a line to metrics.jsonl."""

@@ -1,41 +1,48 @@
-"""The training: config -> run folder. Assembly first, then the loop, then what is shown of the result."""
+"""The training: config -> run folder. What is prepared, the loop (loop.py), and what is shown of the result."""
 
-import math
 import os
 import shlex
-import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
+from torch import nn
 
-from segtune.annotations.check import check_dataset
+from segtune.annotations.check import DatasetReport, check_dataset
 from segtune.annotations.convert import convert_export
 from segtune.annotations.dataset_folder import Pair, dataset_classes, find_pairs, is_dataset_folder
-from segtune.config import ConversionOptions, TrainConfig, changed_options, command_line
-from segtune.data.augment import Augmentation, Chain, ColorJitter, Flip, ScaledCrop
+from segtune.classes import ClassTable
+from segtune.config import ConversionOptions, ResumeConfig, TrainConfig, changed_options, command_line
+from segtune.console import output
+from segtune.data.cache import choose_cache, measure_cache, open_samples
 from segtune.data.loader import AugmentedPictures, Loader
 from segtune.errors import UserError, listed
 from segtune.evaluation.evaluate import evaluate_pairs
 from segtune.evaluation.scores import Scores
-from segtune.model_file import Model, load_model, save_model
-from segtune.models.catalog import build_model, feature_extractor, find_model, model_preprocessing
-from segtune.models.pretrained import load_weights
+from segtune.model_file import Model, read_header, save_model
+from segtune.models.catalog import build_model, find_model, model_preprocessing
+from segtune.models.pretrained import WeightsReport, load_weights
 from segtune.pictures import read_labels, read_picture, write_picture
 from segtune.prediction.draw import comparison
-from segtune.prediction.predictor import Predictor, choose_device
-from segtune.preprocessing import Triple
+from segtune.prediction.predictor import choose_device, load
+from segtune.training.augmentation import plan_augmentation
+from segtune.training.augmented_samples import augmented_sheet
 from segtune.training.console_listener import ConsoleListener
-from segtune.training.events import EpochDone, Event, Listener, RunDone, RunStarted, StepDone
-from segtune.training.losses import cross_entropy
-from segtune.training.optimizer import make_optimizer, make_schedule
-from segtune.training.plan import Facts, TrainPlan, make_plan
-from segtune.training.record import epoch_metrics, header_scores, run_record
+from segtune.training.events import Event, Listener, Notice, RunDone, RunStarted
+from segtune.training.loop import Run, StopRequested, make_state, run_epochs
+from segtune.training.memory import StepMemory, measure_step
+from segtune.training.network import Network
+from segtune.training.plan import Facts, TrainPlan, make_plan, value_of
+from segtune.training.processes import Processes, join, launch, was_launched
+from segtune.training.record import header_scores, run_record
+from segtune.training.resume import Progress, read_progress
 from segtune.training.run_folder import RunFolder
-from segtune.training.step import training_step
+from segtune.training.start import Earlier, changed_config, earlier_run, resumed_plan
+from segtune.training.stop_signal import StopSignal
 from segtune.training.validation import make_validation
+from segtune.training.watchers import make_watchers
 
 NUM_SAMPLES = 6
 """Validation pictures shown in samples/."""
@@ -62,55 +69,175 @@ class TrainingInterrupted(KeyboardInterrupt):
     """The training was interrupted; the message says what there is and how to go on."""
 
 
+@dataclass(frozen=True)
+class Data:
+    """The dataset of a run.
+
+    Attributes:
+        folder: The dataset folder.
+        table: Its classes.
+        report: What the check says of it.
+        train: Training pictures with their labels.
+        val: Validation pictures with theirs.
+    """
+
+    folder: Path
+    table: ClassTable
+    report: DatasetReport
+    train: Sequence[Pair]
+    val: Sequence[Pair]
+
+
 def train(config: TrainConfig, listeners: Sequence[Listener] | None = None) -> TrainResult:
     """Fine-tune a model and write the run folder.
 
     Args:
-        config: What to do.
+        config: What to do. With ``nproc`` above 1 the processes are started here; torchrun may have started them, too.
         listeners: Who is told what happens; the terminal if not given.
 
     Raises:
         UserError: Data, configuration or place can't be used; what the run folder held is untouched.
-        TrainingInterrupted: Ctrl-C; the files of the last whole epoch are there.
+        TrainingInterrupted: The training was asked to stop; ``resume`` goes on.
+    """
+    if config.nproc > 1 and not was_launched():
+        _refuse_listeners(listeners)
+        launch(command_line("train", config)[1:], config.nproc)
+        return _read_result(config.run)
+    folder = RunFolder(config.run)
+    earlier = earlier_run(folder) if config.resume == "auto" and folder.record.exists() else None
+    if earlier is not None:
+        config = changed_config(earlier.config, config, folder)
+    return _train(config, earlier, listeners)
+
+
+def resume(config: ResumeConfig, listeners: Sequence[Listener] | None = None) -> TrainResult:
+    """Go on with a training from the state that it wrote last; the result is the same as without the interruption.
+
+    Raises:
+        UserError: The folder holds no run, its data has changed, or its state is damaged.
+        TrainingInterrupted: The training was asked to stop; ``resume`` goes on.
     """
     folder = RunFolder(config.run)
-    folder.refuse_used(config.overwrite)
+    earlier = earlier_run(folder)
+    changes = {
+        name: getattr(config, name)
+        for name in ("epochs", "num_workers", "cache", "nproc", "dataset")
+        if getattr(config, name) is not None
+    }
+    # The run folder may have been moved.
+    changed = replace(earlier.config, run=config.run, **changes)
+    if changed.nproc > 1 and not was_launched():
+        _refuse_listeners(listeners)
+        launch(command_line("resume", replace(config, nproc=changed.nproc))[1:], changed.nproc)
+        return _read_result(config.run)
+    return _train(changed, earlier, listeners)
+
+
+def _train(config: TrainConfig, earlier: Earlier | None, listeners: Sequence[Listener] | None) -> TrainResult:
+    """Train in this process, which may be one of several."""
+    folder = RunFolder(config.run)
     find_model(config.model)
-    dataset = _dataset_folder(config, folder)
-    table = dataset_classes(dataset, config.num_classes, config.ignore_value)
-    data = check_dataset(dataset, table)
-    data.raise_for_errors()
-    train_pairs, val_pairs = (find_pairs(dataset, split) for split in ("train", "val"))
-    device = choose_device(config.device)
-    pixels = tuple(int(count) for count in data.splits["train"].pixels)
-    plan = make_plan(config, Facts(table.num_classes, len(train_pairs), pixels, device.type, os.cpu_count() or 1))
-
-    net = build_model(config.model, table.num_classes, config.seed)
-    weights = load_weights(net, config.model, config.weights)
-    preprocessing = model_preprocessing(config.model, plan.longest_side)
-    origin = {"source": weights.source, "licence": weights.licence}
-    model = Model(net, config.model, table, preprocessing, weights=origin, training=plan.to_dict())
-
-    folder.clear()
-    folder.write_record(run_record(config, plan, data, weights))
     with ExitStack() as stack:
-        if listeners is None:
-            listeners = [stack.enter_context(ConsoleListener())]
-        warnings = [f"Warning: {warning}" for warning in data.warnings]
-        if plan.freeze and not weights.taken:
-            warnings.append("Warning: the feature extractor is frozen, and its weights are random: give --weights")
-        tell_all(listeners, RunStarted(plan, (*warnings, *weights.describe())))
+        processes = stack.enter_context(join(config.device))
+        output.quiet = not processes.is_first
+        if processes.is_first:
+            folder.refuse_used(config.overwrite, resume=earlier is not None)
+            stack.enter_context(folder.locked())
+        data = processes.share(_prepare(config, folder, earlier) if processes.is_first else None)
+        assert data is not None
+        device = choose_device(config.device)
+        net = build_model(config.model, data.table.num_classes, config.seed)
+        weights = _load_weights(net, config, earlier, processes)
+        plan = processes.share(_plan(config, data, net, device, processes, earlier))
+        origin = {"source": weights.source, "licence": weights.licence}
+        preprocessing = model_preprocessing(config.model, plan.longest_side)
+        model = Model(net, config.model, data.table, preprocessing, weights=origin, training=plan.for_model_file())
+        network = Network(net, config.model, plan, device)
+        if processes.is_first:
+            if earlier is None:
+                folder.clear()
+            folder.write_record(run_record(config, plan, data.folder, data.report.to_dict(), weights))
+        if not processes.is_first:
+            listeners = []
+        elif listeners is None:
+            watchers = make_watchers(config.log, folder, earlier is not None)
+            listeners = [stack.enter_context(listener) for listener in (ConsoleListener(), *watchers)]
+        stop = stack.enter_context(StopSignal())
         try:
-            best_epoch, scores = run_epochs(model, plan, train_pairs, val_pairs, folder, listeners)
-            scores = _show_best(folder, val_pairs, best_epoch, scores, device)
-        except KeyboardInterrupt as error:
+            more = earlier is not None and plan.asks_for_more_than(earlier.plan)
+            return _run(model, network, plan, data, folder, processes, listeners, stop, weights, more)
+        except (KeyboardInterrupt, StopRequested) as error:
             raise TrainingInterrupted(_how_to_go_on(config, folder)) from error
-        tell_all(listeners, RunDone(scores, best_epoch))
-    return TrainResult(folder.path, folder.model, scores, best_epoch)
 
 
-def _dataset_folder(config: TrainConfig, folder: RunFolder) -> Path:
+def _run(
+    model: Model,
+    network: Network,
+    plan: TrainPlan,
+    data: Data,
+    folder: RunFolder,
+    processes: Processes,
+    listeners: Sequence[Listener],
+    stop: StopSignal,
+    weights: WeightsReport,
+    asks_for_more: bool,
+) -> TrainResult:
+    """The loop, between what is said before and shown after it."""
+
+    def tell(event: Event) -> None:
+        for listener in listeners:
+            listener(event)
+
+    samples = open_samples(data.train, model.classes, model.preprocessing, plan.cache, plan.num_workers)
+    pictures = AugmentedPictures(samples, plan_augmentation(plan, model.preprocessing.mean), plan.seed)
+    loader = Loader(
+        pictures, plan.batch_size, plan.num_workers, rank=processes.rank, world_size=processes.world_size,
+        pin_memory=network.device.type == "cuda",
+    )  # fmt: skip
+    validate = make_validation(model, plan, data.val, network.device, processes)
+    run = Run(
+        model, network, plan, loader, validate, len(data.train), len(data.val), folder, processes, tell, stop.requested
+    )
+    state, stepper = make_state(run)
+    if folder.resume.exists():
+        state.restore(folder.resume)
+        if asks_for_more:
+            state.progress.go_on()
+        if processes.is_first:
+            folder.write_metrics(state.progress.metrics)
+    elif processes.is_first:
+        folder.write_metrics([])
+        write_picture(folder.augmented, augmented_sheet(pictures, model.classes))
+    tell(RunStarted(plan, _notes(plan, data, weights), state.progress.step))
+    if state.progress.has_ended(plan):
+        tell(Notice(f"All {plan.epochs} epochs are done. For more of them: segtune resume {folder.path} --epochs MORE"))
+    run_epochs(run, state, stepper)
+    scores = processes.share(
+        _show_best(folder, data.val, state.progress, network.device) if processes.is_first else None
+    )
+    assert scores is not None
+    tell(RunDone(scores, state.progress.best_epoch))
+    return TrainResult(folder.path, folder.model, scores, state.progress.best_epoch)
+
+
+def _prepare(config: TrainConfig, folder: RunFolder, earlier: Earlier | None) -> Data:
+    """The dataset, checked; of an earlier run it must be the same."""
+    dataset = _dataset_folder(config, folder, earlier)
+    table = dataset_classes(dataset, config.num_classes, config.ignore_value)
+    report = check_dataset(dataset, table)
+    report.raise_for_errors()
+    if earlier is not None and report.fingerprint != earlier.fingerprint:
+        raise UserError(
+            f"{dataset} has changed since {folder.path} was begun: its pictures or labels are not the same.",
+            f"Bring it back to what it was, or start a new run from these weights: --weights {folder.last}",
+        )
+    return Data(dataset, table, report, find_pairs(dataset, "train"), find_pairs(dataset, "val"))
+
+
+def _dataset_folder(config: TrainConfig, folder: RunFolder, earlier: Earlier | None) -> Path:
     """The dataset folder: the one given, or the one that the export given is converted into."""
+    if earlier is not None and folder.dataset.exists() and not is_dataset_folder(config.dataset):
+        return folder.dataset
     if is_dataset_folder(config.dataset) or not config.dataset.exists():
         without_effect = changed_options(config, ConversionOptions)
         if without_effect:
@@ -124,94 +251,62 @@ def _dataset_folder(config: TrainConfig, folder: RunFolder) -> Path:
     return folder.dataset
 
 
-def run_epochs(
-    model: Model,
-    plan: TrainPlan,
-    train_pairs: Sequence[Pair],
-    val_pairs: Sequence[Pair],
-    folder: RunFolder,
-    listeners: Sequence[Listener],
-) -> tuple[int, Scores | None]:
-    """The loop. Returns the best epoch and, where validation made them, its scores on whole pictures."""
-    device = torch.device(plan.device)
-    net = model.net.to(device)
-    if plan.channels_last:
-        net.to(memory_format=torch.channels_last)
-    extractor = feature_extractor(net, model.architecture).requires_grad_(not plan.freeze)
-    # Only dropout draws from this; order and augmentation are functions of (seed, epoch, index).
-    torch.manual_seed(plan.seed)
-
-    augmentation = plan_augmentation(plan, model.preprocessing.mean)
-    pictures = AugmentedPictures(train_pairs, model.classes, model.preprocessing, augmentation, plan.seed)
-    loader = Loader(pictures, plan.batch_size, plan.num_workers)
-    loss_function = cross_entropy(plan.class_weights, device)
-    optimizer = make_optimizer(net, extractor, plan)
-    schedule = make_schedule(optimizer, plan)
-    validate = make_validation(model, plan, val_pairs, device)
-
-    step, best_epoch, best_score, best_scores = 0, 0, math.nan, None
-    for epoch in range(1, plan.epochs + 1):
-        started, losses, num_pictures, rate = time.monotonic(), [], 0, 0.0
-        net.train()
-        if plan.freeze and plan.fixed_batch_norm:
-            extractor.eval()
-        for batch in loader.epoch(epoch):
-            step += 1
-            if len(batch) == 1 and plan.skip_single:
-                continue
-            rate = float(schedule.get_last_lr()[-1])
-            loss = training_step(net, batch, model.preprocessing, loss_function, optimizer)
-            if not math.isfinite(loss):
-                raise _not_finite(step, batch.names, plan, folder)
-            schedule.step()
-            losses.append(loss)
-            num_pictures += len(batch)
-            tell_all(listeners, StepDone(epoch, step, loss, len(batch)))
-        seconds = time.monotonic() - started
-
-        score, scores = validate(epoch)
-        # As long as there is no score, the newest epoch is the best that is known.
-        is_best = math.isnan(best_score) or score > best_score
-        if is_best:
-            best_epoch, best_score, best_scores = epoch, score, scores
-        trained = replace(model, scores=header_scores(scores, epoch))
-        save_model(folder.last, trained)
-        if is_best:
-            save_model(folder.model, trained)
-        if plan.checkpoint_every and epoch % plan.checkpoint_every == 0:
-            save_model(folder.checkpoint(epoch), trained)
-        metrics = epoch_metrics(epoch, rate, losses, num_pictures, seconds, score, scores)
-        folder.append_metrics(metrics)
-        tell_all(listeners, EpochDone(epoch, metrics, is_best))
-    return best_epoch, best_scores
+def _load_weights(net: nn.Module, config: TrainConfig, earlier: Earlier | None, processes: Processes) -> WeightsReport:
+    """What the net starts from; the first process downloads, the others find it in the cache."""
+    if earlier is not None and RunFolder(config.run).resume.exists():
+        return earlier.weights
+    if not processes.is_first:
+        processes.wait()
+    weights = load_weights(net, config.model, config.weights)
+    if processes.is_first:
+        processes.wait()
+    return weights
 
 
-def tell_all(listeners: Sequence[Listener], event: Event) -> None:
-    """Tell every listener."""
-    for listener in listeners:
-        listener(event)
+def _plan(
+    config: TrainConfig, data: Data, net: nn.Module, device: torch.device, processes: Processes, earlier: Earlier | None
+) -> TrainPlan:
+    """The plan for the data and the machine; of an earlier run, its own where the machine does not matter."""
+    preprocessing = model_preprocessing(config.model, value_of(config, "longest_side"))
+    cuda = device.type == "cuda"
+    memory = StepMemory()
+    if cuda and config.accumulate == "auto":
+        memory = measure_step(net, config, preprocessing, device)
+    facts = Facts(
+        num_classes=data.table.num_classes,
+        num_train=len(data.train),
+        num_val=len(data.val),
+        pixels=tuple(int(count) for count in data.report.splits["train"].pixels),
+        device=device.type,
+        num_cpus=os.cpu_count() or 1,
+        world_size=processes.world_size,
+        has_bf16=cuda and torch.cuda.is_bf16_supported(including_emulation=False),
+        free_memory=memory.free,
+        fixed_memory=memory.fixed,
+        memory_per_picture=memory.per_picture,
+    )
+    plan = make_plan(config, facts)
+    if config.cache == "auto":
+        plan = replace(plan, cache=choose_cache(measure_cache(data.train, preprocessing), plan.num_workers))
+    return plan if earlier is None else resumed_plan(earlier.plan, plan)
 
 
-def plan_augmentation(plan: TrainPlan, mean: Triple) -> Augmentation:
-    """What the plan does to training pictures; ``mean`` (RGB in 0..1) fills what lies outside of them."""
-    steps: list[Augmentation] = [
-        Flip(plan.flip_horizontal, plan.flip_vertical),
-        ScaledCrop(plan.crop, plan.min_scale, plan.max_scale, mean),
-    ]
-    if plan.color_jitter:
-        steps.append(ColorJitter(plan.color_jitter, plan.color_jitter, plan.color_jitter))
-    return Chain(tuple(steps))
+def _notes(plan: TrainPlan, data: Data, weights: WeightsReport) -> tuple[str, ...]:
+    notes = [f"Warning: {warning}" for warning in data.report.warnings]
+    if plan.freeze and not weights.taken:
+        notes.append("Warning: the feature extractor is frozen, and its weights are random: give --weights")
+    return (*notes, *weights.describe())
 
 
-def _show_best(
-    folder: RunFolder, val_pairs: Sequence[Pair], best_epoch: int, scores: Scores | None, device: torch.device
-) -> Scores:
+def _show_best(folder: RunFolder, val_pairs: Sequence[Pair], progress: Progress, device: torch.device) -> Scores:
     """Read the best model as a user would, score it where the loop didn't on whole pictures, and draw samples."""
-    best = load_model(folder.model)
-    predictor = Predictor(best, device)
-    if scores is None:
+    predictor = load(folder.model, device.type)
+    best = predictor.model
+    if progress.best_scores is not None:
+        scores = Scores.from_dict(progress.best_scores, best.classes)
+    else:
         scores = evaluate_pairs(predictor, val_pairs, best.classes, "Evaluating")
-        save_model(folder.model, replace(best, scores=header_scores(scores, best_epoch)))
+        save_model(folder.model, replace(best, scores=header_scores(scores, progress.best_epoch)))
     stride = -(-len(val_pairs) // NUM_SAMPLES)
     for pair in val_pairs[::stride]:
         picture, labels = read_picture(pair.picture), read_labels(pair.labels, best.classes)
@@ -220,19 +315,20 @@ def _show_best(
     return scores
 
 
-def _not_finite(step: int, names: Sequence[str], plan: TrainPlan, folder: RunFolder) -> UserError:
-    return UserError(
-        f"The loss is not finite at step {step} (pictures {', '.join(names)}).",
-        f"Lower --learning-rate (it was {plan.learning_rate:g}). {folder.path} keeps what the last whole epoch wrote.",
-    )
+def _read_result(run: Path) -> TrainResult:
+    """What other processes have made."""
+    folder = RunFolder(run)
+    header = read_header(folder.model)
+    table = ClassTable.from_dict(header["classes"], str(folder.model))
+    scores = Scores.from_dict(header["scores"], table)
+    return TrainResult(run, folder.model, scores, read_progress(folder.resume).best_epoch)
+
+
+def _refuse_listeners(listeners: Sequence[Listener] | None) -> None:
+    if listeners is not None:
+        raise UserError("Listeners can't be told what other processes do.", "Train with nproc=1, or start torchrun.")
 
 
 def _how_to_go_on(config: TrainConfig, folder: RunFolder) -> str:
-    if not folder.last.exists():
-        return "Interrupted before the first epoch was done; no model was written."
-    best = f"{folder.model} holds the best epoch so far, " if folder.model.exists() else ""
-    again = replace(config, run=config.run.with_name(f"{config.run.name}-2"), weights=str(folder.last), overwrite=False)
-    return (
-        f"Interrupted. {best}{folder.last} the last whole one. To start again from its weights:\n"
-        f"  {shlex.join(command_line('train', again))}"
-    )
+    kept = f"{folder.model} holds the best epoch so far. " if folder.model.exists() else ""
+    return f"Interrupted. {kept}To go on where it stopped:\n  {shlex.join(['segtune', 'resume', str(config.run)])}"

@@ -1,11 +1,15 @@
 """Validation: the score of an epoch, as the plan computes it."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
+import numpy as np
 import torch
+from torch import nn
 
 from segtune.annotations.dataset_folder import Pair
 from segtune.data.augment import CenterCrop
+from segtune.data.cache import open_samples
 from segtune.data.loader import AugmentedPictures, Loader
 from segtune.evaluation.evaluate import evaluate_pairs
 from segtune.evaluation.scores import Scores
@@ -13,37 +17,43 @@ from segtune.model_file import Model
 from segtune.prediction.predictor import Predictor
 from segtune.training.original import mean_iou_over_batches
 from segtune.training.plan import TrainPlan
+from segtune.training.processes import Processes
 
-Validation = Callable[[int], tuple[float, Scores | None]]
-"""Epoch -> the score that chooses the best epoch (NaN: none), and the scores on whole pictures where it made them."""
-
-
-def make_validation(model: Model, plan: TrainPlan, pairs: Sequence[Pair], device: torch.device) -> Validation:
-    """How the plan scores an epoch; ``model.net`` is scored as it is then."""
-    return {"whole": _on_whole_pictures, "original": _on_center_crops}[plan.validation](model, plan, pairs, device)
+Validation = Callable[[nn.Module, int], tuple[float, Scores | None]]
+"""Net and epoch -> the score that chooses the best epoch (NaN: none), and the scores on whole pictures where it made
+them."""
 
 
-def _on_whole_pictures(model: Model, plan: TrainPlan, pairs: Sequence[Pair], device: torch.device) -> Validation:
-    """Pictures at their own size, by the code of prediction: the numbers that are also reported at the end."""
-    del plan
+def make_validation(
+    model: Model, plan: TrainPlan, pairs: Sequence[Pair], device: torch.device, processes: Processes
+) -> Validation:
+    """How the plan scores an epoch: in all processes alike, each picture once."""
+    if plan.validation == "original":
+        return _on_center_crops(model, plan, pairs, device)
 
-    def validate(epoch: int) -> tuple[float, Scores | None]:
+    def validate(net: nn.Module, epoch: int) -> tuple[float, Scores | None]:
+        """Pictures at their own size, by the code of prediction: the numbers that are also reported at the end."""
         del epoch
-        scores = evaluate_pairs(Predictor(model, device), pairs, model.classes, "Validating")
+        share = pairs[processes.rank :: processes.world_size]
+        scores = evaluate_pairs(Predictor(replace(model, net=net), device), share, model.classes, "Validating")
+        counts = np.concatenate([scores.confusion.ravel(), scores.pictures_with_class])
+        counts = processes.sum_counts(counts, device)
+        num_classes = model.classes.num_classes
+        confusion = counts[: num_classes**2].reshape(num_classes, num_classes)
+        scores = Scores(confusion, model.classes, len(pairs), counts[num_classes**2 :])
         return scores.mean_iou, scores
 
     return validate
 
 
 def _on_center_crops(model: Model, plan: TrainPlan, pairs: Sequence[Pair], device: torch.device) -> Validation:
-    """The original's validation, which shuffles and batches like its training."""
+    """The original's validation, which shuffles and batches like its training; every process does all of it."""
     crop = CenterCrop(plan.crop, model.preprocessing.mean)
-    pictures = AugmentedPictures(pairs, model.classes, model.preprocessing, crop, plan.seed)
-    loader = Loader(pictures, plan.batch_size, plan.num_workers)
+    samples = open_samples(pairs, model.classes, model.preprocessing, "none", plan.num_workers)
+    loader = Loader(AugmentedPictures(samples, crop, plan.seed), plan.batch_size, plan.num_workers)
 
-    def validate(epoch: int) -> tuple[float, Scores | None]:
+    def validate(net: nn.Module, epoch: int) -> tuple[float, Scores | None]:
         batches = loader.epoch(epoch)
-        score = mean_iou_over_batches(model.net, batches, model.preprocessing, model.classes.num_classes, device)
-        return score, None
+        return mean_iou_over_batches(net, batches, model.preprocessing, model.classes.num_classes, device), None
 
     return validate

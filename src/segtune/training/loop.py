@@ -1,0 +1,225 @@
+"""The loop: plan, data, network, optimizer -> weights, epoch by epoch."""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from itertools import islice
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from segtune.data.batch import Batch
+from segtune.data.loader import Loader
+from segtune.errors import UserError, listed
+from segtune.evaluation.scores import Scores
+from segtune.model_file import Model, save_model
+from segtune.training.events import EpochDone, Event, Notice, StepDone
+from segtune.training.losses import make_loss
+from segtune.training.moving_average import MovingAverage
+from segtune.training.network import Network
+from segtune.training.optimizer import make_optimizer, set_rates
+from segtune.training.pace import Pace
+from segtune.training.plan import TrainPlan
+from segtune.training.processes import Processes
+from segtune.training.record import epoch_metrics, header_scores
+from segtune.training.resume import Progress, TrainingState
+from segtune.training.run_folder import RunFolder
+from segtune.training.step import OutOfMemory, Stepper
+from segtune.training.validation import Validation
+
+DROPOUT = 2
+"""Which use of randomness this is, beside order and augmentation (data/loader.py)."""
+
+
+class StopRequested(Exception):  # it is no error
+    """The process was asked to stop; the state is written."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What the loop works with.
+
+    Attributes:
+        model: The model that is trained.
+        network: Its net, as it is trained.
+        plan: The plan.
+        loader: The training batches.
+        validate: How an epoch is scored.
+        num_train: Training pictures.
+        num_val: Validation pictures.
+        folder: Where to write.
+        processes: Who trains together.
+        tell: Tells the listeners what happens.
+        stop_requested: Whether the process was asked to stop.
+    """
+
+    model: Model
+    network: Network
+    plan: TrainPlan
+    loader: Loader
+    validate: Validation
+    num_train: int
+    num_val: int
+    folder: RunFolder
+    processes: Processes
+    tell: Callable[[Event], None]
+    stop_requested: Callable[[], bool]
+
+
+def run_epochs(run: Run, state: TrainingState, stepper: Stepper) -> None:
+    """Train from where ``state`` stands to the end of the plan.
+
+    Raises:
+        UserError: The loss is not finite, memory is out, or the run folder can't be written.
+        StopRequested: The process was asked to stop.
+    """
+    plan, progress = run.plan, state.progress
+    pace = Pace(plan, progress, run.num_val)
+    while not progress.has_ended(plan):
+        run.network.train_mode()
+        started = time.monotonic()
+        for batch in islice(run.loader.epoch(progress.epoch, progress.batch), plan.steps_per_epoch - progress.batch):
+            total, done, stop = _agree(run, stepper, batch, pace)
+            if stop:
+                _save(run, state, pace)
+                raise StopRequested
+            if done >= 1:
+                progress.time_is_up = True
+                break
+            progress.learning_rate = set_rates(state.optimizer, done, plan)
+            loss = _step(run, stepper, batch, total, progress.step)
+            if state.average is not None:
+                state.average.update(run.network.net, progress.step + 1)
+            size = min(plan.batch_size, run.num_train - progress.batch * plan.batch_size)
+            progress.count_step(loss, size, time.monotonic() - started)
+            run.tell(StepDone(progress.epoch, progress.step, loss, size, progress.learning_rate, pace.done()))
+            if pace.is_time_to_save():
+                _save(run, state, pace)
+            started = time.monotonic()
+        if not (progress.time_is_up and progress.is_scored()):
+            _end_epoch(run, state, pace)
+        progress.begin_next_epoch()
+        if pace.is_time_to_save() or progress.has_ended(plan):
+            _save(run, state, pace)
+
+
+def make_state(run: Run) -> tuple[TrainingState, Stepper]:
+    """The state of a training before its first step, and what moves it."""
+    plan, network = run.plan, run.network
+    optimizer = make_optimizer(network.net, network.stages, plan)
+    average = MovingAverage(network.net, plan.ema) if plan.ema else None
+    loss = make_loss(plan, network.device)
+    stepper = Stepper(network, run.model.preprocessing, loss, optimizer, plan)
+    return TrainingState(Progress(), network.net, optimizer, stepper.scaler, average), stepper
+
+
+def _agree(run: Run, stepper: Stepper, batch: Batch, pace: Pace) -> tuple[Tensor, float, bool]:
+    """What all processes must know alike before a step: what its labels weigh, how far the training is, who stops."""
+    total, done, stop = stepper.count(batch), pace.done(), run.stop_requested()
+    if run.processes.world_size == 1:
+        return total, done, stop
+    mine = torch.tensor([done if run.processes.is_first else 0.0, float(stop)], device=total.device)
+    values = run.processes.sum(torch.cat([total.view(1), mine]))
+    return values[0], float(values[1]), bool(values[2])
+
+
+def _step(run: Run, stepper: Stepper, batch: Batch, total: Tensor, step: int) -> float:
+    """A step, in more parts where memory is out."""
+    # Dropout draws from torch's generator. As a function of the step it needs no state that a resume would restore.
+    seeds = np.random.SeedSequence([run.plan.seed, DROPOUT, step, run.processes.rank])
+    torch.manual_seed(int(seeds.generate_state(1, np.uint64)[0] >> 1))
+    try:
+        loss = stepper.step(batch, total, run.processes.world_size)
+    except OutOfMemory as error:
+        if not stepper.halve(batch) or run.processes.world_size > 1:
+            raise _out_of_memory(run.plan, stepper.num_parts) from error
+        run.tell(Notice(f"Memory is out: from here on each batch is computed in {stepper.num_parts} parts."))
+        return _step(run, stepper, batch, total, step)
+    loss = float(run.processes.sum(torch.tensor(loss, dtype=torch.float64, device=run.network.device)))
+    if not math.isfinite(loss):
+        raise _not_finite(run, step + 1, batch)
+    return loss
+
+
+def _end_epoch(run: Run, state: TrainingState, pace: Pace) -> None:
+    """Validate where the plan says so, write the weights, and tell."""
+    plan, progress = run.plan, state.progress
+    epoch = progress.epoch
+    is_last = progress.time_is_up or epoch == plan.epochs
+    validates = is_last or (epoch % plan.validate_every == 0 and pace.is_time_to_validate())
+    best, metrics = False, epoch_metrics(progress)
+    # The average first: at equal scores it is the steadier.
+    candidates = {"weights": run.network.net}
+    if state.average is not None:
+        candidates = {"average": state.average.net, **candidates}
+    if run.processes.share(validates):
+        scored = _validate(run, candidates, progress, pace)
+        for name, (score, _, _) in scored.items() if len(scored) > 1 else ():
+            metrics[f"mean_iou_{name}"] = _defined(score)
+        score, net, scores = max(scored.values(), key=lambda entry: -math.inf if math.isnan(entry[0]) else entry[0])
+        metrics["mean_iou"] = _defined(score)
+        metrics |= {} if scores is None else scores.in_brief()
+        # As long as there is no score, the newest epoch is the best that is known.
+        best = progress.best_score is None or score > progress.best_score
+        progress.note_score(epoch, _defined(score), scores, best, plan.patience)
+    else:
+        net, scores = next(iter(candidates.values())), None
+    progress.metrics.append(metrics)
+    if run.processes.is_first:
+        _write(run, replace(run.model, net=net, scores=header_scores(scores, epoch)), epoch, best)
+        run.folder.append_metrics(metrics)
+    run.tell(EpochDone(epoch, progress.step, metrics, best))
+
+
+def _validate(
+    run: Run, candidates: dict[str, nn.Module], progress: Progress, pace: Pace
+) -> dict[str, tuple[float, nn.Module, Scores | None]]:
+    """Score, network and scores on whole pictures of each candidate."""
+    started = time.monotonic()
+    scored = {}
+    for name, net in candidates.items():
+        # Each process has followed its own batches' statistics; those of the first are the model's.
+        run.processes.share_tensors(net.buffers())
+        score, scores = run.validate(net, progress.epoch)
+        scored[name] = score, net, scores
+    pace.validated(time.monotonic() - started)
+    return scored
+
+
+def _write(run: Run, trained: Model, epoch: int, best: bool) -> None:
+    save_model(run.folder.last, trained)
+    if best:
+        save_model(run.folder.model, trained)
+    if run.plan.checkpoint_every and epoch % run.plan.checkpoint_every == 0:
+        save_model(run.folder.checkpoint(epoch), trained)
+
+
+def _save(run: Run, state: TrainingState, pace: Pace) -> None:
+    """Write the resume file."""
+    started = time.monotonic()
+    pace.done()  # brings the time up to date
+    if run.processes.is_first:
+        state.save(run.folder.resume)
+    pace.saved(time.monotonic() - started)
+
+
+def _defined(score: float) -> float | None:
+    return None if math.isnan(score) else score
+
+
+def _not_finite(run: Run, step: int, batch: Batch) -> UserError:
+    good = run.folder.model if run.folder.model.exists() else run.folder.last
+    kept = f"{good} holds the last good weights." if good.exists() else "No epoch was done before it."
+    return UserError(
+        f"The loss is not finite at step {step} (pictures {listed(batch.names, 32)}). {kept}",
+        f"Lower --learning-rate (it was {run.plan.learning_rate:g}), or add --clip-gradient 1, and train anew.",
+    )
+
+
+def _out_of_memory(plan: TrainPlan, num_parts: int) -> UserError:
+    return UserError(
+        f"Memory is out: crops of {plan.crop} px, {plan.batch_size} a batch, computed in {num_parts} parts.",
+        "Lower --crop or --batch-size, or raise --accumulate (the same batch in more parts).",
+    )

@@ -1,0 +1,236 @@
+"""The state of a training <-> one file, RUN/resume.safetensors: tensors, and a header of plain values. Never pickle."""
+
+import json
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+from torch.amp import GradScaler
+from torch.optim import Optimizer
+
+from segtune.errors import UserError
+from segtune.evaluation.scores import Scores
+from segtune.files import atomic_path
+from segtune.training.moving_average import MovingAverage
+from segtune.training.plan import TrainPlan
+
+HEADER = "segtune-resume"
+FORMAT_VERSION = 1
+
+
+@dataclass
+class Progress:
+    """Where a training stands. All randomness is a function of the plan's seed and of this, so it needs no state.
+
+    Attributes:
+        epoch: The epoch that is going on, counted from 1.
+        batch: How many of its batches are done.
+        step: Steps done in all.
+        seconds: Time spent in all.
+        validation_seconds: Time that the last validation took.
+        loss_sum: Sum of the losses of the epoch's steps.
+        num_losses: How many these are.
+        num_pictures: Pictures trained on in the epoch.
+        epoch_seconds: Time that this took.
+        learning_rate: The head's rate in the last step.
+        best_epoch: The epoch of model.safetensors; 0: none yet.
+        best_score: Its score; None where there was none.
+        best_scores: Its scores on whole pictures, where the loop made them, as plain values.
+        without_better: Validations since then.
+        stopped_early: Whether the training ended by patience.
+        time_is_up: Whether it ended by its time budget.
+        metrics: The lines of metrics.jsonl.
+    """
+
+    epoch: int = 1
+    batch: int = 0
+    step: int = 0
+    seconds: float = 0.0
+    validation_seconds: float = 0.0
+    loss_sum: float = 0.0
+    num_losses: int = 0
+    num_pictures: int = 0
+    epoch_seconds: float = 0.0
+    learning_rate: float = 0.0
+    best_epoch: int = 0
+    best_score: float | None = None
+    best_scores: dict[str, Any] | None = None
+    without_better: int = 0
+    stopped_early: bool = False
+    time_is_up: bool = False
+    metrics: list[dict[str, Any]] = field(default_factory=list)
+
+    def has_ended(self, plan: TrainPlan) -> bool:
+        """Whether there is nothing left to do."""
+        return self.stopped_early or self.time_is_up or (plan.epochs > 0 and self.epoch > plan.epochs)
+
+    def is_scored(self) -> bool:
+        """Whether the weights as they are were validated: no step was done since the last epoch, which was."""
+        return not self.num_losses and bool(self.metrics) and "mean_iou" in self.metrics[-1]
+
+    def go_on(self) -> None:
+        """Take back what ended the training: more was asked for."""
+        if self.stopped_early:
+            self.without_better = 0
+        self.stopped_early = self.time_is_up = False
+
+    def count_step(self, loss: float, num_pictures: int, seconds: float) -> None:
+        """A step of the epoch is done."""
+        self.batch += 1
+        self.step += 1
+        self.loss_sum += loss
+        self.num_losses += 1
+        self.num_pictures += num_pictures
+        self.epoch_seconds += seconds
+
+    def note_score(self, epoch: int, score: float | None, scores: Scores | None, best: bool, patience: int) -> None:
+        """An epoch was validated."""
+        if best:
+            self.best_epoch, self.best_score, self.without_better = epoch, score, 0
+            self.best_scores = None if scores is None else scores.to_dict()
+        else:
+            self.without_better += 1
+            self.stopped_early = 0 < patience <= self.without_better
+
+    def begin_next_epoch(self) -> None:
+        """Go on to the next epoch."""
+        self.epoch += 1
+        self.batch, self.loss_sum, self.num_losses, self.num_pictures, self.epoch_seconds = 0, 0.0, 0, 0, 0.0
+
+
+@dataclass(frozen=True)
+class TrainingState:
+    """Everything that a step changes.
+
+    Attributes:
+        progress: Where the training stands.
+        net: The network.
+        optimizer: Its optimizer.
+        scaler: Scales the gradients of fp16.
+        average: The moving average of the weights, where there is one.
+    """
+
+    progress: Progress
+    net: nn.Module
+    optimizer: Optimizer
+    scaler: GradScaler
+    average: MovingAverage | None
+
+    def save(self, path: Path) -> None:
+        """Write the state atomically.
+
+        Raises:
+            UserError: It can't be written; the file is what it was before.
+        """
+        tensors = _named("net", self.net.state_dict())
+        if self.average is not None:
+            tensors |= _named("average", self.average.net.state_dict())
+        numbers: dict[str, dict[str, float]] = {}
+        for index, values in self.optimizer.state_dict()["state"].items():
+            for name, value in values.items():
+                if isinstance(value, Tensor):
+                    tensors[f"optimizer.{index}.{name}"] = _plain(value)
+                elif value is not None:
+                    numbers.setdefault(str(index), {})[name] = value
+        header = {
+            "format_version": FORMAT_VERSION,
+            "progress": asdict(self.progress),
+            "optimizer": numbers,
+            "scaler": self.scaler.state_dict(),
+        }
+        with atomic_path(path) as temporary:
+            try:
+                safetensors.torch.save_file(tensors, temporary, {HEADER: json.dumps(header)})
+            except SafetensorError as error:  # what a full disk looks like from there
+                raise OSError(None, str(error)) from error
+
+    def restore(self, path: Path) -> None:
+        """Become the state that a file holds.
+
+        Raises:
+            UserError: It is damaged, or of another training.
+        """
+        header = read_header(path)
+        try:
+            tensors = safetensors.torch.load_file(path)
+            self.net.load_state_dict(_of(tensors, "net"))
+            if self.average is not None:
+                self.average.net.load_state_dict(_of(tensors, "average"))
+            state: dict[int, dict[str, Any]] = {}
+            for index, values in header["optimizer"].items():
+                state.setdefault(int(index), {}).update(values)
+            for name, tensor in _of(tensors, "optimizer").items():
+                index, _, key = name.partition(".")
+                state.setdefault(int(index), {})[key] = tensor
+            self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": state})
+            _lay_like_weights(self.optimizer)
+            if header["scaler"]:
+                self.scaler.load_state_dict(header["scaler"])
+            for name, value in header["progress"].items():
+                setattr(self.progress, name, value)
+        except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+            raise damaged(path) from error
+
+
+def read_progress(path: Path) -> Progress:
+    """Where the training stands that a file holds, without reading its tensors.
+
+    Raises:
+        UserError: It is damaged.
+    """
+    values = read_header(path).get("progress")
+    names = {entry.name for entry in fields(Progress)}
+    if not isinstance(values, dict) or values.keys() != names:
+        raise damaged(path)
+    return Progress(**values)
+
+
+def read_header(path: Path) -> dict[str, Any]:
+    """The plain values of a resume file.
+
+    Raises:
+        UserError: It is damaged, or of another version.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = json.loads((file.metadata() or {})[HEADER])
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError, RecursionError) as error:
+        raise damaged(path) from error
+    if not isinstance(header, dict) or header.get("format_version") != FORMAT_VERSION:
+        raise UserError(f"{path} was written by another version of segtune.", "Resume with the version in run.json.")
+    return header
+
+
+def damaged(path: Path) -> UserError:
+    """The error for a file that can't be resumed from."""
+    run = path.parent
+    return UserError(
+        f"{path} is damaged: the training can't go on from it.",
+        f"To start again from the beginning, remove it: segtune resume {run} does the rest. To start another run from"
+        f" the weights that there are: segtune train DATASET NEW_RUN --weights {run / 'last.safetensors'}",
+    )
+
+
+def _lay_like_weights(optimizer: Optimizer) -> None:
+    """Let the optimizer's tensors lie in memory as the weights do: files hold all with the channels first."""
+    for parameter, values in optimizer.state.items():
+        for name, value in values.items():
+            if isinstance(value, Tensor) and value.shape == parameter.shape:
+                values[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
+
+
+def _plain(tensor: Tensor) -> Tensor:
+    return tensor.detach().cpu().contiguous()
+
+
+def _named(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {f"{prefix}.{name}": _plain(tensor) for name, tensor in tensors.items()}
+
+
+def _of(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    start = f"{prefix}."
+    return {name.removeprefix(start): tensor for name, tensor in tensors.items() if name.startswith(start)}

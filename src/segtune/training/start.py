@@ -1,0 +1,110 @@
+"""A run that was begun before: what it was asked to do, and what may be different when it goes on."""
+
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any, get_args, get_type_hints
+
+from segtune.config import TrainConfig
+from segtune.errors import UserError, listed
+from segtune.models.pretrained import WeightsReport
+from segtune.training.plan import MACHINE_VALUES, TrainPlan
+from segtune.training.run_folder import RunFolder
+
+CHANGEABLE = (
+    "accumulate", "cache", "compile", "device", "epochs", "log", "nproc", "num_workers", "overwrite", "resume", "run",
+    "time_budget",
+)  # fmt: skip
+"""Options that a resumed run may have at other values: the machine's, and how long to train."""
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """What run.json says of a run.
+
+    Attributes:
+        config: What it was asked to do.
+        plan: Its plan.
+        fingerprint: Of its dataset's content.
+        weights: What it started from.
+    """
+
+    config: TrainConfig
+    plan: TrainPlan
+    fingerprint: str
+    weights: WeightsReport
+
+
+def earlier_run(folder: RunFolder) -> Earlier:
+    """The run that a folder holds.
+
+    Raises:
+        UserError: It holds none, or one of another version.
+    """
+    if not folder.record.is_file():
+        raise UserError(f"{folder.path} holds no run: there is no run.json.", "Give the folder that 'train' wrote.")
+    record = folder.read_record()
+    try:
+        plan = TrainPlan(**{**record["plan"], "class_weights": tuple(record["plan"]["class_weights"])})
+        weights = record["weights"]
+        return Earlier(
+            _config(record["config"]), plan, str(record["data"]["fingerprint"]),
+            WeightsReport(weights["source"], weights["licence"], tuple(weights["taken"]), tuple(weights["new"])),
+        )  # fmt: skip
+    except (KeyError, TypeError, AttributeError) as error:
+        raise UserError(
+            f"{folder.record} is not complete, or of another version of segtune ({error}).",
+            "Resume with the version that it names; or start a new run.",
+        ) from error
+
+
+def changed_config(earlier: TrainConfig, config: TrainConfig, folder: RunFolder) -> TrainConfig:
+    """What a resumed run is asked to do.
+
+    Raises:
+        UserError: Something is different that may not be.
+    """
+    config = replace(config, **{name: _absolute(getattr(config, name)) for name in _paths()})
+    earlier = replace(earlier, **{name: _absolute(getattr(earlier, name)) for name in _paths()})
+    different = [
+        entry.name for entry in fields(TrainConfig)
+        if entry.name not in CHANGEABLE and getattr(config, entry.name) != getattr(earlier, entry.name)
+    ]  # fmt: skip
+    if different:
+        told = [
+            f"--{name.replace('_', '-')} was {getattr(earlier, name)}, is {getattr(config, name)}" for name in different
+        ]
+        raise UserError(
+            f"{folder.path} was begun with other options: {listed(told)}.",
+            "A resumed run may change the epochs, the time and what is the machine's. For anything else name another"
+            " run folder, or add --overwrite --resume never.",
+        )
+    return config
+
+
+def resumed_plan(earlier: TrainPlan, new: TrainPlan) -> TrainPlan:
+    """The plan of the earlier run, with the new one's length and what is the machine's."""
+    names = (*MACHINE_VALUES, "epochs", "total_steps", "time_budget")
+    return replace(earlier, **{name: getattr(new, name) for name in names})
+
+
+def _config(values: dict[str, Any]) -> TrainConfig:
+    """The inverse of what ``run_record`` writes."""
+    restored = {
+        name: Path(value)
+        if name in _paths() and value is not None
+        else tuple(value)
+        if isinstance(value, list)
+        else value
+        for name, value in values.items()
+    }
+    return TrainConfig(**restored)
+
+
+def _paths() -> list[str]:
+    """The options of a training that are paths."""
+    hints = get_type_hints(TrainConfig)
+    return [name for name, hint in hints.items() if Path in (hint, *get_args(hint))]
+
+
+def _absolute(path: Path | None) -> Path | None:
+    return None if path is None else path.absolute()
