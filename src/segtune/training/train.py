@@ -15,7 +15,7 @@ from segtune.annotations.check import check_dataset
 from segtune.annotations.convert import convert_export
 from segtune.annotations.dataset_folder import Pair, dataset_classes, find_pairs, is_dataset_folder
 from segtune.config import ConversionOptions, TrainConfig, changed_options, command_line
-from segtune.data.augment import Augmentation, Chain, ColorJitter, Flip, ScaledCrop
+from segtune.data.cache import open_samples
 from segtune.data.loader import AugmentedPictures, Loader
 from segtune.errors import UserError, listed
 from segtune.evaluation.evaluate import evaluate_pairs
@@ -26,7 +26,7 @@ from segtune.models.pretrained import load_weights
 from segtune.pictures import read_labels, read_picture, write_picture
 from segtune.prediction.draw import comparison
 from segtune.prediction.predictor import Predictor, choose_device
-from segtune.preprocessing import Triple
+from segtune.training.augmentation import plan_augmentation, plan_mixing
 from segtune.training.console_listener import ConsoleListener
 from segtune.training.events import EpochDone, Event, Listener, RunDone, RunStarted, StepDone
 from segtune.training.losses import cross_entropy
@@ -142,7 +142,8 @@ def run_epochs(
     torch.manual_seed(plan.seed)
 
     augmentation = plan_augmentation(plan, model.preprocessing.mean)
-    pictures = AugmentedPictures(train_pairs, model.classes, model.preprocessing, augmentation, plan.seed)
+    samples = open_samples(train_pairs, model.classes, model.preprocessing, "none", plan.num_workers)
+    pictures = AugmentedPictures(samples, augmentation, plan.seed, plan_mixing(plan))
     loader = Loader(pictures, plan.batch_size, plan.num_workers)
     loss_function = cross_entropy(plan.class_weights, device)
     optimizer = make_optimizer(net, extractor, plan)
@@ -190,17 +191,6 @@ def tell_all(listeners: Sequence[Listener], event: Event) -> None:
     """Tell every listener."""
     for listener in listeners:
         listener(event)
-
-
-def plan_augmentation(plan: TrainPlan, mean: Triple) -> Augmentation:
-    """What the plan does to training pictures; ``mean`` (RGB in 0..1) fills what lies outside of them."""
-    steps: list[Augmentation] = [
-        Flip(plan.flip_horizontal, plan.flip_vertical),
-        ScaledCrop(plan.crop, plan.min_scale, plan.max_scale, mean),
-    ]
-    if plan.color_jitter:
-        steps.append(ColorJitter(plan.color_jitter, plan.color_jitter, plan.color_jitter))
-    return Chain(tuple(steps))
 
 
 def _show_best(

@@ -5,7 +5,8 @@ from collections.abc import Callable, Sequence
 import torch
 
 from segtune.annotations.dataset_folder import Pair
-from segtune.data.augment import CenterCrop
+from segtune.data.cache import open_samples
+from segtune.data.crop import CenterCrop
 from segtune.data.loader import AugmentedPictures, Loader
 from segtune.evaluation.evaluate import evaluate_pairs
 from segtune.evaluation.scores import Scores
@@ -38,8 +39,8 @@ def _on_whole_pictures(model: Model, plan: TrainPlan, pairs: Sequence[Pair], dev
 def _on_center_crops(model: Model, plan: TrainPlan, pairs: Sequence[Pair], device: torch.device) -> Validation:
     """The original's validation, which shuffles and batches like its training."""
     crop = CenterCrop(plan.crop, model.preprocessing.mean)
-    pictures = AugmentedPictures(pairs, model.classes, model.preprocessing, crop, plan.seed)
-    loader = Loader(pictures, plan.batch_size, plan.num_workers)
+    samples = open_samples(pairs, model.classes, model.preprocessing, "none", plan.num_workers)
+    loader = Loader(AugmentedPictures(samples, crop, plan.seed), plan.batch_size, plan.num_workers)
 
     def validate(epoch: int) -> tuple[float, Scores | None]:
         batches = loader.epoch(epoch)
