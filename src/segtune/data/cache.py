@@ -79,7 +79,8 @@ def open_samples(
     """
     decoded = DecodedSamples(pairs, table, preprocessing)
     if cache == "disk":
-        return DiskSamples(decoded, cache_folder())
+        folder = cache_folder()
+        return DiskSamples(decoded, folder, stays_free=free_space(folder) // 2)
     if cache == "ram":
         if num_workers and not CAN_SHARE:
             raise UserError(

@@ -34,10 +34,17 @@ Stamp = tuple[int, int, int, int]
 class DiskSamples:
     """A file for each picture, named by the content that it comes from, and mapped: a crop reads only its rows."""
 
-    def __init__(self, source: DecodedSamples, folder: Path) -> None:
+    def __init__(self, source: DecodedSamples, folder: Path, stays_free: int) -> None:
+        """Write nothing yet.
+
+        Args:
+            source: Decodes.
+            folder: Where the files are kept; made when the first is written.
+            stays_free: Bytes on its disk that are left free.
+        """
         self._source = source
         self._folder = folder
-        self._stays_free = free_space(folder) // 2
+        self._stays_free = stays_free
         # One byte that all workers see: whether one of them found that no more can be written.
         self._given_up = SharedBytes(1) if CAN_SHARE else np.zeros(1, np.uint8)
         self._paths: dict[int, tuple[Stamp, Path]] = {}
@@ -93,13 +100,13 @@ class DiskSamples:
         return Sample(pixels[:split].reshape(height, width, 3), pixels[split:].reshape(height, width), name)
 
     def _write(self, path: Path, sample: Sample) -> None:
-        """Keep a picture, as long as half of the space that was free at first stays free."""
+        """Keep a picture where there is room. Where there is none it is said once, by whoever finds out."""
         given_up = self._given_up.array if isinstance(self._given_up, SharedBytes) else self._given_up
         if given_up[0]:
             return
         try:
             if free_space(self._folder) - sample.labels.size * 4 < self._stays_free:
-                raise UserError(f"The cache in {self._folder} would take more than half of the free disk space.")
+                raise UserError(f"The cache in {self._folder} would fill the disk.")
             _write_file(path, sample)
         except UserError as error:
             given_up[0] = 1
