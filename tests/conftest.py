@@ -1,6 +1,7 @@
 """Small real data for all tests."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,14 @@ from PIL import Image
 from segtune.classes import class_table, write_classes
 
 COLORS = np.array([[200, 60, 40], [40, 160, 60], [50, 80, 200]], np.uint8)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Decoded pictures don't go to the user's cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture(scope="session")

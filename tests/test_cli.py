@@ -34,7 +34,9 @@ def test_dashes_and_underscores_mean_the_same(options):
     assert (config.num_classes, config.keep_feature_extract) == (5, True)
 
 
-@pytest.mark.parametrize("command", ["", "convert", "train", "evaluate", "predict", "import-weights", "models", "demo"])
+@pytest.mark.parametrize(
+    "command", ["", "convert", "train", "evaluate", "predict", "import-weights", "models", "cache", "demo"]
+)
 def test_help_teaches_without_importing_torch(command):
     code = (
         "import sys; from segtune.cli import main\n"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from segtune.config import (
+    CacheConfig,
     CheckConfig,
     ConvertConfig,
     DemoConfig,
@@ -47,6 +48,7 @@ Command = Annotated[
     | Annotated[PredictConfig, tyro.conf.subcommand("predict")]
     | Annotated[ImportWeightsConfig, tyro.conf.subcommand("import-weights")]
     | Annotated[ModelsConfig, tyro.conf.subcommand("models")]
+    | Annotated[CacheConfig, tyro.conf.subcommand("cache")]
     | Annotated[DemoConfig, tyro.conf.subcommand("demo")],
     tyro.conf.OmitSubcommandPrefixes,
 ]
@@ -155,6 +157,18 @@ def run_models(config: ModelsConfig) -> int:
     return 0
 
 
+def run_cache(config: CacheConfig) -> int:
+    """Show the cache of decoded pictures, or remove it."""
+    from segtune.data.cache_folder import cache_folder, cached_pictures, clear_cache
+
+    found = clear_cache(cache_folder()) if config.clear else cached_pictures(cache_folder())
+    size = f"{found.num_files} pictures, {found.num_bytes / 1e6:,.1f} MB"
+    output.print(f"Removed from {found.folder}: {size}" if config.clear else f"{found.folder}: {size}")
+    if found.num_files and not config.clear:
+        output.print("To remove them: segtune cache --clear")
+    return 0
+
+
 def run_demo(config: DemoConfig) -> int:
     """Run the demo."""
     from segtune.demo.demo import demo
@@ -172,6 +186,7 @@ COMMANDS: dict[type, Callable[[Any], int]] = {
     PredictConfig: run_predict,
     ImportWeightsConfig: run_import_weights,
     ModelsConfig: run_models,
+    CacheConfig: run_cache,
     DemoConfig: run_demo,
 }
 

@@ -315,6 +315,14 @@ class ModelsConfig:
 
 
 @dataclass(frozen=True)
+class CacheConfig:
+    """Show where decoded pictures are kept and how much they take, or remove them."""
+
+    clear: bool = False
+    """Remove them. Other files in that folder stay."""
+
+
+@dataclass(frozen=True)
 class DemoConfig:
     """See it all work, in minutes and without a network: draw pictures, convert, check, train, evaluate, predict."""
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from segtune.classes import IGNORE
-from segtune.data.augment import CenterCrop, Chain, ColorJitter, Flip, ScaledCrop
+from segtune.data.augment import Chain, ColorJitter, Flip
+from segtune.data.crop import CenterCrop, ScaledCrop
 from segtune.data.sample import Sample
 
 FILL = (0.5, 0.5, 0.5)

@@ -4,16 +4,18 @@ import pytest
 import torch
 
 from segtune.annotations.dataset_folder import dataset_classes, find_pairs
-from segtune.data.augment import Chain, Flip, ScaledCrop
+from segtune.data.augment import Chain, Flip
+from segtune.data.cache import open_samples
+from segtune.data.crop import ScaledCrop
 from segtune.data.loader import AugmentedPictures, Loader
 from segtune.preprocessing import Preprocessing
 
 
-def loader(dataset, batch_size=4, num_workers=0, seed=0):
+def loader(dataset, batch_size=4, num_workers=0, seed=0, cache="none", mixing=(), **options):
     augmentation = Chain((Flip(0.5, 0.5), ScaledCrop(32, 0.5, 1.5, (0.5, 0.5, 0.5))))
-    pairs = find_pairs(dataset, "train")
-    pictures = AugmentedPictures(pairs, dataset_classes(dataset), Preprocessing(longest_side=64), augmentation, seed)
-    return Loader(pictures, batch_size, num_workers)
+    pairs, preprocessing = find_pairs(dataset, "train"), Preprocessing(longest_side=64)
+    samples = open_samples(pairs, dataset_classes(dataset), preprocessing, cache, num_workers)
+    return Loader(AugmentedPictures(samples, augmentation, seed, mixing), batch_size, num_workers, **options)
 
 
 def test_every_picture_comes_once_an_epoch_and_the_last_batch_is_short(dataset):

@@ -16,15 +16,16 @@ from segtune.annotations.dataset_folder import Pair
 from segtune.classes import numbered_classes
 from segtune.config import TrainConfig
 from segtune.data.batch import Batch
+from segtune.data.cache import open_samples
 from segtune.data.loader import AugmentedPictures
 from segtune.models.catalog import build_model, feature_extractor, model_preprocessing
 from segtune.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
+from segtune.training.augmentation import plan_augmentation
 from segtune.training.losses import cross_entropy
 from segtune.training.optimizer import make_optimizer, make_schedule
 from segtune.training.original import ious_without_first, mean_iou_over_batches
 from segtune.training.plan import Facts, make_plan
 from segtune.training.step import training_step
-from segtune.training.train import plan_augmentation
 
 MODEL = "deeplabv3_resnet50"
 CPU = torch.device("cpu")
@@ -86,10 +87,10 @@ def test_training_crops_have_the_originals_values(tmp_path):
     Image.fromarray(picture).save(tmp_path / "x.png")
     Image.fromarray(picture[:, :, 0] % 5).save(tmp_path / "labels.png")
     plan = make_plan(TrainConfig(tmp_path, tmp_path, recipe="original"), Facts(5, 2, (9,) * 5, "cpu", 2))
-    pictures = AugmentedPictures(
-        [Pair("x", tmp_path / "x.png", tmp_path / "labels.png")], numbered_classes(5),
-        model_preprocessing(MODEL, plan.longest_side), plan_augmentation(plan, IMAGENET_MEAN), 0,
-    )  # fmt: skip
+    pairs = [Pair("x", tmp_path / "x.png", tmp_path / "labels.png")]
+    preprocessing = model_preprocessing(MODEL, plan.longest_side)
+    samples = open_samples(pairs, numbered_classes(5), preprocessing, "none", 0)
+    pictures = AugmentedPictures(samples, plan_augmentation(plan, IMAGENET_MEAN), 0)
     flipped = [picture[::rows, ::columns] for rows in (1, -1) for columns in (1, -1)]
     seen = {next(i for i, known in enumerate(flipped) if (pictures[e, 0].image == known).all()) for e in range(20)}
     assert seen == {0, 1, 2, 3}

@@ -28,9 +28,21 @@ class Batch:
         """How many samples."""
         return len(self.names)
 
+    def pin_memory(self) -> "Batch":
+        """The batch in memory that a CUDA device fetches from by itself; DataLoader calls this."""
+        return Batch(self.images.pin_memory(), self.labels.pin_memory(), self.names)
+
 
 def collate(samples: Sequence[Sample]) -> Batch:
     """Stack samples of equal size."""
     images = np.stack([sample.image.transpose(2, 0, 1) for sample in samples])
     labels = np.stack([sample.labels for sample in samples])
     return Batch(torch.from_numpy(images), torch.from_numpy(labels), tuple(sample.name for sample in samples))
+
+
+def empty_batch(like: Sample) -> Batch:
+    """A batch of no samples, of the size of one."""
+    height, width = like.labels.shape
+    return Batch(
+        torch.empty(0, 3, height, width, dtype=torch.uint8), torch.empty(0, height, width, dtype=torch.uint8), ()
+    )

@@ -1,19 +1,20 @@
-"""Dataset folder -> batches. Order and augmentation are functions of (seed, epoch, index), not of a worker's state."""
+"""Samples -> batches. Order and augmentation are functions of (seed, epoch, index), not of a worker's state."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import cast
+from typing import Any
 
+import cv2
 import numpy as np
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from segtune.annotations.dataset_folder import Pair
-from segtune.classes import ClassTable
 from segtune.data.augment import Augmentation
-from segtune.data.batch import Batch, collate
+from segtune.data.batch import Batch, collate, empty_batch
+from segtune.data.mix import Mixing
 from segtune.data.sample import Sample
-from segtune.pictures import read_labels, read_picture
-from segtune.preprocessing import Preprocessing
+from segtune.data.samples import Samples
+from segtune.errors import UserError, first_line
 
 Place = tuple[int, int]
 """(epoch, index): all that the randomness of a sample depends on, beside the seed."""
@@ -22,74 +23,172 @@ ORDER, AUGMENTATION = 0, 1
 """Which use of randomness a generator is for: two uses with the same numbers must not see the same stream."""
 
 
+class WorkerDied(UserError):
+    """A process that prepares batches ended before its time."""
+
+
 @dataclass(frozen=True)
 class AugmentedPictures(Dataset[Sample]):
-    """Reads, shrinks to the working size and augments one picture at a time.
+    """Augments one picture at a time.
 
     Attributes:
-        pairs: Pictures and label images.
-        table: Says which label values are ignored.
-        preprocessing: Gives the working size.
+        samples: The pictures at their working size.
         augmentation: What is done to a sample.
         seed: Seed of the augmentation.
+        mixing: What is put in from other pictures, which are augmented before.
     """
 
-    pairs: Sequence[Pair]
-    table: ClassTable
-    preprocessing: Preprocessing
+    samples: Samples
     augmentation: Augmentation
     seed: int
+    mixing: tuple[Mixing, ...] = ()
+
+    def __len__(self) -> int:
+        """How many pictures."""
+        return len(self.samples)
 
     def __getitem__(self, place: Place) -> Sample:
         """The sample of picture ``index`` as it is seen in ``epoch``."""
         epoch, index = place
-        pair = self.pairs[index]
-        sample = Sample(
-            self.preprocessing.shrink(read_picture(pair.picture)),
-            self.preprocessing.shrink_labels(read_labels(pair.labels, self.table)),
-            pair.stem,
-        )
-        return self.augmentation(sample, np.random.default_rng([self.seed, AUGMENTATION, epoch, index]))
+        generator = np.random.default_rng([self.seed, AUGMENTATION, epoch, index])
+        sample = self.augmentation(self.samples[index], generator)
+        for mix in self.mixing:
+            if generator.random() < mix.probability:
+                partner = self.samples[int(generator.integers(len(self.samples)))]
+                sample = mix(sample, self.augmentation(partner, generator), generator)
+        return sample
 
 
 class EpochOrder(Sampler[list[Place]]):
-    """The batches of an epoch: every picture once, shuffled; the last batch may be short."""
+    """The batches of an epoch: every picture once, shuffled; the last batch may be short.
 
-    def __init__(self, num_pictures: int, batch_size: int, seed: int) -> None:
+    Of each batch a process gets every ``world_size``-th place: together they see what one alone would see.
+    """
+
+    def __init__(self, num_pictures: int, batch_size: int, seed: int, rank: int = 0, world_size: int = 1) -> None:
         self.num_pictures = num_pictures
         self.batch_size = batch_size
         self.seed = seed
+        self.rank = rank
+        self.world_size = world_size
         self.epoch = 0
+        self.start_batch = 0
 
     def __iter__(self) -> Iterator[list[Place]]:
-        """Yield the places of each batch of the epoch that ``self.epoch`` says."""
-        order = np.random.default_rng([self.seed, ORDER, self.epoch]).permutation(self.num_pictures)
-        for start in range(0, self.num_pictures, self.batch_size):
-            yield [(self.epoch, int(index)) for index in order[start : start + self.batch_size]]
+        """Yield the places of each batch, from ``start_batch`` on, of the epoch that ``self.epoch`` says."""
+        epoch = self.epoch
+        order = np.random.default_rng([self.seed, ORDER, epoch]).permutation(self.num_pictures)
+        for start in range(self.start_batch * self.batch_size, self.num_pictures, self.batch_size):
+            batch = order[start : start + self.batch_size]
+            yield [(epoch, int(index)) for index in batch[self.rank :: self.world_size]]
 
     def __len__(self) -> int:
         """Number of batches in an epoch."""
         return -(-self.num_pictures // self.batch_size)
 
 
+@dataclass(frozen=True)
+class _Batches(Dataset[Batch | UserError]):
+    """Whole batches by their places."""
+
+    pictures: AugmentedPictures
+
+    def __getitem__(self, places: list[Place]) -> Batch | UserError:
+        """A batch; or the error, as DataLoader would hide its words in a traceback where a worker raises it."""
+        try:
+            if not places:
+                return empty_batch(self.pictures[0, 0])  # any sample's size is that of all
+            return collate([self.pictures[place] for place in places])
+        except UserError as error:
+            return UserError(error.message, error.hint)
+
+
 class Loader:
     """Iterates over the batches of one epoch after the other."""
 
-    def __init__(self, pictures: AugmentedPictures, batch_size: int, num_workers: int) -> None:
-        self._order = EpochOrder(len(pictures.pairs), batch_size, pictures.seed)
+    def __init__(
+        self,
+        pictures: AugmentedPictures,
+        batch_size: int,
+        num_workers: int,
+        *,
+        rank: int = 0,
+        world_size: int = 1,
+        pin_memory: bool = False,
+    ) -> None:
+        """Start no process yet.
+
+        Args:
+            pictures: What to load.
+            batch_size: Pictures a batch, over all processes.
+            num_workers: Processes that prepare batches; 0: this one does.
+            rank: Which of the processes that train together this is.
+            world_size: How many these are. A short last batch may leave a process an empty one.
+            pin_memory: Whether batches lie in page-locked memory; for CUDA.
+        """
+        self._order = EpochOrder(len(pictures), batch_size, pictures.seed, rank, world_size)
         self._loader = DataLoader(
-            pictures,
-            batch_sampler=cast(Sampler[list[int]], self._order),
+            _Batches(pictures),
+            batch_size=None,
+            sampler=self._order,
             num_workers=num_workers,
-            collate_fn=collate,
+            collate_fn=_as_it_is,
+            worker_init_fn=_use_one_thread,
             persistent_workers=num_workers > 0,
+            pin_memory=pin_memory,
         )
 
     def __len__(self) -> int:
         """Number of batches in an epoch."""
         return len(self._order)
 
-    def epoch(self, epoch: int) -> Iterator[Batch]:
-        """The batches of ``epoch``, counted from 1."""
-        self._order.epoch = epoch
-        return iter(self._loader)
+    def epoch(self, epoch: int, start_batch: int = 0) -> Iterator[Batch]:
+        """The batches of ``epoch``, counted from 1; without its first ``start_batch``, which are not read either.
+
+        Raises:
+            UserError: A picture can't be read.
+            WorkerDied: A worker process ended.
+        """
+        self._order.epoch, self._order.start_batch = epoch, start_batch
+        with worker_deaths_told():
+            batches = iter(self._loader)
+        return _raising_errors(batches)
+
+
+def _raising_errors(batches: Iterator[Batch | UserError]) -> Iterator[Batch]:
+    while True:
+        with worker_deaths_told():
+            batch = next(batches, None)
+        if batch is None:
+            return
+        if isinstance(batch, UserError):
+            raise batch
+        yield batch
+
+
+@contextmanager
+def worker_deaths_told() -> Iterator[None]:
+    """Turn DataLoader's RuntimeError about a dead worker into WorkerDied.
+
+    Wrap the training steps, too: DataLoader hears of a worker's death by a signal, and raises wherever Python is then.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if not str(error).startswith("DataLoader worker"):
+            raise
+        raise WorkerDied(
+            f"A process that prepares batches ended: {first_line(error)}",
+            "Mostly memory was too little: lower --num-workers, or use --cache disk. In Docker, give --shm-size 2g.",
+        ) from error
+
+
+def _as_it_is(batch: Any) -> Any:
+    """Keep DataLoader from collating what is a batch already."""
+    return batch
+
+
+def _use_one_thread(worker: int) -> None:
+    """Workers are there to use the cores; OpenCV's own threads would only compete, and don't survive a fork."""
+    del worker
+    cv2.setNumThreads(0)

@@ -1,0 +1,134 @@
+"""The cache of decoded pictures: where it is kept, and opening it."""
+
+import os
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from segtune.annotations.dataset_folder import Pair
+from segtune.classes import ClassTable
+from segtune.data.cache_folder import cache_folder
+from segtune.data.disk_cache import DiskSamples, free_space
+from segtune.data.ram_cache import CHANNELS, RamSamples
+from segtune.data.samples import DecodedSamples, Samples
+from segtune.data.shared_bytes import CAN_SHARE
+from segtune.errors import UserError
+from segtune.pictures import open_picture, shown_size
+from segtune.preprocessing import Preprocessing
+
+Cache = Literal["ram", "disk", "none"]
+
+
+@dataclass(frozen=True)
+class CacheFacts:
+    """What the choice of a cache depends on, in bytes.
+
+    Attributes:
+        total_bytes: All pictures and labels at their working size.
+        free_memory: Memory that is free; 0: not known.
+        free_shared_memory: Memory that processes can share; 0: none.
+        free_disk: What is free on the disk of the cache folder.
+    """
+
+    total_bytes: int
+    free_memory: int
+    free_shared_memory: int
+    free_disk: int
+
+
+def choose_cache(facts: CacheFacts, num_workers: int) -> Cache:
+    """What 'auto' means: memory if a quarter of it is enough, else disk if half of it is enough, else none.
+
+    Args:
+        facts: Sizes. Where several processes train, each has a memory cache of its own: divide the memory by them.
+        num_workers: Processes that prepare batches.
+    """
+    memory = min(facts.free_memory, facts.free_shared_memory) if num_workers else facts.free_memory
+    if facts.total_bytes <= memory // 4:
+        return "ram"
+    return "disk" if facts.total_bytes <= facts.free_disk // 2 else "none"
+
+
+def measure_cache(pairs: Sequence[Pair], preprocessing: Preprocessing) -> CacheFacts:
+    """Measure what pictures would take and what is free. Only the headers of the pictures are read.
+
+    Raises:
+        UserError: A file is no picture.
+    """
+    total = sum(height * width * CHANNELS for height, width in _working_sizes(pairs, preprocessing))
+    memory = free_memory()
+    return CacheFacts(total, memory, memory if CAN_SHARE else 0, free_space(cache_folder()))
+
+
+def open_samples(
+    pairs: Sequence[Pair], table: ClassTable, preprocessing: Preprocessing, cache: Cache, num_workers: int
+) -> Samples:
+    """The pictures of a split at their working size.
+
+    Args:
+        pairs: Pictures and label images.
+        table: Says which label values are ignored.
+        preprocessing: Gives the working size.
+        cache: Where decoded pictures are kept.
+        num_workers: Processes that will read them beside this one.
+
+    Raises:
+        UserError: A file is no picture, or the system has no memory that processes can share.
+    """
+    decoded = DecodedSamples(pairs, table, preprocessing)
+    if cache == "disk":
+        folder = cache_folder()
+        return DiskSamples(decoded, folder, stays_free=free_space(folder) // 2)
+    if cache == "ram":
+        if num_workers and not CAN_SHARE:
+            raise UserError(
+                f"--cache ram with --num-workers {num_workers}: this system has no memory that processes can share.",
+                "Use --cache disk, or --num-workers 0.",
+            )
+        return RamSamples(decoded, _working_sizes(pairs, preprocessing), shared=num_workers > 0)
+    return decoded
+
+
+def _working_sizes(pairs: Sequence[Pair], preprocessing: Preprocessing) -> list[tuple[int, int]]:
+    """Height and width of each picture at its working size, from its header."""
+    sizes = []
+    for pair in pairs:
+        try:
+            with pair.picture.open("rb") as file:
+                sizes.append(preprocessing.working_size(*shown_size(open_picture(file, str(pair.picture)))))
+        except OSError as error:
+            raise UserError(f"{pair.picture} can't be opened: {error}.", "Replace or remove it.") from error
+    return sizes
+
+
+def free_memory(system: Path = Path("/")) -> int:
+    """Bytes of memory that can be taken without swapping, within a container's limit; 0 where that isn't known.
+
+    Args:
+        system: The root of /proc and /sys.
+
+    Source: proc_meminfo(5); cgroup v2 and v1 memory controllers in the kernel's documentation.
+    """
+    try:
+        lines = (system / "proc/meminfo").read_text().splitlines()
+        free = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
+    except (OSError, StopIteration, ValueError, IndexError):
+        return _free_pages()
+    groups = system / "sys/fs/cgroup"
+    for limit, used in (
+        (groups / "memory.max", groups / "memory.current"),
+        (groups / "memory/memory.limit_in_bytes", groups / "memory/memory.usage_in_bytes"),
+    ):
+        with suppress(OSError, ValueError):  # no such controller, or no limit: 'max'
+            free = min(free, max(0, int(limit.read_text()) - int(used.read_text())))
+    return free
+
+
+def _free_pages() -> int:
+    """Free memory as systems without /proc may tell it."""
+    try:
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):
+        return 0

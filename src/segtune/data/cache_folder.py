@@ -1,0 +1,65 @@
+"""The folder of cached pictures: where it is, what is in it, and removing it."""
+
+import os
+import re
+import sys
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+SUFFIX = ".sample"
+OWN_NAME = re.compile(r"(?:[0-9a-f]{64}|\.[0-9a-f]{12})" + re.escape(SUFFIX))
+"""Cached pictures, and what a kill left of one that was being written."""
+
+
+def cache_folder() -> Path:
+    """Where the system keeps what can be made again; XDG_CACHE_HOME, where it is set, comes first.
+
+    Source: XDG Base Directory Specification, https://specifications.freedesktop.org/basedir-spec/.
+    """
+    home = Path.home()
+    usual = home / ".cache"
+    if sys.platform == "darwin":
+        usual = home / "Library" / "Caches"
+    elif sys.platform == "win32":
+        usual = Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local")
+    chosen = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    # The specification: a path that is not absolute is to be ignored.
+    return (chosen if chosen.is_absolute() else usual) / "segtune" / "pictures"
+
+
+@dataclass(frozen=True)
+class CachedPictures:
+    """What the cache holds.
+
+    Attributes:
+        folder: Where it is; it need not exist.
+        num_files: Cached pictures.
+        num_bytes: What they take.
+    """
+
+    folder: Path
+    num_files: int
+    num_bytes: int
+
+
+def cached_pictures(folder: Path) -> CachedPictures:
+    """Count what a cache folder holds."""
+    sizes = [path.stat().st_size for path in _own_files(folder)]
+    return CachedPictures(folder, len(sizes), sum(sizes))
+
+
+def clear_cache(folder: Path) -> CachedPictures:
+    """Remove the cached pictures, and the folder where nothing else is in it; returns what was removed."""
+    removed = cached_pictures(folder)
+    for path in _own_files(folder):
+        path.unlink(missing_ok=True)
+    with suppress(OSError):  # it is not there, or holds files that are not ours
+        folder.rmdir()
+    return removed
+
+
+def _own_files(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        return []
+    return [path for path in sorted(folder.iterdir()) if OWN_NAME.fullmatch(path.name) and path.is_file()]
