@@ -80,7 +80,7 @@ class Network:
         """Whether gradients travel between the processes in the backward pass inside of this context."""
         if now or not isinstance(self._trained, DistributedDataParallel):
             return nullcontext()
-        return self._trained.no_sync()  # type: ignore[no-any-return]
+        return self._trained.no_sync()
 
 
 def _leave_out_unused(net: nn.Module) -> None:

@@ -17,7 +17,7 @@ from segtune.classes import ClassTable
 from segtune.config import ConversionOptions, ResumeConfig, TrainConfig, changed_options, command_line
 from segtune.console import output
 from segtune.data.cache import choose_cache, measure_cache, open_samples
-from segtune.data.loader import AugmentedPictures, Loader
+from segtune.data.loader import AugmentedPictures, Loader, worker_deaths_told
 from segtune.errors import UserError, listed
 from segtune.evaluation.evaluate import evaluate_pairs
 from segtune.evaluation.scores import Scores
@@ -27,7 +27,7 @@ from segtune.models.pretrained import WeightsReport, load_weights
 from segtune.pictures import read_labels, read_picture, write_picture
 from segtune.prediction.draw import comparison
 from segtune.prediction.predictor import choose_device, load
-from segtune.training.augmentation import plan_augmentation
+from segtune.training.augmentation import plan_augmentation, plan_mixing
 from segtune.training.augmented_samples import augmented_sheet
 from segtune.training.console_listener import ConsoleListener
 from segtune.training.events import Event, Listener, Notice, RunDone, RunStarted
@@ -161,7 +161,7 @@ def _train(config: TrainConfig, earlier: Earlier | None, listeners: Sequence[Lis
             listeners = []
         elif listeners is None:
             watchers = make_watchers(config.log, folder, earlier is not None)
-            listeners = [stack.enter_context(listener) for listener in (ConsoleListener(), *watchers)]
+            listeners = [stack.enter_context(ConsoleListener()), *map(stack.enter_context, watchers)]
         stop = stack.enter_context(StopSignal())
         try:
             more = earlier is not None and plan.asks_for_more_than(earlier.plan)
@@ -189,7 +189,8 @@ def _run(
             listener(event)
 
     samples = open_samples(data.train, model.classes, model.preprocessing, plan.cache, plan.num_workers)
-    pictures = AugmentedPictures(samples, plan_augmentation(plan, model.preprocessing.mean), plan.seed)
+    augmentation = plan_augmentation(plan, model.preprocessing.mean)
+    pictures = AugmentedPictures(samples, augmentation, plan.seed, plan_mixing(plan))
     loader = Loader(
         pictures, plan.batch_size, plan.num_workers, rank=processes.rank, world_size=processes.world_size,
         pin_memory=network.device.type == "cuda",
@@ -211,7 +212,8 @@ def _run(
     tell(RunStarted(plan, _notes(plan, data, weights), state.progress.step))
     if state.progress.has_ended(plan):
         tell(Notice(f"All {plan.epochs} epochs are done. For more of them: segtune resume {folder.path} --epochs MORE"))
-    run_epochs(run, state, stepper)
+    with worker_deaths_told():
+        run_epochs(run, state, stepper)
     scores = processes.share(
         _show_best(folder, data.val, state.progress, network.device) if processes.is_first else None
     )
