@@ -3,6 +3,10 @@
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -119,6 +123,40 @@ def test_a_worker_that_was_killed_is_told(dataset):
 
     with pytest.raises(WorkerDied, match=rf"{worker.pid}.*\n.*--num-workers"):
         kill_and_go_on()
+
+
+KILLED = """
+import multiprocessing, os, signal
+from pathlib import Path
+from segtune.annotations.dataset_folder import dataset_classes, find_pairs
+from segtune.data.cache import open_samples
+from segtune.data.crop import CenterCrop
+from segtune.data.loader import AugmentedPictures, Loader
+from segtune.preprocessing import Preprocessing
+if __name__ == "__main__":
+    multiprocessing.set_start_method("forkserver")
+    dataset = Path("dataset")
+    samples = open_samples(find_pairs(dataset, "train"), dataset_classes(dataset), Preprocessing(), "ram", 1)
+    loader = Loader(AugmentedPictures(samples, CenterCrop(32, (0, 0, 0)), 0), 1, 1)
+    batches = loader.epoch(1)
+    next(batches)
+    print(*[process.pid for process in multiprocessing.active_children()], flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_workers_end_with_a_training_that_is_killed(dataset):
+    script = dataset.parent / "killed.py"
+    script.write_text(KILLED)
+    killed = subprocess.run([sys.executable, script], stdout=subprocess.PIPE, text=True, cwd=dataset.parent)
+    assert killed.returncode == -signal.SIGKILL
+    (worker,) = map(int, killed.stdout.split())
+    for _ in range(100):
+        if not Path(f"/proc/{worker}").exists():
+            return
+        time.sleep(0.1)
+    os.kill(worker, signal.SIGKILL)
+    pytest.fail("the worker lives on, and with it the memory of the cache")
 
 
 def test_other_errors_stay_what_they_are():
