@@ -35,6 +35,7 @@ bench: setup
 	$(BIN)/python benchmarks/conversion.py --kind polygon --result benchmarks/results/conversion-polygons.json
 	$(BIN)/python benchmarks/conversion.py --kind mask --result benchmarks/results/conversion-masks.json
 	$(BIN)/python benchmarks/checking.py --result benchmarks/results/checking.json
+	$(BIN)/python benchmarks/reading.py --result benchmarks/results/reading.json
 
 # Ten minutes of spoiled exports.
 fuzz: setup
