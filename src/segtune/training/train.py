@@ -16,7 +16,7 @@ from segtune.annotations.dataset_folder import Pair, dataset_classes, find_pairs
 from segtune.classes import ClassTable
 from segtune.config import ConversionOptions, ResumeConfig, TrainConfig, changed_options, command_line
 from segtune.console import output
-from segtune.data.cache import choose_cache, measure_cache, open_samples
+from segtune.data.cache import CachePlace, choose_cache, measure_cache, open_samples
 from segtune.data.loader import AugmentedPictures, Loader, worker_deaths_told
 from segtune.errors import UserError, listed
 from segtune.evaluation.evaluate import evaluate_pairs
@@ -27,6 +27,7 @@ from segtune.models.pretrained import WeightsReport, load_weights
 from segtune.pictures import read_labels, read_picture, write_picture
 from segtune.prediction.draw import comparison
 from segtune.prediction.predictor import choose_device, load
+from segtune.preprocessing import Preprocessing
 from segtune.training.augmentation import plan_augmentation, plan_mixing
 from segtune.training.augmented_samples import augmented_sheet
 from segtune.training.console_listener import ConsoleListener
@@ -289,8 +290,19 @@ def _plan(
     )
     plan = make_plan(config, facts)
     if config.cache == "auto":
-        plan = replace(plan, cache=choose_cache(measure_cache(data.train, preprocessing), plan.num_workers))
+        plan = replace(plan, cache=_choose_cache(data, preprocessing, plan))
     return plan if earlier is None else resumed_plan(earlier.plan, plan)
+
+
+def _choose_cache(data: Data, preprocessing: Preprocessing, plan: TrainPlan) -> CachePlace:
+    """Where decoded pictures are kept; in memory, each process keeps its own."""
+    facts = measure_cache(data.train, preprocessing)
+    facts = replace(
+        facts,
+        free_memory=facts.free_memory // plan.world_size,
+        free_shared_memory=facts.free_shared_memory // plan.world_size,
+    )
+    return choose_cache(facts, plan.num_workers)
 
 
 def _notes(plan: TrainPlan, data: Data, weights: WeightsReport) -> tuple[str, ...]:
