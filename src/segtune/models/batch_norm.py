@@ -5,11 +5,11 @@ compute a variance from, and torch's batch norm raises. Here such a value is nor
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from timm.layers.norm_act import BatchNormAct2d, SyncBatchNormAct
 from torch import Tensor, distributed, nn
-from torch.distributed.nn.functional import all_reduce
 from torch.nn import functional
 
 
@@ -33,11 +33,11 @@ class ProcessesBatchNorm2d(nn.BatchNorm2d):
         if not self.training or self.running_mean is None or self.running_var is None:
             return super().forward(features)
         own_count = features.new_tensor([features.numel() // self.num_features])
-        sums = _over_processes(torch.cat([features.sum((0, 2, 3)), own_count]))
+        sums = _OverProcesses.apply(torch.cat([features.sum((0, 2, 3)), own_count]))
         count = sums[-1]
         mean = (sums[:-1] / count).view(1, -1, 1, 1)
         # Around the mean: the difference of two large sums of squares would lose the digits.
-        variance = (_over_processes(((features - mean) ** 2).sum((0, 2, 3))) / count).view(1, -1, 1, 1)
+        variance = (_OverProcesses.apply(((features - mean) ** 2).sum((0, 2, 3))) / count).view(1, -1, 1, 1)
         if count > 1:
             self._follow(mean.detach().flatten(), (variance.detach().flatten() * count / (count - 1)))
         else:
@@ -87,10 +87,22 @@ def synchronise(net: nn.Module, frozen: list[nn.Module]) -> None:
     _replace(net, {nn.BatchNorm2d: plain, SingleValueBatchNorm2d: plain, BatchNormAct2d: active}, kept)
 
 
-def _over_processes(values: Tensor) -> Tensor:
-    """The sum over all processes; gradients go through it."""
-    summed: Tensor = all_reduce(values)  # type: ignore[no-untyped-call]
-    return summed
+class _OverProcesses(torch.autograd.Function):
+    """The sum over all processes. Each has used it, so the gradient is the sum of what comes back from all of them."""
+
+    @staticmethod
+    def forward(_: Any, values: Tensor) -> Tensor:
+        return _sum_over_processes(values)
+
+    @staticmethod
+    def backward(_: Any, gradient: Tensor) -> Tensor:
+        return _sum_over_processes(gradient)
+
+
+def _sum_over_processes(values: Tensor) -> Tensor:
+    values = values.contiguous().clone()
+    distributed.all_reduce(values)
+    return values
 
 
 def _replace(net: nn.Module, kinds: Mapping[type[nn.Module], type[nn.Module]], kept: set[nn.Module]) -> None:

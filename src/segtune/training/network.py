@@ -60,8 +60,7 @@ class Network:
         if plan.world_size > 1:
             _leave_out_unused(self.net)
             devices = [self.device] if self.device.type == "cuda" else None
-            follows_own_batch = plan.batch_norm != "sync"
-            trained = DistributedDataParallel(trained, devices, broadcast_buffers=follows_own_batch)
+            trained = DistributedDataParallel(trained, devices)
         return torch.compile(trained) if plan.compile else trained  # type: ignore[return-value]
 
     def train_mode(self) -> None:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, distributed
 
-from segtune.errors import UserError
+from segtune.errors import UserError, first_line
 
 Value = TypeVar("Value")
 
@@ -64,6 +64,23 @@ class Processes:
         for tensor in tensors if self.world_size > 1 else ():
             distributed.broadcast(tensor, 0)
 
+    @contextmanager
+    def losses_told(self) -> Iterator[None]:
+        """Turn what torch raises when another process is gone into words.
+
+        Raises:
+            UserError: Another process is gone.
+        """
+        try:
+            yield
+        except RuntimeError as error:  # of gloo without a type of its own; DistBackendError is one, too
+            if self.world_size == 1 or not any(word in str(error) for word in ("gloo", "NCCL", "peer")):
+                raise
+            raise UserError(
+                f"Process {self.rank} lost touch with another process of this run: {first_line(error)}",
+                "See what that one says. The run folder holds the last good state: segtune resume RUN",
+            ) from error
+
     def wait(self) -> None:
         """Wait until all processes are here."""
         if self.world_size > 1:
@@ -107,7 +124,9 @@ def launch(arguments: list[str], num_processes: int) -> None:
 
     Raises:
         UserError: One of them failed; it has said why itself, unless it was killed.
+        KeyboardInterrupt: All were asked to stop, and have.
     """
+    from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
@@ -119,6 +138,8 @@ def launch(arguments: list[str], num_processes: int) -> None:
     )  # fmt: skip
     try:
         elastic_launch(config, sys.executable)("-m", "segtune", *arguments)
+    except SignalException as error:
+        raise KeyboardInterrupt from error
     except ChildFailedError as error:
         rank, failure = error.get_first_failure()
         ended = f"was ended by {failure.signal_name()}" if failure.exitcode < 0 else f"ended with {failure.exitcode}"

@@ -58,12 +58,14 @@ class TrainResult:
         model: The path of the best model.
         scores: Its scores on the validation pictures, at their own size.
         best_epoch: The epoch it is from.
+        told: Whether other processes, which have made it, have told of it in the terminal.
     """
 
     run: Path
     model: Path
     scores: Scores
     best_epoch: int
+    told: bool = False
 
 
 class TrainingInterrupted(KeyboardInterrupt):
@@ -163,12 +165,13 @@ def _train(config: TrainConfig, earlier: Earlier | None, listeners: Sequence[Lis
         elif listeners is None:
             watchers = make_watchers(config.log, folder, earlier is not None)
             listeners = [stack.enter_context(ConsoleListener()), *map(stack.enter_context, watchers)]
-        stop = stack.enter_context(StopSignal())
+        stack.enter_context(processes.losses_told())
+        stop = stack.enter_context(StopSignal(processes.is_first))
         try:
             more = earlier is not None and plan.asks_for_more_than(earlier.plan)
             return _run(model, network, plan, data, folder, processes, listeners, stop, weights, more)
         except (KeyboardInterrupt, StopRequested) as error:
-            raise TrainingInterrupted(_how_to_go_on(config, folder)) from error
+            raise TrainingInterrupted(_how_to_go_on(config, folder) if processes.is_first else "") from error
 
 
 def _run(
@@ -335,7 +338,7 @@ def _read_result(run: Path) -> TrainResult:
     header = read_header(folder.model)
     table = ClassTable.from_dict(header["classes"], str(folder.model))
     scores = Scores.from_dict(header["scores"], table)
-    return TrainResult(run, folder.model, scores, read_progress(folder.resume).best_epoch)
+    return TrainResult(run, folder.model, scores, read_progress(folder.resume).best_epoch, told=True)
 
 
 def _refuse_listeners(listeners: Sequence[Listener] | None) -> None:
