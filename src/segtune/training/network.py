@@ -36,13 +36,16 @@ class Network:
         if plan.channels_last:
             net.to(memory_format=torch.channels_last)
         extractor = feature_extractor(net, architecture)
-        num_stages = len(extractor_stages(extractor))
-        if plan.freeze > num_stages:
-            raise UserError(f"--freeze is {plan.freeze}, but the backbone of {architecture} has {num_stages} stages.")
-        frozen = freeze_stages(extractor, extractor_stages(extractor), plan.freeze)
+        self.stages = extractor_stages(extractor)
+        if plan.freeze > len(self.stages):
+            raise UserError(
+                f"--freeze is {plan.freeze}, but the backbone of {architecture} has {len(self.stages)} stages.",
+                "To freeze all of it: --keep-feature-extract",
+            )
+        frozen = freeze_stages(extractor, self.stages, plan.freeze)
         if plan.batch_norm == "sync":
             synchronise(net, frozen)
-        self.stages = extractor_stages(extractor)
+            self.stages = extractor_stages(extractor)  # batch norms are others now
         self._fixed = self._modules_without_training(extractor, frozen, plan)
         self._trained = self._wrapped(plan)
 

@@ -47,6 +47,8 @@ from segtune.training.watchers import make_watchers
 
 NUM_SAMPLES = 6
 """Validation pictures shown in samples/."""
+NUM_AUGMENTED = 12
+"""Training samples shown there, as the network sees them."""
 
 
 @dataclass(frozen=True)
@@ -212,7 +214,7 @@ def _run(
             folder.write_metrics(state.progress.metrics)
     elif processes.is_first:
         folder.write_metrics([])
-        write_picture(folder.augmented, augmented_sheet(pictures, model.classes))
+        write_picture(folder.augmented, augmented_sheet(pictures, model.classes, NUM_AUGMENTED))
     tell(RunStarted(plan, _notes(plan, data, weights), state.progress.step))
     if state.progress.has_ended(plan):
         tell(Notice(f"All {plan.epochs} epochs are done. For more of them: segtune resume {folder.path} --epochs MORE"))

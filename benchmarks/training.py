@@ -1,0 +1,231 @@
+"""The whole training pipeline beside the bare step; memory formats; memory; the start.
+
+.venv/bin/python benchmarks/training.py --camvid ../shared/camvid [--result FILE.json]
+
+Steps of the pipeline and bare steps (the same net, on a batch that is already in memory) take turns within one run, so
+that what else the machine does meets both alike. The medians are compared.
+"""
+
+import argparse
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from exports import save_result
+from reading import write_pair
+
+from segtune.classes import class_table, write_classes
+from segtune.config import TrainConfig
+from segtune.data.batch import Batch
+from segtune.models.catalog import build_model, model_preprocessing
+from segtune.training.events import Event, RunStarted, StepDone
+from segtune.training.losses import make_loss
+from segtune.training.network import Network
+from segtune.training.optimizer import make_optimizer
+from segtune.training.plan import Facts, TrainPlan, make_plan
+from segtune.training.step import Stepper
+from segtune.training.train import TrainingInterrupted, train
+
+MODEL = "deeplabv3plus:efficientnet_lite0"
+BATCH_SIZE = 8
+NUM_TURNS = 30
+
+
+class BareStep:
+    """A step on a batch that is in memory."""
+
+    def __init__(self, plan: TrainPlan, num_classes: int) -> None:
+        net = build_model(MODEL, num_classes)
+        network = Network(net, MODEL, plan, torch.device(plan.device))
+        network.train_mode()
+        optimizer = make_optimizer(net, network.stages, plan)
+        loss = make_loss(plan, network.device)
+        self.stepper = Stepper(network, model_preprocessing(MODEL, plan.longest_side), loss, optimizer, plan)
+        generator = torch.Generator().manual_seed(0)
+        shape = (plan.batch_size, plan.crop, plan.crop)
+        images = torch.randint(0, 256, (shape[0], 3, *shape[1:]), dtype=torch.uint8, generator=generator)
+        labels = torch.randint(0, num_classes, shape, dtype=torch.uint8, generator=generator)
+        self.batch = Batch(images, labels, ("",) * plan.batch_size)
+
+    def __call__(self) -> float:
+        """Do one; the seconds that it took."""
+        started = time.perf_counter()
+        self.stepper.step(self.batch, self.stepper.count(self.batch))
+        return time.perf_counter() - started
+
+
+class TakingTurns:
+    """A listener that does a bare step after each step of the training, once the first epoch has filled the cache."""
+
+    def __init__(self, num_classes: int) -> None:
+        self.num_classes = num_classes
+        self.pipeline: list[float] = []
+        self.bare: list[float] = []
+        self._left = 0.0
+        self._epoch = 0
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, RunStarted):
+            self._bare = BareStep(event.plan, self.num_classes)
+        # The first step of an epoch follows a validation.
+        if isinstance(event, StepDone) and event.num_pictures == BATCH_SIZE:
+            if event.epoch == self._epoch > 1:
+                self.pipeline.append(time.perf_counter() - self._left)
+                self.bare.append(self._bare())
+            self._epoch = event.epoch
+            if len(self.bare) == NUM_TURNS:
+                raise KeyboardInterrupt
+        self._left = time.perf_counter()
+
+
+def pipeline(dataset: Path, /, classes: int, **options: object) -> dict[str, float]:
+    """Median seconds of a step in the pipeline and bare."""
+    turns = TakingTurns(classes)
+    with tempfile.TemporaryDirectory() as folder:
+        config = TrainConfig(dataset, Path(folder) / "run", model=MODEL, batch_size=BATCH_SIZE, log="none", **options)
+        with suppress(TrainingInterrupted):
+            train(config, listeners=[turns])
+    whole, bare = statistics.median(turns.pipeline), statistics.median(turns.bare)
+    return {"pipeline_seconds": whole, "bare_seconds": bare, "ratio": bare / whole, "steps": len(turns.bare)}
+
+
+def large_pictures(folder: Path, count: int = 24) -> Path:
+    """A dataset of JPEGs of 4000 x 3000."""
+    table = class_table([f"class_{index}" for index in range(11)])
+    for split, number in (("train", count), ("val", 1)):
+        for kind in ("Images", "Labels"):
+            (folder / split / kind).mkdir(parents=True)
+        for index in range(number):
+            pair = write_pair(folder, index, 3000, 4000, table)
+            pair.picture.rename(folder / split / "Images" / f"{index}.jpg")
+            pair.labels.rename(folder / split / "Labels" / f"{index}.png")
+    write_classes(folder / "classes.yaml", table)
+    return folder
+
+
+def memory_formats(plan: TrainPlan, repetitions: int = 15) -> dict[str, float]:
+    """Median seconds of the bare step with the channels last, and as torch does it unasked."""
+    steps = {name: BareStep(replace(plan, channels_last=last), 11) for name, last in FORMATS.items()}
+    seconds = {name: [step() for _ in range(1)] for name, step in steps.items()}
+    for _ in range(repetitions):
+        for name, step in steps.items():
+            seconds[name].append(step())
+    medians = {name: statistics.median(values[1:]) for name, values in seconds.items()}
+    return {**medians, "ratio": medians["channels_first"] / medians["channels_last"]}
+
+
+FORMATS = {"channels_last": True, "channels_first": False}
+
+FIRST_STEP = """
+import sys, time
+started = time.perf_counter()
+import torch
+imported = time.perf_counter() - started
+from pathlib import Path
+from segtune.config import TrainConfig
+from segtune.training.events import StepDone
+from segtune.training.train import TrainingInterrupted, train
+def stop(event):
+    if isinstance(event, StepDone):
+        print(imported, time.perf_counter() - started)
+        raise KeyboardInterrupt
+try:
+    train(TrainConfig(Path(sys.argv[1]), Path(sys.argv[2]), num_classes=11, ignore_value=11, model=sys.argv[3],
+                      batch_size=8, log="tensorboard"), listeners=[stop])
+except TrainingInterrupted:
+    pass
+"""
+
+
+def start(camvid: Path, repetitions: int = 3) -> dict[str, float]:
+    """Seconds of importing torch, and from the start of the process to the end of the first step; the best of some."""
+    best = []
+    for _ in range(repetitions):
+        with tempfile.TemporaryDirectory() as folder:
+            words = [sys.executable, "-c", FIRST_STEP, str(camvid), str(Path(folder) / "run"), MODEL]
+            result = subprocess.run(words, capture_output=True, text=True, check=True)
+        imported, first = map(float, result.stdout.split()[-2:])
+        best.append((first - imported, imported, first))
+    over, imported, first = min(best)
+    return {"import_torch": imported, "first_step_done": first, "over_importing_torch": over}
+
+
+MEMORY = """
+import resource, sys
+from pathlib import Path
+from segtune.config import TrainConfig
+from segtune.training.events import EpochDone
+from segtune.training.train import train
+peaks = []
+def note(event):
+    if isinstance(event, EpochDone):
+        peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+options = dict(model=sys.argv[3], batch_size=4, crop=64, epochs=int(sys.argv[4]), cache=sys.argv[5], log="none")
+train(TrainConfig(Path(sys.argv[1]), Path(sys.argv[2]), **options), listeners=[note])
+print(*peaks)
+"""
+
+
+def memory(folder: Path) -> dict[str, object]:
+    """Highest resident memory in MB after the first and the last epoch, for few and for many pictures."""
+    figures: dict[str, object] = {}
+    for number, epochs in ((40, 6), (400, 2)):
+        dataset = small_pictures(folder / str(number), number)
+        for cache in ("none", "disk"):
+            words = [sys.executable, "-c", MEMORY, dataset, folder / f"run-{number}-{cache}", MODEL, epochs, cache]
+            result = subprocess.run([str(word) for word in words], capture_output=True, text=True, check=True)
+            peaks = [float(word) for word in result.stdout.splitlines()[-1].split()]
+            figures[f"{number} pictures, cache {cache}"] = {"first_epoch_mb": peaks[0], "last_epoch_mb": peaks[-1]}
+    return figures
+
+
+def small_pictures(folder: Path, number: int) -> Path:
+    table = class_table([f"class_{index}" for index in range(11)])
+    for split, count in (("train", number), ("val", number // 4)):
+        for kind in ("Images", "Labels"):
+            (folder / split / kind).mkdir(parents=True)
+        for index in range(count):
+            pair = write_pair(folder, index, 360, 480, table)
+            pair.picture.rename(folder / split / "Images" / f"{index}.jpg")
+            pair.labels.rename(folder / split / "Labels" / f"{index}.png")
+    write_classes(folder / "classes.yaml", table)
+    return folder
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--camvid", type=Path, required=True)
+    parser.add_argument("--only", help="one of the measurements")
+    parser.add_argument("--result", type=Path)
+    arguments = parser.parse_args()
+    figures: dict[str, object] = {}
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        config = TrainConfig(folder, folder, batch_size=BATCH_SIZE)
+        measures: dict[str, Callable[[], object]] = {
+            "start": lambda: start(arguments.camvid),
+            "memory formats": lambda: memory_formats(make_plan(config, Facts(11, 100, (1,) * 11, "cpu", 2))),
+            "camvid": lambda: pipeline(arguments.camvid, 11, num_classes=11, ignore_value=11, epochs=2),
+            "jpegs of 4000 x 3000": lambda: pipeline(
+                large_pictures(folder / "large"), 11, epochs=12, validate_every=12
+            ),
+            "memory": lambda: memory(folder),
+        }
+        for name, measure in measures.items():
+            if arguments.only not in {None, name}:
+                continue
+            figures[name] = measure()
+            print(name, figures[name], flush=True)
+    if arguments.result:
+        save_result(arguments.result, figures)
+
+
+if __name__ == "__main__":
+    main()
