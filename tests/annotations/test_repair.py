@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import segtune
 from segtune.annotations.check import check_dataset
 from segtune.annotations.dataset_folder import dataset_classes
 from segtune.annotations.repair import repair_dataset
@@ -260,3 +261,15 @@ def test_the_proposed_command_mends_everything(dataset, tmp_path, capsys):
     command = check_dataset(dataset, dataset_classes(dataset)).repair.replace("FIXED", str(tmp_path / "fixed"))
     assert main(command.split()[1:]) == 0
     assert "Nothing wrong was found" in capsys.readouterr().out
+
+
+def test_one_call_converts_and_repairs(dataset, tmp_path):
+    (dataset / "train" / "Labels" / "000.png").unlink()
+    report = segtune.convert(ConvertConfig(dataset, tmp_path / "d", repair="drop"))
+    assert report.changed == {"drop": 1}
+    assert not report.after.errors
+
+
+def test_options_that_a_repair_does_not_follow_are_refused(dataset, tmp_path):
+    with pytest.raises(UserError, match=r"--classes, --val-fraction would say"):
+        segtune.convert(ConvertConfig(dataset, tmp_path / "d", repair="drop", classes="a", val_fraction=0.5))

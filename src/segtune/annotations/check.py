@@ -32,7 +32,7 @@ from segtune.classes import IGNORE, ClassTable
 from segtune.config import CheckConfig
 from segtune.console import output, track
 from segtune.errors import DataError, UserError, listed
-from segtune.pictures import DECODE_ERRORS, decode_labels, open_picture, shown_size
+from segtune.pictures import DECODE_ERRORS, TURNED, decode_labels, open_picture, orientation, same_shape, shown_size
 
 NUM_THREADS = 4
 """Pillow releases the interpreter lock while it decodes."""
@@ -314,12 +314,6 @@ def _check_pair(dataset: Path, split: str, pair: Pair, table: ClassTable, thorou
     return facts
 
 
-def same_shape(one: tuple[int, int], other: tuple[int, int]) -> bool:
-    """Whether one size is the other scaled, up to rounding to whole pixels."""
-    (rows, columns), (height, width) = one, other
-    return min(abs(rows * width / columns - height), abs(columns * height / rows - width)) <= 0.5
-
-
 def _check_picture(dataset: Path, facts: _PairFacts, thorough: bool) -> tuple[int, int] | None:
     """Height and width of a picture that decodes to its end; else None, and the error is noted."""
     path = facts.pair.picture
@@ -328,7 +322,7 @@ def _check_picture(dataset: Path, facts: _PairFacts, thorough: bool) -> tuple[in
         facts.picture_digest = hashlib.sha256(content).hexdigest()
         picture = open_picture(content, str(path))
         size = shown_size(picture)
-        facts.turned = picture.getexif().get(0x0112, 1) in {5, 6, 7, 8}
+        facts.turned = orientation(picture) in TURNED
         if is_cut_short(content, picture):
             raise UserError(f"{path} is truncated: its end was never written, there are only zeros.")
         # An eighth of the size skips most of the work, but still reads the file to its end.
