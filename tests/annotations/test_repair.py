@@ -254,11 +254,11 @@ def test_used_target_is_left_alone(dataset, tmp_path):
         repair_dataset(ConvertConfig(dataset, tmp_path / "fixed", repair="drop"))
 
 
-def test_the_proposed_command_mends_everything(dataset, tmp_path, capsys):
+def test_the_proposed_command_mends_everything(dataset, capsys):
     SPOILT["colors"][1](dataset)
     turned_path = dataset / "train" / "Labels" / "001.png"
     Image.open(turned_path).resize((48, 36), Image.Resampling.NEAREST).save(turned_path)
-    command = check_dataset(dataset, dataset_classes(dataset)).repair.replace("FIXED", str(tmp_path / "fixed"))
+    command = check_dataset(dataset, dataset_classes(dataset)).repair
     assert main(command.split()[1:]) == 0
     assert "Nothing wrong was found" in capsys.readouterr().out
 

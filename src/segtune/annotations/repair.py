@@ -1,4 +1,4 @@
-"""'segtune convert DATASET FIXED --repair …': a copy of a dataset folder with what 'segtune check' proposes done."""
+"""'segtune convert DATASET TARGET --repair …': a copy of a dataset folder with what 'segtune check' proposes done."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from segtune.annotations.check import DatasetReport, check_dataset, is_cut_short
+from segtune.annotations.check import check_dataset
+from segtune.annotations.check_pair import is_cut_short
 from segtune.annotations.damaged_labels import (
     Lookup,
     color_fit,
@@ -21,6 +22,7 @@ from segtune.annotations.damaged_labels import (
     sound_values,
 )
 from segtune.annotations.dataset_folder import ALL_SPLITS, IMAGES, LABELS, all_files, dataset_classes, folder_files
+from segtune.annotations.dataset_report import DatasetReport
 from segtune.annotations.findings import REPAIRS
 from segtune.annotations.image_builder import BadAnnotation
 from segtune.annotations.label_image import channels, decode
