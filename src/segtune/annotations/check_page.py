@@ -45,7 +45,7 @@ summary { cursor: pointer; padding: .4rem 0; font-weight: 600; overflow-wrap: an
 details { border-bottom: 1px solid var(--line); } li { overflow-wrap: anywhere; }
 code { background: #8882; padding: .1em .3em; border-radius: .2em; overflow-wrap: anywhere; }
 .pictures { display: grid; gap: 1rem; margin: 1rem 0;
-  grid-template-columns: repeat(auto-fill, minmax(min(22rem, 100%), 1fr)); }
+  grid-template-columns: repeat(auto-fill, minmax(min(30rem, 100%), 1fr)); }
 figure { margin: 0; } figure div { display: grid; grid-template-columns: repeat(3, 1fr); gap: 2px; }
 img { width: 100%; height: auto; display: block; } figcaption { font-size: .85rem; overflow-wrap: anywhere; }
 """
