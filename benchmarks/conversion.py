@@ -107,7 +107,8 @@ def main() -> None:
     for row in figures.values():
         row["per_second"] = row["pictures"] / row["seconds"]
     about = {
-        "what": f"{options.kind}s: {NUM_OBJECTS} a {options.suffix} picture of {WIDTH} x {HEIGHT}, {NUM_CLASSES} classes",
+        "what": f"{options.kind}s: {NUM_OBJECTS} a picture of {WIDTH} x {HEIGHT}, {NUM_CLASSES} classes",
+        "pictures": options.suffix,
         "cpus": os.cpu_count(),
         "figures": figures,
     }

@@ -1,7 +1,5 @@
 """The command 'segtune convert': annotation export -> dataset folder."""
 
-import hashlib
-import os
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -20,15 +18,13 @@ from segtune.annotations.formats import read_annotations
 from segtune.annotations.label_writer import LabelJob, LabelResult, write_label_images
 from segtune.annotations.repair import RepairReport, repair_dataset
 from segtune.annotations.split import Candidate, assign_splits
+from segtune.annotations.target_names import joined_name, target_names
 from segtune.classes import CLASSES_FILE, IGNORE, ClassTable, write_classes
 from segtune.config import ConversionOptions, ConvertConfig, names_in
 from segtune.console import output, track
 from segtune.errors import DataError, UserError, listed
-from segtune.files import atomic_folder, name_key, refuse_used
+from segtune.files import atomic_folder, refuse_used
 from segtune.pictures import same_shape
-
-MAX_NAME_BYTES = 255
-"""The longest file name that Linux, macOS and Windows take."""
 
 MISSING = "annotated pictures that are not there"
 
@@ -257,7 +253,7 @@ def _check_size(
 def _assign(inventory: _Inventory, choice: ClassChoice, options: ConversionOptions) -> list[str]:
     """Give each picture its split and its file name. Returns what to say about the split."""
     entries = [entry for entry in inventory.entries if entry is not None]
-    for entry, target in zip(entries, _target_names(entries), strict=True):
+    for entry, target in zip(entries, target_names([entry.picture for entry in entries]), strict=True):
         entry.target = target
     earlier = _earlier_splits(entries, options.split_like) if options.split_like is not None else {}
     candidates = [
@@ -286,7 +282,7 @@ def _earlier_splits(entries: Sequence[_Entry], dataset: Path) -> dict[str, str]:
     split_of = find_split(dataset)
     found = {}
     for entry in entries:
-        names = (entry.target, _joined(entry.picture), PurePosixPath(entry.picture).name)
+        names = (entry.target, joined_name(entry.picture), PurePosixPath(entry.picture).name)
         splits = [split_of[stem] for name in names if (stem := PurePosixPath(name).stem) in split_of]
         if splits:
             found[entry.picture] = splits[0]
@@ -325,37 +321,6 @@ def _check_covered(inventory: _Inventory, choice: ClassChoice, results: Sequence
             open_pixels,
             "Annotate them, or choose --background class or --background ignore.",
         )
-
-
-def _target_names(entries: Sequence[_Entry]) -> list[str]:
-    """File names in the dataset folder: the pictures' own; with their folders where these alone tell them apart.
-
-    Raises:
-        DataError: Two pictures differ in nothing but suffix or capitals; both are named.
-    """
-    # As file systems do that don't tell capitals, or compositions of letters, apart.
-    times = Counter(name_key(PurePosixPath(entry.picture).stem) for entry in entries)
-    names = [
-        path.name if times[name_key(path.stem)] == 1 else _joined(entry.picture)
-        for entry, path in ((entry, PurePosixPath(entry.picture)) for entry in entries)
-    ]
-    pictures: dict[str, list[str]] = defaultdict(list)
-    for entry, name in zip(entries, names, strict=True):
-        pictures[name_key(PurePosixPath(name).stem)].append(entry.picture)
-    problems = [" and ".join(same) for same in pictures.values() if len(same) > 1]
-    if problems:
-        raise DataError("Pictures have the same name but for suffix or capitals:", problems, "Rename one of each.")
-    return names
-
-
-def _joined(picture: str) -> str:
-    """A picture's path as one file name; its start becomes a hash where file systems don't take that much."""
-    path = PurePosixPath("_".join(PurePosixPath(picture).parts))
-    stem, room = os.fsencode(path.stem), MAX_NAME_BYTES - max(len(os.fsencode(path.suffix)), len(".png"))
-    if len(stem) <= room:
-        return path.name
-    digest = hashlib.sha256(stem).hexdigest()[:16]
-    return f"{digest}_{stem[len(digest) + 1 - room :].decode(errors='ignore')}{path.suffix}"
 
 
 def _report(
