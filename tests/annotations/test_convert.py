@@ -156,7 +156,10 @@ def test_missing_pictures_are_left_out_on_request(tmp_path):
 @pytest.mark.parametrize(
     ("missing", "message"),
     [
-        ("abc", "No outline or mask of .*\nLeft out: 3 annotated pictures that are not there.\n--images names"),
+        (
+            "abc",
+            "holds no outline or mask that can be used.*\nLeft out: 3 annotated pictures that are not there.\n--images names",
+        ),
         ("bc", "1 annotated picture of .*\nLeft out: 2 annotated pictures that are not there.\n--images names"),
     ],
 )
@@ -336,7 +339,7 @@ def test_wrong_options_are_refused_and_nothing_is_written(tmp_path, options, mes
     ("names", "objects", "message"),
     [
         (["a.jpg"], "person", "1 annotated picture of .*/e can be used; at least 2"),
-        (["a.jpg", "b.jpg"], "", "No outline or mask of .*/e can be used.*\nLeft out: 2 pictures without objects"),
+        (["a.jpg", "b.jpg"], "", "holds no outline or mask that can be used.*\nLeft out: 2 pictures without objects"),
     ],
 )
 def test_unusable_exports_are_refused(tmp_path, names, objects, message):

@@ -213,7 +213,7 @@ def _check_usable(inventory: _Inventory, source: Path) -> None:
         )
         problem += "; at least 2 are needed, one to train on and one to validate with."
     else:
-        problem = f"No outline or mask of {source} can be used: there is nothing to paint."
+        problem = f"{source} holds no outline or mask that can be used: there is nothing to paint."
     left_out = [f"\nLeft out: {count} {reason}." for reason, count in (+inventory.skipped).items()]
     advice = ["Annotate more, with polygons or masks."]
     if inventory.skipped[MISSING]:
