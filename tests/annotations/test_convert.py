@@ -158,7 +158,7 @@ def test_missing_pictures_are_left_out_on_request(tmp_path):
     [
         (
             "abc",
-            "holds no outline or mask that can be used.*\nLeft out: 3 annotated pictures that are not there.\n--images names",
+            "no outline or mask that.*\nLeft out: 3 annotated pictures that are not there.\n--images names",
         ),
         ("bc", "1 annotated picture of .*\nLeft out: 2 annotated pictures that are not there.\n--images names"),
     ],
