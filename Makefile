@@ -36,6 +36,7 @@ bench: setup
 	$(BIN)/python benchmarks/conversion.py --kind mask --result benchmarks/results/conversion-masks.json
 	$(BIN)/python benchmarks/conversion.py --kind polygon --suffix png --result benchmarks/results/conversion-png.json
 	$(BIN)/python benchmarks/checking.py --result benchmarks/results/checking.json
+	$(BIN)/python benchmarks/reading.py --result benchmarks/results/reading.json
 
 # Ten minutes of spoiled exports.
 fuzz: setup

@@ -1,7 +1,7 @@
 """Small real data for all tests."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -53,6 +53,12 @@ def write_dataset(folder: Path, num_train: int = 6, num_val: int = 3, height: in
             Image.fromarray(labels).save(folder / split / "Labels" / f"{seed:03}.png")
     write_classes(folder / "classes.yaml", class_table(["floor", "wall", "box"]))
     return folder
+
+
+@pytest.fixture(scope="session")
+def make_dataset() -> Callable[..., Path]:
+    """The function above, for tests that make datasets of their own."""
+    return write_dataset
 
 
 @pytest.fixture

@@ -104,8 +104,11 @@ def _finish_training(run: "Callable[[], TrainResult]") -> int:
     try:
         result = run()
     except TrainingInterrupted as interruption:
-        messages.print(f"\n{interruption}")
+        if str(interruption):  # one of several processes says it for all
+            messages.print(f"\n{interruption}")
         return 130
+    if result.told:
+        return 0
     output.print(f"\nModel: {result.model}; pictures of what it does: {result.run / 'samples'}")
     output.print(f"Next: segtune predict {result.model} PICTURES OUT")
     return 0

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from segtune.classes import IGNORE
-from segtune.data.augment import Chain, ColorJitter, Flip
+from segtune.data.augment import GREY_WEIGHTS, Blur, Chain, ColorJitter, Cutout, Flip, hue_turn
 from segtune.data.crop import CenterCrop, ScaledCrop
 from segtune.data.sample import Sample
 
@@ -68,7 +68,69 @@ def test_color_jitter_changes_colors_alone():
     changed = ColorJitter(0.3, 0.3, 0.3)(sample(), generator())
     assert (changed.labels == sample().labels).all()
     assert (changed.image != sample().image).any()
-    assert (ColorJitter(0, 0, 0)(sample(), generator()).image == sample().image).mean() > 0.99
+    assert (ColorJitter(0, 0, 0)(sample(), generator()).image == sample().image).all()
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_color_jitter_is_its_changes_one_after_the_other(seed):
+    picture = generator(seed).integers(0, 256, (40, 50, 3)).astype(np.uint8)
+    brightness, contrast, saturation = generator(seed).uniform(0.6, 1.4, 3)
+    expected = picture.astype(np.float32) * brightness
+    grey = expected @ GREY_WEIGHTS
+    expected = grey[:, :, None] * (1 - saturation) + expected * saturation
+    expected = np.clip(grey.mean() * (1 - contrast) + expected * contrast, 0, 255)
+    found = ColorJitter(0.4, 0.4, 0.4)(Sample(picture, picture[:, :, 0], "x"), generator(seed)).image
+    assert np.abs(found - expected).max() < 1
+
+
+def test_hue_turns_colors_and_leaves_greys_and_luma():
+    assert hue_turn(0.3) @ np.ones(3) == pytest.approx(np.ones(3), abs=0.01)
+    assert GREY_WEIGHTS @ hue_turn(0.3) == pytest.approx(GREY_WEIGHTS)
+    assert hue_turn(0.2) @ hue_turn(0.1) == pytest.approx(hue_turn(0.3))
+    assert hue_turn(1.0) == pytest.approx(np.eye(3), abs=1e-6)
+    green_or_blue = hue_turn(1 / 3) @ [1, 0, 0]
+    assert green_or_blue[0] < max(green_or_blue[1:])
+
+
+def test_blur_smooths_the_picture_alone():
+    blurred = [Blur(1)(sample(), generator(seed)) for seed in range(10)]
+    assert all((one.labels == sample().labels).all() for one in blurred)
+    assert min(one.image.std() for one in blurred) < sample().image.std()
+
+
+def test_cutout_paints_a_rectangle_that_does_not_count():
+    shares = []
+    for seed in range(100):
+        cut = Cutout(1, FILL)(sample(), generator(seed))
+        painted = cut.labels == IGNORE
+        rows, columns = np.flatnonzero(painted.any(1)), np.flatnonzero(painted.any(0))
+        assert painted.sum() == len(rows) * len(columns)
+        assert (cut.image[painted] == 128).all()
+        assert (cut.image[~painted] == sample().image[~painted]).all()
+        shares.append(painted.mean())
+    assert 0.01 < min(shares) < 0.05
+    assert 0.15 < max(shares) < 0.22
+
+
+@pytest.mark.parametrize(("step", "changed"), [(Blur(0.25), "image"), (Cutout(0.25, FILL), "labels")])
+def test_steps_happen_with_their_probability(step, changed):
+    changes = [(getattr(step(sample(), generator(seed)), changed) != getattr(sample(), changed)).any()
+               for seed in range(400)]  # fmt: skip
+    assert 60 < sum(changes) < 140
+
+
+@pytest.mark.parametrize(
+    "augmentation",
+    [
+        Flip(1, 1), ScaledCrop(48, 0.5, 2.0, FILL), ScaledCrop(48, 0.5, 2.0, FILL, 0.5, 30, 1.0), CenterCrop(48, FILL),
+        ColorJitter(0.4, 0.4, 0.4, 0.5), Blur(1), Cutout(1, FILL),
+    ],
+)  # fmt: skip
+def test_a_caches_arrays_are_not_written_into(augmentation):
+    cached = sample()
+    cached.image.flags.writeable = cached.labels.flags.writeable = False
+    for seed in range(5):
+        augmentation(cached, generator(seed))
 
 
 def test_same_generator_gives_the_same_sample():

@@ -1,4 +1,12 @@
-"""Batches: every picture once an epoch; the same whatever the workers."""
+"""Batches: every picture once an epoch; the same whatever the workers, the processes, the cache and the start."""
+
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -7,8 +15,12 @@ from segtune.annotations.dataset_folder import dataset_classes, find_pairs
 from segtune.data.augment import Chain, Flip
 from segtune.data.cache import open_samples
 from segtune.data.crop import ScaledCrop
-from segtune.data.loader import AugmentedPictures, Loader
+from segtune.data.loader import AugmentedPictures, Loader, WorkerDied, worker_deaths_told
+from segtune.data.mix import CopyPaste, CutMix
+from segtune.errors import UserError
 from segtune.preprocessing import Preprocessing
+
+FORK_WARNING = "ignore:This process .* is multi-threaded:DeprecationWarning"
 
 
 def loader(dataset, batch_size=4, num_workers=0, seed=0, cache="none", mixing=(), **options):
@@ -41,11 +53,117 @@ def test_epochs_and_seeds_differ(dataset):
     assert not torch.equal(first, other)
 
 
-@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
-def test_workers_change_nothing(dataset):
-    alone, with_workers = loader(dataset), loader(dataset, num_workers=2)
+def equal(one, other) -> bool:
+    return one.names == other.names and torch.equal(one.images, other.images) and torch.equal(one.labels, other.labels)
+
+
+@pytest.mark.filterwarnings(FORK_WARNING)
+@pytest.mark.parametrize("cache", ["none", "ram", "disk"])
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_workers_and_cache_change_nothing(dataset, cache, num_workers):
+    mixing = (CopyPaste(0.5), CutMix(0.5))
+    alone, other = loader(dataset, mixing=mixing), loader(dataset, num_workers=num_workers, cache=cache, mixing=mixing)
     for epoch in (1, 2):
-        for one, other in zip(alone.epoch(epoch), with_workers.epoch(epoch), strict=True):
-            assert torch.equal(one.images, other.images)
-            assert torch.equal(one.labels, other.labels)
-            assert one.names == other.names
+        assert all(equal(*batches) for batches in zip(alone.epoch(epoch), other.epoch(epoch), strict=True))
+
+
+@pytest.mark.filterwarnings(FORK_WARNING)
+@pytest.mark.parametrize("num_workers", [0, 1])
+@pytest.mark.parametrize("start", [0, 1, 2, 3])
+def test_a_later_start_gives_the_same_batches(dataset, start, num_workers):
+    batches = loader(dataset, batch_size=2, num_workers=num_workers)
+    whole = list(batches.epoch(2))
+    rest = list(batches.epoch(2, start_batch=start))
+    assert all(equal(*both) for both in zip(rest, whole[start:], strict=True))
+    assert len(list(batches.epoch(3))) == len(batches) == 3
+
+
+def test_what_is_before_the_start_is_not_read(dataset):
+    batches = loader(dataset, batch_size=2)
+    for name in next(batches.epoch(1)).names:
+        (dataset / "train" / "Images" / f"{name}.jpg").unlink()
+    assert len(list(batches.epoch(1, start_batch=1))) == 2
+
+
+@pytest.mark.parametrize(("batch_size", "world_size"), [(4, 2), (4, 3), (5, 2), (6, 6)])
+def test_processes_share_the_batches_of_one(dataset, batch_size, world_size):
+    alone = list(loader(dataset, batch_size).epoch(1))
+    shares = [
+        list(loader(dataset, batch_size, rank=rank, world_size=world_size).epoch(1)) for rank in range(world_size)
+    ]
+    for place, whole in enumerate(alone):
+        for rank, share in enumerate(shares):
+            assert share[place].names == whole.names[rank::world_size]
+            assert torch.equal(share[place].images, whole.images[rank::world_size])
+            assert torch.equal(share[place].labels, whole.labels[rank::world_size])
+
+
+@pytest.mark.filterwarnings(FORK_WARNING)
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_errors_keep_their_words(dataset, num_workers):
+    broken = dataset / "train" / "Images" / "003.jpg"
+    broken.write_text("no picture")
+    with pytest.raises(UserError) as error:
+        list(loader(dataset, num_workers=num_workers).epoch(1))
+    assert error.value.message == f"{broken} is not a picture that can be decoded."
+    assert error.value.hint == "Replace or remove it."
+
+
+@pytest.mark.filterwarnings(FORK_WARNING)
+def test_a_worker_that_was_killed_is_told(dataset):
+    before = set(multiprocessing.active_children())
+    batches = loader(dataset, batch_size=1, num_workers=1)
+    list(batches.epoch(1))
+    (worker,) = set(multiprocessing.active_children()) - before
+
+    def kill_and_go_on():
+        os.kill(worker.pid, signal.SIGKILL)
+        with worker_deaths_told():
+            list(batches.epoch(2))
+
+    with pytest.raises(WorkerDied, match=rf"{worker.pid}.*\n.*--num-workers"):
+        kill_and_go_on()
+
+
+KILLED = """
+import multiprocessing, os, signal
+from pathlib import Path
+from segtune.annotations.dataset_folder import dataset_classes, find_pairs
+from segtune.data.cache import open_samples
+from segtune.data.crop import CenterCrop
+from segtune.data.loader import AugmentedPictures, Loader
+from segtune.preprocessing import Preprocessing
+if __name__ == "__main__":
+    multiprocessing.set_start_method("forkserver")
+    dataset = Path("dataset")
+    samples = open_samples(find_pairs(dataset, "train"), dataset_classes(dataset), Preprocessing(), "ram", 1)
+    loader = Loader(AugmentedPictures(samples, CenterCrop(32, (0, 0, 0)), 0), 1, 1)
+    batches = loader.epoch(1)
+    next(batches)
+    print(*[process.pid for process in multiprocessing.active_children()], flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_workers_end_with_a_training_that_is_killed(dataset):
+    script = dataset.parent / "killed.py"
+    script.write_text(KILLED)
+    killed = subprocess.run([sys.executable, script], stdout=subprocess.PIPE, text=True, cwd=dataset.parent)
+    assert killed.returncode == -signal.SIGKILL
+    (worker,) = map(int, killed.stdout.split())
+    for _ in range(100):
+        if not Path(f"/proc/{worker}").exists():
+            return
+        time.sleep(0.1)
+    os.kill(worker, signal.SIGKILL)
+    pytest.fail("the worker lives on, and with it the memory of the cache")
+
+
+def test_other_errors_stay_what_they_are():
+    with pytest.raises(RuntimeError, match="shapes"), worker_deaths_told():
+        raise RuntimeError("shapes")
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="pinned memory needs a CUDA device")
+def test_batches_can_be_pinned(dataset):
+    assert all(batch.images.is_pinned() for batch in loader(dataset, pin_memory=True).epoch(1))

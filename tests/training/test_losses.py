@@ -1,27 +1,104 @@
-"""The loss counts labelled pixels alone."""
+"""The losses count labelled pixels alone, and add up over parts."""
+
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
+from segmentation_models_pytorch.losses import DiceLoss, LovaszLoss
 from torch.nn import functional
 
 from segtune.classes import IGNORE
-from segtune.training.losses import cross_entropy
+from segtune.config import TrainConfig
+from segtune.training.losses import OHEM_LOSS, make_loss
+from segtune.training.plan import Facts, make_plan
 
 CPU = torch.device("cpu")
+PLAN = make_plan(TrainConfig(Path("d"), Path("r"), class_weights="none"), Facts(3, 9, (9, 9, 9), "cpu", 2))
+LOSSES = ["cross-entropy", "dice", "ohem", "focal", "lovasz"]
+
+
+def data(seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+    """Logits and labels of four pictures; the upper third is ignored."""
+    generator = torch.Generator().manual_seed(seed)
+    logits = torch.randn(4, 3, 6, 5, generator=generator)
+    labels = torch.randint(0, 3, (4, 6, 5), generator=generator)
+    labels[:, :2] = IGNORE
+    return logits, labels
+
+
+def value(logits, labels, **options) -> torch.Tensor:
+    loss = make_loss(replace(PLAN, **options), CPU)
+    return loss(logits, labels, loss.count(labels))
 
 
 @pytest.mark.parametrize("weights", [(), (1.0, 2.0, 0.5)])
-def test_loss_is_torchs_over_labelled_pixels(weights):
-    logits, labels = torch.randn(2, 3, 4, 5), torch.randint(0, 3, (2, 4, 5))
-    labels[:, :2] = IGNORE
-    expected = functional.cross_entropy(logits[:, :, 2:], labels[:, 2:], torch.tensor(weights) if weights else None)
-    assert torch.allclose(cross_entropy(weights, CPU)(logits, labels), expected)
+@pytest.mark.parametrize("label_smoothing", [0.0, 0.2])
+def test_cross_entropy_is_torchs_over_labelled_pixels(weights, label_smoothing):
+    logits, labels = data()
+    expected = functional.cross_entropy(
+        logits[:, :, 2:], labels[:, 2:], torch.tensor(weights) if weights else None, label_smoothing=label_smoothing
+    )
+    found = value(logits, labels, class_weights=weights, label_smoothing=label_smoothing)
+    assert torch.allclose(found, expected)
 
 
-@pytest.mark.parametrize(("label", "weights"), [(IGNORE, ()), (IGNORE, (1.0, 1.0)), (0, (0.0, 1.0))])
-def test_batch_without_counted_pixels_costs_nothing(label, weights):
+@pytest.mark.parametrize(("name", "regions"), [("dice", DiceLoss), ("lovasz", LovaszLoss)])
+def test_losses_over_regions_are_added_to_cross_entropy(name, regions):
+    logits, labels = data()
+    expected = functional.cross_entropy(logits, labels, ignore_index=IGNORE)
+    expected = expected + regions("multiclass", ignore_index=IGNORE)(logits, labels)
+    assert torch.allclose(value(logits, labels, loss=name), expected)
+
+
+def test_focal_loss_is_that_of_the_paper():
+    logits, labels = data()
+    certainty = torch.softmax(logits, 1).gather(1, labels.clamp(max=2)[:, None])[:, 0]
+    expected = -((1 - certainty) ** 2 * certainty.log())[labels != IGNORE].mean()
+    assert torch.allclose(value(logits, labels, loss="focal"), expected)
+
+
+def test_ohem_counts_the_pixels_that_are_hard():
+    logits, labels = data()
+    losses = functional.cross_entropy(logits, labels, ignore_index=IGNORE, reduction="none")
+    hard = losses[(losses > OHEM_LOSS) & (labels != IGNORE)]
+    assert torch.allclose(value(logits, labels, loss="ohem"), hard.mean())
+
+
+def test_ohem_keeps_the_hardest_where_all_are_easy():
+    labels = data()[1]
+    logits = 9.0 * functional.one_hot(labels.clamp(max=2), 3).permute(0, 3, 1, 2).float()
+    logits[0, :, 5, 0] *= 0.5
+    assert 0 < value(logits, labels, loss="ohem") < OHEM_LOSS
+
+
+@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("weights", [(), (1.0, 2.0, 0.5)])
+def test_parts_add_up(name, weights):
+    logits, labels = data()
+    labels[0] = IGNORE
+    loss = make_loss(replace(PLAN, loss=name, class_weights=weights), CPU)
+    total = loss.count(labels)
+    assert total == sum(loss.count(part) for part in labels)
+    shares = [loss(part[None], label[None], total) for part, label in zip(logits, labels, strict=True)]
+    assert shares[0] == 0
+    if name in {"cross-entropy", "focal"}:
+        assert torch.allclose(sum(shares), loss(logits, labels, total))
+    else:
+        # The mean of the parts' own losses, by what they weigh.
+        own = [loss(part[None], label[None], loss.count(label)) for part, label in zip(logits, labels, strict=True)]
+        weighted = sum(loss.count(label) * each for label, each in zip(labels, own, strict=True)) / total
+        assert torch.allclose(sum(shares), weighted)
+
+
+NOTHING_LABELLED = [(name, IGNORE, weights) for name in LOSSES for weights in [(), (1.0, 1.0)]]
+WEIGHS_NOTHING = [(name, 0, (0.0, 1.0)) for name in ("cross-entropy", "focal", "ohem")]
+
+
+@pytest.mark.parametrize(("name", "label", "weights"), NOTHING_LABELLED + WEIGHS_NOTHING)
+def test_batch_without_counted_pixels_costs_nothing(name, label, weights):
     logits = torch.randn(1, 2, 3, 3, requires_grad=True)
-    loss = cross_entropy(weights, CPU)(logits, torch.full((1, 3, 3), label))
+    loss = value(logits, torch.full((1, 3, 3), label), loss=name, class_weights=weights)
     loss.backward()
     assert loss.item() == 0
     assert not logits.grad.any()

@@ -18,14 +18,15 @@ from segtune.config import TrainConfig
 from segtune.data.batch import Batch
 from segtune.data.cache import open_samples
 from segtune.data.loader import AugmentedPictures
-from segtune.models.catalog import build_model, feature_extractor, model_preprocessing
+from segtune.models.catalog import build_model, model_preprocessing
 from segtune.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 from segtune.training.augmentation import plan_augmentation
-from segtune.training.losses import cross_entropy
-from segtune.training.optimizer import make_optimizer, make_schedule
+from segtune.training.losses import make_loss
+from segtune.training.network import Network
+from segtune.training.optimizer import make_optimizer, set_rates
 from segtune.training.original import ious_without_first, mean_iou_over_batches
 from segtune.training.plan import Facts, make_plan
-from segtune.training.step import training_step
+from segtune.training.step import Stepper
 
 MODEL = "deeplabv3_resnet50"
 CPU = torch.device("cpu")
@@ -67,16 +68,16 @@ def test_steps_equal_the_reference(steps, keep, weights):
     torch.manual_seed(0)
     expected = reference_steps(reference, normalize(data.images / 255), data.labels.long(), weights, keep, steps)
 
-    config = TrainConfig(Path("d"), Path("r"), recipe="original", keep_feature_extract=keep, class_weights=weights)
-    plan = make_plan(config, Facts(5, 2, (9,) * 5, "cpu", 2))
-    extractor = feature_extractor(net, MODEL).requires_grad_(not plan.freeze)
-    optimizer = make_optimizer(net, extractor, plan)
-    schedule = make_schedule(optimizer, plan)
-    net.train()
+    options = {"keep_feature_extract": keep, "class_weights": weights or "auto"}
+    plan = make_plan(TrainConfig(Path("d"), Path("r"), recipe="original", **options), Facts(5, 2, (9,) * 5, "cpu", 2))
+    network = Network(net, MODEL, plan, CPU)
+    optimizer = make_optimizer(net, network.stages, plan)
+    stepper = Stepper(network, Preprocessing(), make_loss(plan, CPU), optimizer, plan)
+    network.train_mode()
     torch.manual_seed(0)
-    for loss in expected:
-        found = training_step(net, data, Preprocessing(), cross_entropy(plan.class_weights, CPU), optimizer)
-        schedule.step()
+    for step, loss in enumerate(expected):
+        set_rates(optimizer, step / len(expected), plan)
+        found = stepper.step(data, stepper.count(data))
         assert found == pytest.approx(loss, abs=1e-6)
     for name, tensor in reference.state_dict().items():
         assert torch.allclose(net.state_dict()[name].float(), tensor.float(), rtol=0, atol=1e-6), name

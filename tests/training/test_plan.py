@@ -26,9 +26,10 @@ def test_original_recipe_is_the_originals():
         0.5,
         0.5,
     )
-    assert (plan.schedule, plan.extractor_rate_factor, plan.checkpoint_every) == ("constant", 1.0, 25)
+    assert (plan.schedule, plan.backbone_rate, plan.checkpoint_every) == ("constant", 1.0, 25)
     assert plan.skip_single
-    assert not plan.fixed_batch_norm
+    assert not plan.frozen_batch_norm
+    assert (plan.precision, plan.ema, plan.clip_gradient, plan.loss) == ("float32", 0, 0, "cross-entropy")
 
 
 @pytest.mark.parametrize(

@@ -49,8 +49,8 @@ class Flip:
 class ColorJitter:
     """Change the light: each factor is drawn from 1 - amount .. 1 + amount.
 
-    All of it is linear, so it is one 3 x 4 matrix for each pixel: twenty times as fast as one change after the other,
-    and the same but that values are rounded, not cut off.
+    All of it is linear, so it is one 3 x 4 matrix for each pixel: twenty times as fast as one change after the other in
+    floats, and the same within 1.
 
     Attributes:
         brightness: Amount for the factor on all values.

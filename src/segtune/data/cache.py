@@ -18,7 +18,8 @@ from segtune.errors import UserError
 from segtune.pictures import open_picture, shown_size
 from segtune.preprocessing import Preprocessing
 
-Cache = Literal["ram", "disk", "none"]
+CachePlace = Literal["ram", "disk", "none"]
+"""Where decoded pictures are kept."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class CacheFacts:
     free_disk: int
 
 
-def choose_cache(facts: CacheFacts, num_workers: int) -> Cache:
+def choose_cache(facts: CacheFacts, num_workers: int) -> CachePlace:
     """What 'auto' means: memory if a quarter of it is enough, else disk if half of it is enough, else none.
 
     Args:
@@ -63,7 +64,7 @@ def measure_cache(pairs: Sequence[Pair], preprocessing: Preprocessing) -> CacheF
 
 
 def open_samples(
-    pairs: Sequence[Pair], table: ClassTable, preprocessing: Preprocessing, cache: Cache, num_workers: int
+    pairs: Sequence[Pair], table: ClassTable, preprocessing: Preprocessing, cache: CachePlace, num_workers: int
 ) -> Samples:
     """The pictures of a split at their working size.
 
@@ -117,12 +118,15 @@ def free_memory(system: Path = Path("/")) -> int:
     except (OSError, StopIteration, ValueError, IndexError):
         return _free_pages()
     groups = system / "sys/fs/cgroup"
-    for limit, used in (
-        (groups / "memory.max", groups / "memory.current"),
-        (groups / "memory/memory.limit_in_bytes", groups / "memory/memory.usage_in_bytes"),
+    for folder, limit, used in (
+        (groups, "memory.max", "memory.current"),
+        (groups / "memory", "memory.limit_in_bytes", "memory.usage_in_bytes"),
     ):
         with suppress(OSError, ValueError):  # no such controller, or no limit: 'max'
-            free = min(free, max(0, int(limit.read_text()) - int(used.read_text())))
+            counts = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+            # Files that were read lately count as used, but give way.
+            taken = int((folder / used).read_text()) - int(counts.get("inactive_file", 0))
+            free = min(free, max(0, int((folder / limit).read_text()) - taken))
     return free
 
 

@@ -1,5 +1,8 @@
 """Samples -> batches. Order and augmentation are functions of (seed, epoch, index), not of a worker's state."""
 
+import multiprocessing
+import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -133,7 +136,7 @@ class Loader:
             sampler=self._order,
             num_workers=num_workers,
             collate_fn=_as_it_is,
-            worker_init_fn=_use_one_thread,
+            worker_init_fn=_start_worker,
             persistent_workers=num_workers > 0,
             pin_memory=pin_memory,
         )
@@ -188,7 +191,17 @@ def _as_it_is(batch: Any) -> Any:
     return batch
 
 
-def _use_one_thread(worker: int) -> None:
-    """Workers are there to use the cores; OpenCV's own threads would only compete, and don't survive a fork."""
+def _start_worker(worker: int) -> None:
+    """What a worker process does first."""
     del worker
+    # Workers are there to use the cores; OpenCV's own threads would only compete, and don't survive a fork.
     cv2.setNumThreads(0)
+    # DataLoader's own watch looks at the fork server, which lives on where the training is killed.
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

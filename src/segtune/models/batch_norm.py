@@ -5,11 +5,11 @@ compute a variance from, and torch's batch norm raises. Here such a value is nor
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
-from timm.layers import BatchNormAct2d, SyncBatchNormAct
+from timm.layers.norm_act import BatchNormAct2d, SyncBatchNormAct
 from torch import Tensor, distributed, nn
-from torch.distributed.nn.functional import all_reduce
 from torch.nn import functional
 
 
@@ -33,16 +33,16 @@ class ProcessesBatchNorm2d(nn.BatchNorm2d):
         if not self.training or self.running_mean is None or self.running_var is None:
             return super().forward(features)
         own_count = features.new_tensor([features.numel() // self.num_features])
-        sums = all_reduce(torch.cat([features.sum((0, 2, 3)), own_count]))
+        sums = _OverProcesses.apply(torch.cat([features.sum((0, 2, 3)), own_count]))
         count = sums[-1]
         mean = (sums[:-1] / count).view(1, -1, 1, 1)
         # Around the mean: the difference of two large sums of squares would lose the digits.
-        variance = (all_reduce(((features - mean) ** 2).sum((0, 2, 3))) / count).view(1, -1, 1, 1)
+        variance = (_OverProcesses.apply(((features - mean) ** 2).sum((0, 2, 3))) / count).view(1, -1, 1, 1)
         if count > 1:
             self._follow(mean.detach().flatten(), (variance.detach().flatten() * count / (count - 1)))
         else:
             mean, variance = self.running_mean.view(1, -1, 1, 1), self.running_var.view(1, -1, 1, 1)
-        normalised = (features - mean) * torch.rsqrt(variance + self.eps)
+        normalised: Tensor = (features - mean) * torch.rsqrt(variance + self.eps)
         return normalised * self.weight.view(1, -1, 1, 1) + self.bias.view(1, -1, 1, 1)
 
     @torch.no_grad()
@@ -78,11 +78,31 @@ def synchronise(net: nn.Module, frozen: list[nn.Module]) -> None:
     if not distributed.is_initialized():
         return
     kept = {module for root in frozen for module in root.modules()}
+    plain: type[nn.Module]
+    active: type[nn.Module]
     if next(net.parameters()).is_cuda:
         plain, active = nn.SyncBatchNorm, SyncBatchNormAct
     else:
         plain, active = ProcessesBatchNorm2d, ProcessesBatchNormAct2d
     _replace(net, {nn.BatchNorm2d: plain, SingleValueBatchNorm2d: plain, BatchNormAct2d: active}, kept)
+
+
+class _OverProcesses(torch.autograd.Function):
+    """The sum over all processes. Each has used it, so the gradient is the sum of what comes back from all of them."""
+
+    @staticmethod
+    def forward(_: Any, values: Tensor) -> Tensor:
+        return _sum_over_processes(values)
+
+    @staticmethod
+    def backward(_: Any, gradient: Tensor) -> Tensor:
+        return _sum_over_processes(gradient)
+
+
+def _sum_over_processes(values: Tensor) -> Tensor:
+    values = values.contiguous().clone()
+    distributed.all_reduce(values)
+    return values
 
 
 def _replace(net: nn.Module, kinds: Mapping[type[nn.Module], type[nn.Module]], kept: set[nn.Module]) -> None:

@@ -48,7 +48,7 @@ def measure_step(net: nn.Module, config: TrainConfig, preprocessing: Preprocessi
             images = torch.zeros(num_pictures, 3, crop, crop, device=device)
             with torch.autocast("cuda", precision, enabled=precision is not None):
                 logits = net(images)
-            nn.functional.cross_entropy(logits.float(), logits.argmax(1)).backward()
+            nn.functional.cross_entropy(logits.float(), logits.argmax(1)).backward()  # type: ignore[no-untyped-call]
             del logits, images
             net.zero_grad(set_to_none=True)
             peaks.append(torch.cuda.max_memory_allocated(device))

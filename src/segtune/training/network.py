@@ -60,8 +60,7 @@ class Network:
         if plan.world_size > 1:
             _leave_out_unused(self.net)
             devices = [self.device] if self.device.type == "cuda" else None
-            follows_own_batch = plan.batch_norm != "sync"
-            trained = DistributedDataParallel(trained, devices, broadcast_buffers=follows_own_batch)
+            trained = DistributedDataParallel(trained, devices)
         return torch.compile(trained) if plan.compile else trained  # type: ignore[return-value]
 
     def train_mode(self) -> None:
@@ -80,7 +79,7 @@ class Network:
         """Whether gradients travel between the processes in the backward pass inside of this context."""
         if now or not isinstance(self._trained, DistributedDataParallel):
             return nullcontext()
-        return self._trained.no_sync()  # type: ignore[no-any-return]
+        return self._trained.no_sync()
 
 
 def _leave_out_unused(net: nn.Module) -> None:

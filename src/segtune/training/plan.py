@@ -168,14 +168,6 @@ class TrainPlan:
     num_workers: int
     cache: Literal["ram", "disk", "none"]
     seed: int
-    aspect_jitter: float = 0.0
-    rotation: float = 0.0
-    rare_crop: float = 0.0
-    hue_jitter: float = 0.0
-    blur: float = 0.0
-    cutout: float = 0.0
-    cutmix: float = 0.0
-    copy_paste: float = 0.0
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for run.json."""

@@ -6,14 +6,18 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TypeVar
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, distributed
 
-from segtune.errors import UserError
+from segtune.errors import UserError, first_line
+
+if TYPE_CHECKING:
+    from torch.distributed.launcher.api import LaunchConfig
 
 Value = TypeVar("Value")
 
@@ -64,6 +68,23 @@ class Processes:
         for tensor in tensors if self.world_size > 1 else ():
             distributed.broadcast(tensor, 0)
 
+    @contextmanager
+    def losses_told(self) -> Iterator[None]:
+        """Turn what torch raises when another process is gone into words.
+
+        Raises:
+            UserError: Another process is gone.
+        """
+        try:
+            yield
+        except RuntimeError as error:  # of gloo without a type of its own; DistBackendError is one, too
+            if self.world_size == 1 or not any(word in str(error) for word in ("gloo", "NCCL", "peer")):
+                raise
+            raise UserError(
+                f"Process {self.rank} lost touch with another process of this run: {first_line(error)}",
+                "See what that one says. The run folder holds the last good state: segtune resume RUN",
+            ) from error
+
     def wait(self) -> None:
         """Wait until all processes are here."""
         if self.world_size > 1:
@@ -107,18 +128,30 @@ def launch(arguments: list[str], num_processes: int) -> None:
 
     Raises:
         UserError: One of them failed; it has said why itself, unless it was killed.
+        KeyboardInterrupt: All were asked to stop, and have.
     """
-    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
-    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+    from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs
+    from torch.distributed.launcher.api import LaunchConfig
 
     # As torchrun does, so that the processes don't fight over the cores; but each gets its share of them.
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // num_processes)))
-    config = LaunchConfig(
-        min_nodes=1, max_nodes=1, nproc_per_node=num_processes, run_id="segtune", rdzv_backend="c10d",
-        rdzv_endpoint="localhost:0", max_restarts=0, monitor_interval=0.1,
-    )  # fmt: skip
+    with TemporaryDirectory() as logs:
+        config = LaunchConfig(
+            min_nodes=1, max_nodes=1, nproc_per_node=num_processes, run_id="segtune", rdzv_backend="c10d",
+            rdzv_endpoint="localhost:0", max_restarts=0, monitor_interval=0.1, logs_specs=DefaultLogsSpecs(logs),
+        )  # fmt: skip
+        _run_all(config, arguments, num_processes)
+
+
+def _run_all(config: "LaunchConfig", arguments: list[str], num_processes: int) -> None:
+    from torch.distributed.elastic.multiprocessing.api import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.launcher.api import elastic_launch
+
     try:
         elastic_launch(config, sys.executable)("-m", "segtune", *arguments)
+    except SignalException as error:
+        raise KeyboardInterrupt from error
     except ChildFailedError as error:
         rank, failure = error.get_first_failure()
         ended = f"was ended by {failure.signal_name()}" if failure.exitcode < 0 else f"ended with {failure.exitcode}"

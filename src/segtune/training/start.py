@@ -63,12 +63,8 @@ def changed_config(earlier: TrainConfig, config: TrainConfig, folder: RunFolder)
     Raises:
         UserError: Something is different that may not be.
     """
-    config = replace(config, **{name: _absolute(getattr(config, name)) for name in _paths()})
-    earlier = replace(earlier, **{name: _absolute(getattr(earlier, name)) for name in _paths()})
-    different = [
-        entry.name for entry in fields(TrainConfig)
-        if entry.name not in CHANGEABLE and getattr(config, entry.name) != getattr(earlier, entry.name)
-    ]  # fmt: skip
+    names = [entry.name for entry in fields(TrainConfig) if entry.name not in CHANGEABLE]
+    different = [name for name in names if _absolute(getattr(config, name)) != _absolute(getattr(earlier, name))]
     if different:
         told = [
             f"--{name.replace('_', '-')} was {getattr(earlier, name)}, is {getattr(config, name)}" for name in different
@@ -89,7 +85,7 @@ def resumed_plan(earlier: TrainPlan, new: TrainPlan) -> TrainPlan:
 
 def _config(values: dict[str, Any]) -> TrainConfig:
     """The inverse of what ``run_record`` writes."""
-    restored = {
+    restored: dict[str, Any] = {
         name: Path(value)
         if name in _paths() and value is not None
         else tuple(value)
@@ -106,5 +102,6 @@ def _paths() -> list[str]:
     return [name for name, hint in hints.items() if Path in (hint, *get_args(hint))]
 
 
-def _absolute(path: Path | None) -> Path | None:
-    return None if path is None else path.absolute()
+def _absolute(value: Any) -> Any:
+    """A path as it is kept in run.json; other values as they are."""
+    return value.absolute() if isinstance(value, Path) else value

@@ -1,11 +1,12 @@
 """One training step: batch -> forward -> loss -> backward -> new weights."""
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 from torch.amp import GradScaler
 from torch.optim import Optimizer
 
-from segtune.classes import IGNORE
 from segtune.data.batch import Batch
 from segtune.preprocessing import Preprocessing
 from segtune.training.losses import Loss
@@ -92,7 +93,8 @@ class Stepper:
         """The gradients of a batch, part by part."""
         self.optimizer.zero_grad(set_to_none=True)
         loss = torch.zeros((), device=self.network.device)
-        parts = split_batch(batch, self.num_parts)
+        # Several processes must do the same number of parts, as they exchange statistics in each.
+        parts = split_batch(batch, self.num_parts if world_size > 1 else min(self.num_parts, len(batch)))
         for index, part in enumerate(parts):
             # Gradients travel between processes once a step, with its last part.
             with self.network.synchronised(index == len(parts) - 1):
@@ -114,15 +116,12 @@ class Stepper:
 
 
 def split_batch(batch: Batch, num_parts: int) -> list[Batch]:
-    """A batch as at most ``num_parts`` parts of about equal size; of no pictures, a part that counts nothing.
+    """A batch as ``num_parts`` parts of about equal size, of which some are empty where there are fewer pictures.
 
-    (A process whose share of a batch is empty must step with the others.)
+    (An empty part goes through the network and weighs nothing: processes with less to do keep step with the others.)
     """
-    if not len(batch):
-        images, labels = (tensor.new_zeros(1, *tensor.shape[1:]) for tensor in (batch.images, batch.labels))
-        return [Batch(images, labels.fill_(IGNORE), ("",))]
-    size = -(-len(batch) // num_parts)
-    areas = [slice(start, start + size) for start in range(0, len(batch), size)]
+    bounds = [index * len(batch) // num_parts for index in range(num_parts + 1)]
+    areas = [slice(start, end) for start, end in pairwise(bounds)]
     return [Batch(batch.images[area], batch.labels[area], batch.names[area]) for area in areas]
 
 

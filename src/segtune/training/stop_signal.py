@@ -9,9 +9,14 @@ from segtune.console import messages
 
 
 class StopSignal:
-    """While entered, SIGINT and SIGTERM ask for a stop; a second SIGINT interrupts at once."""
+    """While entered, SIGINT and SIGTERM ask for a stop; a second SIGINT interrupts at once.
 
-    def __init__(self) -> None:
+    Args:
+        says_so: Whether to say in the terminal that the stop is coming.
+    """
+
+    def __init__(self, says_so: bool = True) -> None:
+        self._says_so = says_so
         self._requested = False
         self._before: dict[int, Any] = {}
 
@@ -34,4 +39,5 @@ class StopSignal:
         if self._requested and number == signal.SIGINT:
             raise KeyboardInterrupt
         self._requested = True
-        messages.print("\nStopping after this step. Ctrl-C again stops at once.")
+        if self._says_so:
+            messages.print("\nStopping after this step. Ctrl-C again stops at once.")

@@ -10,14 +10,15 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from segtune.annotations.check import DatasetReport, check_dataset
+from segtune.annotations.check import check_dataset
 from segtune.annotations.convert import convert_export
+from segtune.annotations.dataset_report import DatasetReport
 from segtune.annotations.dataset_folder import Pair, dataset_classes, find_pairs, is_dataset_folder
 from segtune.classes import ClassTable
 from segtune.config import ConversionOptions, ResumeConfig, TrainConfig, changed_options, command_line
 from segtune.console import output
-from segtune.data.cache import choose_cache, measure_cache, open_samples
-from segtune.data.loader import AugmentedPictures, Loader
+from segtune.data.cache import CachePlace, choose_cache, measure_cache, open_samples
+from segtune.data.loader import AugmentedPictures, Loader, worker_deaths_told
 from segtune.errors import UserError, listed
 from segtune.evaluation.evaluate import evaluate_pairs
 from segtune.evaluation.scores import Scores
@@ -27,7 +28,8 @@ from segtune.models.pretrained import WeightsReport, load_weights
 from segtune.pictures import read_labels, read_picture, write_picture
 from segtune.prediction.draw import comparison
 from segtune.prediction.predictor import choose_device, load
-from segtune.training.augmentation import plan_augmentation
+from segtune.preprocessing import Preprocessing
+from segtune.training.augmentation import plan_augmentation, plan_mixing
 from segtune.training.augmented_samples import augmented_sheet
 from segtune.training.console_listener import ConsoleListener
 from segtune.training.events import Event, Listener, Notice, RunDone, RunStarted
@@ -57,12 +59,14 @@ class TrainResult:
         model: The path of the best model.
         scores: Its scores on the validation pictures, at their own size.
         best_epoch: The epoch it is from.
+        told: Whether other processes, which have made it, have told of it in the terminal.
     """
 
     run: Path
     model: Path
     scores: Scores
     best_epoch: int
+    told: bool = False
 
 
 class TrainingInterrupted(KeyboardInterrupt):
@@ -161,13 +165,14 @@ def _train(config: TrainConfig, earlier: Earlier | None, listeners: Sequence[Lis
             listeners = []
         elif listeners is None:
             watchers = make_watchers(config.log, folder, earlier is not None)
-            listeners = [stack.enter_context(listener) for listener in (ConsoleListener(), *watchers)]
-        stop = stack.enter_context(StopSignal())
+            listeners = [stack.enter_context(ConsoleListener()), *map(stack.enter_context, watchers)]
+        stack.enter_context(processes.losses_told())
+        stop = stack.enter_context(StopSignal(processes.is_first))
         try:
             more = earlier is not None and plan.asks_for_more_than(earlier.plan)
             return _run(model, network, plan, data, folder, processes, listeners, stop, weights, more)
         except (KeyboardInterrupt, StopRequested) as error:
-            raise TrainingInterrupted(_how_to_go_on(config, folder)) from error
+            raise TrainingInterrupted(_how_to_go_on(config, folder) if processes.is_first else "") from error
 
 
 def _run(
@@ -189,7 +194,8 @@ def _run(
             listener(event)
 
     samples = open_samples(data.train, model.classes, model.preprocessing, plan.cache, plan.num_workers)
-    pictures = AugmentedPictures(samples, plan_augmentation(plan, model.preprocessing.mean), plan.seed)
+    augmentation = plan_augmentation(plan, model.preprocessing.mean)
+    pictures = AugmentedPictures(samples, augmentation, plan.seed, plan_mixing(plan))
     loader = Loader(
         pictures, plan.batch_size, plan.num_workers, rank=processes.rank, world_size=processes.world_size,
         pin_memory=network.device.type == "cuda",
@@ -211,7 +217,8 @@ def _run(
     tell(RunStarted(plan, _notes(plan, data, weights), state.progress.step))
     if state.progress.has_ended(plan):
         tell(Notice(f"All {plan.epochs} epochs are done. For more of them: segtune resume {folder.path} --epochs MORE"))
-    run_epochs(run, state, stepper)
+    with worker_deaths_told():
+        run_epochs(run, state, stepper)
     scores = processes.share(
         _show_best(folder, data.val, state.progress, network.device) if processes.is_first else None
     )
@@ -287,8 +294,19 @@ def _plan(
     )
     plan = make_plan(config, facts)
     if config.cache == "auto":
-        plan = replace(plan, cache=choose_cache(measure_cache(data.train, preprocessing), plan.num_workers))
+        plan = replace(plan, cache=_choose_cache(data, preprocessing, plan))
     return plan if earlier is None else resumed_plan(earlier.plan, plan)
+
+
+def _choose_cache(data: Data, preprocessing: Preprocessing, plan: TrainPlan) -> CachePlace:
+    """Where decoded pictures are kept; in memory, each process keeps its own."""
+    facts = measure_cache(data.train, preprocessing)
+    facts = replace(
+        facts,
+        free_memory=facts.free_memory // plan.world_size,
+        free_shared_memory=facts.free_shared_memory // plan.world_size,
+    )
+    return choose_cache(facts, plan.num_workers)
 
 
 def _notes(plan: TrainPlan, data: Data, weights: WeightsReport) -> tuple[str, ...]:
@@ -321,7 +339,7 @@ def _read_result(run: Path) -> TrainResult:
     header = read_header(folder.model)
     table = ClassTable.from_dict(header["classes"], str(folder.model))
     scores = Scores.from_dict(header["scores"], table)
-    return TrainResult(run, folder.model, scores, read_progress(folder.resume).best_epoch)
+    return TrainResult(run, folder.model, scores, read_progress(folder.resume).best_epoch, told=True)
 
 
 def _refuse_listeners(listeners: Sequence[Listener] | None) -> None:

@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from segtune.annotations.dataset_folder import Pair
-from segtune.data.augment import CenterCrop
 from segtune.data.cache import open_samples
+from segtune.data.crop import CenterCrop
 from segtune.data.loader import AugmentedPictures, Loader
 from segtune.evaluation.evaluate import evaluate_pairs
 from segtune.evaluation.scores import Scores

@@ -1,0 +1,69 @@
+"""Several processes: the same result as one; one that is killed ends the run, which can be resumed."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+OPTIONS = [
+    "--model", "unet:efficientnet_lite0", "--batch-size", "4", "--crop", "64", "--batch-norm", "sync",
+    "--optimizer", "sgd", "--learning-rate", "0.02", "--log", "none", "--device", "cpu",
+]  # fmt: skip
+# With 9 pictures the last batch has one: the second process has nothing to do in that step.
+NUM_TRAIN, NUM_VAL = 9, 3
+
+
+def segtune(*arguments: object) -> "subprocess.Popen[str]":
+    command = [sys.executable, "-m", "segtune", *map(str, arguments)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def metrics(run: Path) -> list[dict]:
+    return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory, make_dataset) -> Path:
+    return make_dataset(tmp_path_factory.mktemp("processes") / "dataset", NUM_TRAIN, NUM_VAL)
+
+
+@pytest.mark.parametrize("parts", [1, 2])
+def test_two_processes_train_as_one(data, tmp_path, parts):
+    for number in (1, 2):
+        words = [*OPTIONS, "--epochs", 2, "--nproc", number, "--accumulate", parts]
+        process = segtune("train", data, tmp_path / str(number), *words)
+        output, _ = process.communicate(timeout=280)
+        assert process.returncode == 0, output
+        assert output.count("Model: ") == 1
+    one, two = (metrics(tmp_path / str(number)) for number in (1, 2))
+    for ours, theirs in zip(one, two, strict=True):
+        if parts == 1:  # a process that computes in parts takes its statistics part by part
+            assert theirs["train_loss"] == pytest.approx(ours["train_loss"], rel=1e-3)
+            assert theirs["mean_iou"] == pytest.approx(ours["mean_iou"], abs=0.01)
+        assert theirs["step"] == ours["step"]
+    assert json.loads((tmp_path / "2" / "run.json").read_text())["plan"]["world_size"] == 2
+
+
+def test_a_killed_process_ends_the_run_which_resumes(data, tmp_path):
+    run = tmp_path / "run"
+    process = segtune("train", data, run, *OPTIONS, "--epochs", 200, "--nproc", 2)
+    deadline = time.monotonic() + 200
+    while not (run / "last.safetensors").exists():
+        assert time.monotonic() < deadline
+        assert process.poll() is None, process.communicate()[0]
+        time.sleep(0.2)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    os.kill(int(children[-1]), signal.SIGKILL)
+    output, _ = process.communicate(timeout=100)
+    assert process.returncode == 2
+    assert "ended by SIGKILL" in output
+    done = len(metrics(run))
+    resumed = segtune("resume", run, "--epochs", done + 1, "--nproc", 1)
+    output, _ = resumed.communicate(timeout=280)
+    assert resumed.returncode == 0, output
+    assert [line["epoch"] for line in metrics(run)] == list(range(1, done + 2))
