@@ -34,6 +34,7 @@ test-all: setup
 bench: setup
 	$(BIN)/python benchmarks/conversion.py --kind polygon --result benchmarks/results/conversion-polygons.json
 	$(BIN)/python benchmarks/conversion.py --kind mask --result benchmarks/results/conversion-masks.json
+	$(BIN)/python benchmarks/conversion.py --kind polygon --suffix png --result benchmarks/results/conversion-png.json
 	$(BIN)/python benchmarks/checking.py --result benchmarks/results/checking.json
 	$(BIN)/python benchmarks/reading.py --result benchmarks/results/reading.json
 

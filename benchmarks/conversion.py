@@ -1,6 +1,6 @@
 """How fast an export of 10,000 pictures becomes label images, and in how much memory; beside other ways to do it.
 
-    .venv/bin/python benchmarks/conversion.py [--pictures 10000] [--kind polygon|mask]
+    .venv/bin/python benchmarks/conversion.py [--pictures 10000] [--kind polygon|mask] [--suffix jpg|png]
 
 In one run: segtune as its users start it; a plain script (ElementTree, cv2.fillPoly, Pillow) on one process, as a
 person would write it; datumaro, where `uv` can install it into an environment of its own (--datumaro PYTHON). Each
@@ -80,6 +80,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pictures", type=int, default=10_000)
     parser.add_argument("--kind", choices=["polygon", "mask"], default="polygon")
+    parser.add_argument("--suffix", choices=["jpg", "png"], default="jpg", help="of the pictures")
     parser.add_argument("--datumaro", help="a Python that has datumaro")
     parser.add_argument("--peer-pictures", type=int, default=500, help="the others are slower: they get fewer")
     parser.add_argument("--result", type=Path)
@@ -88,8 +89,8 @@ def main() -> None:
     figures = {}
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        large = write_cvat_export(root / "large", options.pictures, options.kind)
-        small = write_cvat_export(root / "small", options.peer_pictures, options.kind)
+        large = write_cvat_export(root / "large", options.pictures, options.kind, options.suffix)
+        small = write_cvat_export(root / "small", options.peer_pictures, options.kind, options.suffix)
         figures["segtune"] = timed([segtune, "convert", str(large), str(root / "a")])
         figures["segtune"]["pictures"] = options.pictures
         shutil.rmtree(root / "a")
@@ -107,6 +108,7 @@ def main() -> None:
         row["per_second"] = row["pictures"] / row["seconds"]
     about = {
         "what": f"{options.kind}s: {NUM_OBJECTS} a picture of {WIDTH} x {HEIGHT}, {NUM_CLASSES} classes",
+        "pictures": options.suffix,
         "cpus": os.cpu_count(),
         "figures": figures,
     }

@@ -41,26 +41,28 @@ def mask_element(generator: np.random.Generator) -> str:
     )
 
 
-def write_cvat_export(folder: Path, num_pictures: int, kind: str) -> Path:
+def write_cvat_export(folder: Path, num_pictures: int, kind: str, suffix: str = "jpg") -> Path:
     """Write annotations.xml and pictures, which are one file under many names, as their content does not matter here.
 
     Args:
         folder: The folder to make.
         num_pictures: Pictures of 1920 x 1080.
         kind: polygon, or mask.
+        suffix: Of the pictures: jpg, png.
     """
     element = {"polygon": polygon_element, "mask": mask_element}[kind]
     generator = np.random.default_rng(0)
     # Drawing masks is slow: pictures share a stock of shapes.
     stock = [element(generator) for _ in range(min(num_pictures * NUM_OBJECTS, 4000))]
-    write_picture(folder / "images" / "000000.jpg", generator)
+    first = folder / "images" / f"000000.{suffix}"
+    write_picture(first, generator)
     labels = "".join(f"<label><name>class {index}</name><type>any</type></label>" for index in range(NUM_CLASSES))
     with (folder / "annotations.xml").open("w") as file:
         file.write(f"<annotations><version>1.1</version><meta><task><labels>{labels}</labels></task></meta>\n")
         for index in range(num_pictures):
-            name = f"{index:06}.jpg"
+            name = f"{index:06}.{suffix}"
             if index:
-                os.link(folder / "images" / "000000.jpg", folder / "images" / name)
+                os.link(first, folder / "images" / name)
             shapes = "\n".join(stock[place] for place in generator.integers(0, len(stock), NUM_OBJECTS))
             file.write(f'<image id="{index}" name="{name}" width="{WIDTH}" height="{HEIGHT}">\n{shapes}\n</image>\n')
         file.write("</annotations>\n")
@@ -68,7 +70,7 @@ def write_cvat_export(folder: Path, num_pictures: int, kind: str) -> Path:
 
 
 def write_picture(path: Path, generator: np.random.Generator) -> None:
-    """A picture with as much detail as a photograph: about 400 kB as JPEG."""
+    """A picture with as much detail as a photograph: about 400 kB as JPEG, 5 MB as PNG."""
     path.parent.mkdir(parents=True, exist_ok=True)
     coarse = generator.integers(0, 256, (HEIGHT // 16, WIDTH // 16, 3), np.uint8)
     picture = cv2.resize(coarse, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC).astype(np.int16)

@@ -9,7 +9,7 @@ from PIL import Image
 
 from segtune.classes import IGNORE, class_table, numbered_classes
 from segtune.errors import UserError
-from segtune.pictures import open_picture, read_labels, read_picture, shown_size, write_labels
+from segtune.pictures import open_picture, orientation, read_labels, read_picture, shown_size, write_labels
 
 HEIGHT, WIDTH = 20, 30
 
@@ -107,3 +107,55 @@ def test_labels_of_other_modes_are_refused(tmp_path, mode):
     Image.new(mode, (4, 4)).save(tmp_path / "x.png")
     with pytest.raises(UserError, match="one 8-bit channel"):
         read_labels(tmp_path / "x.png")
+
+
+def chunk(name, content):
+    return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+
+EXIF = b"MM\x00*\x00\x00\x00\x08\x00\x01\x01\x12\x00\x03\x00\x00\x00\x01\x00\x06\x00\x00\x00\x00\x00\x00"
+XMP = b"XML:com.adobe.xmp\0\0\0\0\0" + b'<x:xmpmeta><rdf:Description tiff:Orientation="6"/></x:xmpmeta>'
+DATE = b"date:create\x002026-01-01"
+
+
+@pytest.mark.parametrize(
+    ("chunks", "place", "turned"),
+    [
+        ([], "before", False),
+        ([chunk(b"eXIf", EXIF)], "before", True),
+        ([chunk(b"eXIf", EXIF)], "after", True),
+        ([chunk(b"iTXt", XMP)], "before", True),
+        ([chunk(b"iTXt", XMP)], "after", True),
+        ([chunk(b"tEXt", DATE)], "after", False),
+        ([chunk(b"tEXt", DATE), chunk(b"eXIf", EXIF)], "after", True),
+    ],
+)
+@pytest.mark.parametrize("source", ["path", "bytes", "file"])
+def test_orientation_of_a_png_is_found_wherever_it_stands(tmp_path, chunks, place, turned, source):
+    Image.new("RGB", (30, 20)).save(tmp_path / "a.png")
+    content = (tmp_path / "a.png").read_bytes()
+    # IHDR ends at byte 33, IEND has the last 12.
+    at = 33 if place == "before" else len(content) - 12
+    (tmp_path / "a.png").write_bytes(content[:at] + b"".join(chunks) + content[at:])
+    with (tmp_path / "a.png").open("rb") as file:
+        opened = {"path": tmp_path / "a.png", "bytes": (tmp_path / "a.png").read_bytes(), "file": file}[source]
+        picture = open_picture(opened)
+        assert shown_size(picture) == ((30, 20) if turned else (20, 30))
+        assert orientation(picture) == (6 if turned else 1)
+        picture.load()
+        assert shown_size(picture) == ((30, 20) if turned else (20, 30))
+    assert read_picture(tmp_path / "a.png").shape[:2] == ((30, 20) if turned else (20, 30))
+
+
+def test_the_size_of_a_png_is_found_without_decoding_it():
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", 30, 20, 8, 2, 0, 0, 0))
+    pixels = chunk(b"IDAT", b"no pixels at all")
+    content = b"\x89PNG\r\n\x1a\n" + head + pixels + chunk(b"tEXt", DATE) + chunk(b"IEND", b"")
+    assert shown_size(open_picture(content)) == (20, 30)
+
+
+@pytest.mark.parametrize("cut", [40, 60, 1])
+def test_the_size_of_a_cut_png_is_found(tmp_path, cut):
+    Image.effect_noise((30, 20), 50).save(tmp_path / "a.png")
+    content = (tmp_path / "a.png").read_bytes()
+    assert shown_size(open_picture(content[:-cut])) == (20, 30)

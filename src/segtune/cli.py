@@ -57,12 +57,8 @@ Command = Annotated[
 def run_convert(config: ConvertConfig) -> int:
     """Convert, and print the report."""
     from segtune.annotations.convert import convert
-    from segtune.annotations.repair import repair_dataset
 
-    if config.repair:
-        repair_dataset(config).render()
-    else:
-        convert(config).render()
+    convert(config).render()
     output.print(f"\nNext: segtune train {config.dataset} runs/my-first-run")
     return 0
 

@@ -1,5 +1,6 @@
 """What a person can choose: one flat, frozen dataclass a command. The docstrings of the fields are the CLI's help."""
 
+import csv
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -29,10 +30,12 @@ class ConversionOptions:
     images: Annotated[Path | None, arg(metavar="DIR")] = None
     """Folder that has the pictures, where the export came without."""
     classes: str = ""
-    """Class names in the order of their ids, separated by commas: person,airplane,ground,sky. Objects of any other
-    class stop the conversion. Default: all classes of the export, in its order. Id 0 is the background."""
+    """Class names in the order of their ids, separated by commas: person,airplane,ground,sky. A name that has commas
+    itself stands in quotes, here and below: '"cup, glass",plate'. Objects of any other class stop the conversion.
+    Default: all classes of the export, in its order. Id 0 is the background."""
     map: str = ""
-    """Classes to rename or to merge: car=vehicle,truck=vehicle. What becomes 'background' is painted as that."""
+    """Classes to rename or to merge: car=vehicle,truck=vehicle; in quotes: '"cup, glass=dish",plate=dish'. What becomes
+    'background' is painted as that."""
     ignore_labels: str = ""
     """Classes whose pixels never count, in training or scores, separated by commas."""
     background: Background = "auto"
@@ -351,5 +354,6 @@ def changed_options(config: Any, of: type) -> list[str]:
 
 
 def names_in(text: str) -> tuple[str, ...]:
-    """The names in a list separated by commas, without the blanks around them."""
-    return tuple(name.strip() for name in text.split(",") if name.strip())
+    """The names in a list separated by commas, without the blanks around them; as in CSV, "a, b" in quotes is one."""
+    rows = csv.reader(text.splitlines(), skipinitialspace=True)
+    return tuple(name.strip() for row in rows for name in row if name.strip())

@@ -5,6 +5,7 @@ import json
 import os
 import secrets
 import shutil
+import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -35,6 +36,11 @@ def atomic_path(path: Path) -> Iterator[Path]:
         # Where the folder could not be made there is nothing to remove, and no way to say so.
         with suppress(OSError):
             temporary.unlink()
+
+
+def name_key(name: str) -> str:
+    """What stays the same when file systems change the case, or the composition, of a name's letters."""
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 def sha256(path: Path) -> str:

@@ -24,6 +24,13 @@ FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "BMP")
 MAX_PIXELS = 2 * 89_478_485
 """A picture above this is refused before it is decoded: Pillow's own bound, 537 MB as RGB."""
 
+TURNED = frozenset({5, 6, 7, 8})
+"""EXIF orientations that exchange height and width."""
+
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+XMP, RAW_EXIF = b"XML:com.adobe.xmp", b"Raw profile type exif"
+"""Keywords of PNG texts from which Pillow takes an orientation."""
+
 DECODE_ERRORS = (OSError, ValueError, SyntaxError, EOFError, MemoryError, Image.DecompressionBombError)
 """What Pillow raises on a file that is broken or is no picture."""
 
@@ -62,8 +69,50 @@ def _called(source: Path | bytes | IO[bytes]) -> str:
 
 def shown_size(picture: Image.Image) -> tuple[int, int]:
     """Height and width of an opened picture as viewers show it, its EXIF orientation applied."""
-    swapped = picture.getexif().get(0x0112, 1) in {5, 6, 7, 8}
-    return (picture.width, picture.height) if swapped else (picture.height, picture.width)
+    turned = orientation(picture) in TURNED
+    return (picture.width, picture.height) if turned else (picture.height, picture.width)
+
+
+def orientation(picture: Image.Image) -> int:
+    """The EXIF orientation of an opened picture, 1 to 8; 1 where it has none. Nothing is decoded."""
+    # Pillow decodes a whole PNG to see whether EXIF stands behind the pixels: ask it to only where some does.
+    needs_decoding = picture.format == "PNG" and _has_exif_at_end(picture)
+    exif = picture.getexif() if needs_decoding else Image.Image.getexif(picture)
+    found = exif.get(0x0112, 1)
+    return found if found in range(1, 9) else 1
+
+
+def _has_exif_at_end(picture: Image.Image) -> bool:
+    """Whether a chunk of an opened PNG that Pillow has not read yet may hold an orientation; goes through their heads.
+
+    Source: PNG specification, https://www.w3.org/TR/png-3/.
+    """
+    file = getattr(picture, "fp", None)
+    if file is None:  # decoded, so all is read
+        return False
+    place = file.tell()
+    try:
+        next_chunk = len(PNG_SIGNATURE)
+        seen_pixels = False
+        while True:
+            file.seek(next_chunk)
+            head = file.read(8)
+            if len(head) < 8 or head[4:] == b"IEND":
+                return False
+            length, name = struct.unpack(">I4s", head)
+            is_text = name in {b"tEXt", b"zTXt", b"iTXt"}  # dates and the like are, too
+            if seen_pixels and (name == b"eXIf" or (is_text and file.read(len(RAW_EXIF)).startswith((XMP, RAW_EXIF)))):
+                return True
+            seen_pixels |= name == b"IDAT"
+            next_chunk += length + 12
+    finally:
+        file.seek(place)
+
+
+def same_shape(one: tuple[int, int], other: tuple[int, int]) -> bool:
+    """Whether one size, height and width, is the other scaled: by one side, the other rounded to whole pixels."""
+    (rows, columns), (height, width) = one, other
+    return min(abs(rows * width / columns - height), abs(columns * height / rows - width)) <= 0.5
 
 
 def read_picture(source: Path | bytes, name: str = "") -> Array:
@@ -180,4 +229,4 @@ def labels_png(labels: Array, table: ClassTable) -> bytes:
         struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib_ng.crc32(name + content))
         for name, content in chunks
     )
-    return b"\x89PNG\r\n\x1a\n" + body
+    return PNG_SIGNATURE + body

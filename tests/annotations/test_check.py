@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,7 +10,8 @@ from PIL import Image
 
 from segtune.annotations.check import check_dataset
 from segtune.annotations.dataset_folder import dataset_classes
-from segtune.classes import numbered_classes
+from segtune.annotations.findings import Finding, repair_command
+from segtune.classes import class_table, numbered_classes, write_classes
 from segtune.cli import main
 from segtune.errors import DataError
 
@@ -112,7 +114,9 @@ def test_repair_is_proposed(dataset, name):
     report = check_dataset(dataset, dataset_classes(dataset))
     errors = [finding for finding in report.findings if finding.severity == "error"]
     assert {error.repair for error in errors} == {REPAIRS[name]}
-    assert report.repair == (f"segtune convert {dataset} FIXED --repair {REPAIRS[name]}" if REPAIRS[name] else "")
+    assert report.repair == (
+        f"segtune convert {dataset} {dataset}_repaired --repair {REPAIRS[name]}" if REPAIRS[name] else ""
+    )
 
 
 def test_errors_of_all_files_are_told_together(dataset):
@@ -211,9 +215,46 @@ def test_fingerprint_follows_the_content(dataset):
 def test_classes_numbered_from_1_are_recognised(dataset):
     for path in dataset.glob("*/Labels/*.png"):
         labels(path, np.asarray(Image.open(path)) + 1)
-    report = check_dataset(dataset, dataset_classes(dataset))
-    assert report.findings[0].kind == "off-by-one"
-    assert report.repair.endswith("--repair shift")
+    (finding,) = check_dataset(dataset, dataset_classes(dataset)).findings
+    assert (finding.kind, finding.repair) == ("off-by-one", "shift")
+
+
+def test_one_value_more_than_classes_is_told_once(dataset):
+    for path in dataset.glob("*/Labels/*.png"):
+        values = np.asarray(Image.open(path)) + 1
+        values[:3] = 0
+        labels(path, values)
+    (finding,) = check_dataset(dataset, dataset_classes(dataset)).findings
+    assert len(finding.files) == 9
+    assert "and 6 more hold the value 3" in finding.message
+    assert finding.message.endswith("--repair shift")
+    write_classes(dataset / "classes.yaml", class_table(["background", "wall", "box"]))
+    (finding,) = check_dataset(dataset, dataset_classes(dataset)).findings
+    assert finding.message.endswith("--ignore-value 3")
+
+
+def test_classes_numbered_from_1_are_told_once_whatever_their_palette(dataset):
+    for path in dataset.glob("*/Labels/*.png"):
+        picture = Image.fromarray(np.asarray(Image.open(path)) + 1)
+        picture.putpalette(dataset_classes(dataset).palette[[9, 0, 1, 2]].tobytes())
+        picture.save(path)
+    (finding,) = check_dataset(dataset, dataset_classes(dataset)).findings
+    assert finding.kind == "off-by-one"
+
+
+@pytest.mark.parametrize(
+    ("dataset", "target"),
+    [
+        ("data/set", "data/set_repaired"),
+        ("my set", "'my set_repaired'"),
+        (".", "{here}_repaired"),
+        ("..", "{up}_repaired"),
+    ],
+)
+def test_the_command_that_repairs_names_a_folder_of_its_own(dataset, target, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    command = repair_command(Path(dataset), [Finding("error", "unpaired", "x", repair="drop")])
+    assert command.split(" --repair")[0].endswith(f" {target.format(here=tmp_path, up=tmp_path.parent)}")
 
 
 def test_doubtful_pictures_are_warned_of(dataset):

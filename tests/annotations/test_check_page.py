@@ -1,6 +1,11 @@
 """The page of a check: complete, safe, and without a network."""
 
+import base64
+import io
 import re
+
+import numpy as np
+from PIL import Image
 
 from segtune.annotations.check import check_dataset
 from segtune.annotations.check_page import MAX_PICTURES, write_check_page
@@ -27,9 +32,27 @@ def test_page_shows_classes_findings_and_pictures(dataset, tmp_path):
         "no label image",
     ):
         assert part in text
-    assert (
-        text.count("<img") == 2 * 8 + 1 + 1
-    )  # eight pairs, and the picture without labels in the findings and samples
+    # Eight pairs with both together, and the picture without labels in the findings and samples.
+    assert text.count("<img") == 3 * 8 + 1 + 1
+
+
+def test_labels_lie_over_the_picture_where_pixels_count(dataset, tmp_path):
+    labels = np.zeros((72, 96), np.uint8)
+    labels[:, 48:] = 255
+    labels[36:, :48] = 2
+    Image.fromarray(labels).save(dataset / "train" / "Labels" / "000.png")
+    Image.new("RGB", (96, 72), (100, 100, 100)).save(dataset / "train" / "Images" / "000.jpg", quality=95)
+    figure = page_of(dataset, tmp_path).partition("<h2>Pictures of train</h2>")[2].partition("</figure>")[0]
+    overlay = re.findall(r'alt="labels over the picture" src="data:image/jpeg;base64,([^"]+)"', figure)[0]
+    pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(overlay))), np.int64)
+    colors = dataset_classes(dataset).colors
+    for (row, column), color in {(18, 24): colors[0], (54, 24): colors[2], (36, 72): (100, 100, 100)}.items():
+        assert np.abs(pixels[row, column] - (np.array(color) + 100) / 2).max() <= 8
+
+
+def test_labels_of_another_shape_do_not_lie_over_the_picture(dataset, tmp_path):
+    Image.new("L", (96, 50)).save(dataset / "train" / "Labels" / "000.png")
+    assert "the labels have another shape" in page_of(dataset, tmp_path)
 
 
 def test_page_asks_nothing_of_a_network(dataset, tmp_path):

@@ -101,7 +101,6 @@ def test_paint_order_ranks_labels_by_their_class_and_ignored_ones_on_top():
         ("sky car", {"ignore_labels": "cat"}, "Did you mean car"),
         ("sky car", {"paint_order": "sky"}, "leaves out classes: car"),
         ("sky car", {"paint_order": "sky,car,bus"}, "does not have: bus"),
-        ("", {}, "nothing to paint"),
         ("sky", {"ignore_labels": "sky"}, "No class is left"),
     ],
 )

@@ -1,5 +1,7 @@
 """The whole conversion."""
 
+import json
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -98,6 +100,7 @@ def test_pixels_outside_all_objects_can_be_an_error(tmp_path):
     ("options", "names", "value"),
     [
         ({"map": "car=vehicle,bus=vehicle"}, ("background", "vehicle", "person"), 1),
+        ({"classes": 'bus,"car",person'}, ("background", "bus", "car", "person"), 1),
         ({"map": "car=background", "ignore_labels": "bus"}, ("background", "person"), 255),
         ({"ignore_labels": "car,bus"}, ("background", "person"), 255),
         ({"classes": "bus,car,person"}, ("background", "bus", "car", "person"), 1),
@@ -108,6 +111,29 @@ def test_classes_are_merged_and_ignored(tmp_path, options, names, value):
     convert(ConvertConfig(source, tmp_path / "d", **options))
     assert read_classes(tmp_path / "d" / "classes.yaml").names == names
     assert values(tmp_path / "d", "val").popitem()[1][4, 4] == value
+
+
+@pytest.mark.parametrize(
+    ("options", "names"),
+    [
+        ({"classes": '"cup, glass", plate'}, ("background", "cup, glass", "plate")),
+        ({"map": '"cup, glass=dish, deep",plate=x'}, ("background", "dish, deep", "x")),
+        ({"map": '"cup, glass"=dish'}, ("background", "dish", "plate")),
+        ({"ignore_labels": '"cup, glass"'}, ("background", "plate")),
+        ({"paint_order": 'plate ,"cup, glass"'}, ("background", "cup, glass", "plate")),
+    ],
+)
+def test_names_with_commas_stand_in_quotes(tmp_path, options, names):
+    (tmp_path / "e").mkdir()
+    points = [[[2, 2], [12, 2], [12, 8]], [[1, 1], [5, 1], [5, 5]]]
+    shapes = [
+        {"label": n, "points": p, "shape_type": "polygon"} for n, p in zip(["cup, glass", "plate"], points, strict=True)
+    ]
+    for name in "ab":
+        Image.new("RGB", (30, 20)).save(tmp_path / "e" / f"{name}.jpg")
+        about = {"version": "5", "imagePath": f"{name}.jpg", "imageWidth": 30, "imageHeight": 20, "shapes": shapes}
+        (tmp_path / "e" / f"{name}.json").write_text(json.dumps(about))
+    assert convert(ConvertConfig(tmp_path / "e", tmp_path / "d", **options)).classes.names == names
 
 
 def test_empty_pictures_are_background_on_request(tmp_path):
@@ -125,6 +151,55 @@ def test_missing_pictures_are_left_out_on_request(tmp_path):
         convert(ConvertConfig(source, tmp_path / "d"))
     report = convert(ConvertConfig(source, tmp_path / "d", allow_missing=True))
     assert report.skipped == {"annotated pictures that are not there": 1}
+
+
+@pytest.mark.parametrize(
+    ("missing", "message"),
+    [
+        (
+            "abc",
+            "no outline or mask that.*\nLeft out: 3 annotated pictures that are not there.\n--images names",
+        ),
+        ("bc", "1 annotated picture of .*\nLeft out: 2 annotated pictures that are not there.\n--images names"),
+    ],
+)
+def test_too_few_pictures_that_are_there_are_told(tmp_path, missing, message):
+    source = write_export(tmp_path / "e", "a.jpg", "b.jpg", "c.jpg")
+    for name in missing:
+        (source / f"{name}.jpg").unlink()
+    with pytest.raises(UserError, match=message):
+        convert(ConvertConfig(source, tmp_path / "d", allow_missing=True))
+
+
+def test_all_that_is_left_out_is_printed_with_what_to_do(tmp_path, capsys):
+    (tmp_path / "e").mkdir()
+    outline = 'label="a" z_order="0" points="2,2;12,2;12,8"'
+    shapes = (
+        f"<polygon {outline}/><polyline {outline}/><polyline {outline}/><points {outline}/>"
+        '<box label="a" xtl="1" ytl="1" xbr="9" ybr="9" z_order="0"/><tag label="a"/>'
+    )
+    images = "".join(f'<image id="{i}" name="{i}.jpg" width="30" height="20">{shapes}</image>' for i in range(3))
+    images += '<image id="3" name="3.jpg" width="30" height="20"/><image id="4" name="4.jpg" width="30" height="20"/>'
+    labels = "<meta><task><labels><label><name>a</name></label></labels></task></meta>"
+    (tmp_path / "e" / "annotations.xml").write_text(
+        f"<annotations><version>1.1</version>{labels}{images}</annotations>"
+    )
+    for index in (0, 1, 2, 3, 5):
+        Image.new("RGB", (30, 20), (index, 0, 0)).save(tmp_path / "e" / f"{index}.jpg")
+    convert(ConvertConfig(tmp_path / "e", tmp_path / "d", allow_missing=True)).render()
+    out = capsys.readouterr().out
+    for line in (
+        "3 boxes (--boxes fills them)",
+        "6 polylines",
+        "3 points",
+        "3 tags",
+        "1 pictures without objects (--empty background takes them as background)",
+        "1 annotated pictures that are not there",
+        "1 pictures without annotations",
+    ):
+        assert f"Left out: {line}." in out
+    convert(ConvertConfig(tmp_path / "e", tmp_path / "boxes", allow_missing=True, boxes=True)).render()
+    assert "boxes" not in capsys.readouterr().out.partition("Left out")[2]
 
 
 def test_annotations_are_scaled_on_request(tmp_path):
@@ -160,6 +235,55 @@ def test_pictures_stay_in_their_split_when_others_come(tmp_path):
     assert values(tmp_path / "old", "train").keys() <= values(tmp_path / "new", "train").keys()
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        # Names with folders, once others of the name come; without, once they are gone.
+        ([f"cam1/{i}.jpg" for i in range(9)], [f"cam2/{i}.jpg" for i in range(9)]),
+        ([f"cam1/{i}.jpg" for i in range(9)] + ["cam2/0.jpg"], ["x.jpg"]),
+        ([f"{i}.jpg" for i in range(9)], ["sub/5.PNG"]),
+    ],
+)
+def test_pictures_stay_in_their_split_whatever_they_are_called_by_now(tmp_path, old, new):
+    convert(ConvertConfig(write_export(tmp_path / "e", *old), tmp_path / "old", val_fraction=0.4))
+    for path in (tmp_path / "e").glob("cam2/*"):
+        path.unlink()
+    write_export(tmp_path / "e", *new)
+    convert(ConvertConfig(tmp_path / "e", tmp_path / "new", val_fraction=0.1, split_like=tmp_path / "old"))
+    for before in (tmp_path / "old").glob("*/Images/*"):
+        after = [path for path in (tmp_path / "new").glob("*/Images/*") if path.samefile(before)]
+        assert [path.parts[-3] for path in after] == [before.parts[-3]] * len(after)
+    assert len(list((tmp_path / "new").glob("*/Images/*"))) >= 9
+
+
+def test_a_dataset_without_any_of_the_pictures_is_told(tmp_path):
+    convert(ConvertConfig(write_export(tmp_path / "e", "a.jpg", "b.jpg"), tmp_path / "old"))
+    report = convert(
+        ConvertConfig(write_export(tmp_path / "f", "c.jpg", "d.jpg"), tmp_path / "d", split_like=tmp_path / "old")
+    )
+    assert "no picture of" in " ".join(report.notes)
+
+
+@pytest.mark.parametrize(
+    ("names", "made"),
+    [
+        (["1/a.JPG", "2/A.jpg"], ["1_a.JPG", "2_A.jpg"]),
+        (["1/caf\u00e9.jpg", "2/cafe\u0301.jpg"], ["1_caf\u00e9.jpg", "2_cafe\u0301.jpg"]),
+        ([f"{'f' * 200}/{'é' * 60}.jpg", f"{'g' * 200}/{'é' * 60}.jpg"], None),
+    ],
+)
+def test_names_fit_every_file_system(tmp_path, names, made):
+    convert(ConvertConfig(write_export(tmp_path / "e", *names), tmp_path / "d"))
+    pictures = sorted(path.name for path in (tmp_path / "d").glob("*/Images/*"))
+    labels = {path.stem for path in (tmp_path / "d").glob("*/Labels/*.png")}
+    assert labels == {name.rpartition(".")[0] for name in pictures}
+    assert len({unicodedata.normalize("NFC", name).casefold() for name in labels}) == 2
+    if made is None:
+        assert all(len(name.encode()) <= 255 and "é" * 60 in name for name in pictures)
+    else:
+        assert pictures == sorted(made)
+
+
 def test_many_pictures_are_painted_by_several_processes(tmp_path):
     source = write_export(tmp_path / "e", *[f"{index}.png" for index in range(MIN_FOR_PROCESSES)])
     report = convert(ConvertConfig(source, tmp_path / "d"))
@@ -178,7 +302,9 @@ def test_same_names_in_other_folders_keep_apart(tmp_path):
 def test_pictures_without_objects_are_counted_not_invented(tmp_path):
     write_export(tmp_path / "e", "a.jpg", "b.jpg")
     source = write_export(tmp_path / "e", "c.jpg", objects="")
-    assert convert(ConvertConfig(source, tmp_path / "d")).skipped == {"pictures without objects": 1}
+    assert convert(ConvertConfig(source, tmp_path / "d")).skipped == {
+        "pictures without objects (--empty background takes them as background)": 1
+    }
     assert len(list((tmp_path / "d").glob("*/Images/*"))) == 2
 
 
@@ -196,6 +322,8 @@ def test_pictures_without_objects_are_counted_not_invented(tmp_path):
         ({"paint_order": "person,sky"}, "does not have: sky"),
         ({"paint_order": "background"}, "leaves out classes: person"),
         ({"paint_order": "person,person"}, "twice"),
+        ({"num_classes": 3}, "go with --repair"),
+        ({"ignore_value": 3}, "go with --repair"),
         ({"val_fraction": 0.0}, "between 0 and 1"),
         ({"val_fraction": 1.0}, "between 0 and 1"),
     ],
@@ -210,8 +338,8 @@ def test_wrong_options_are_refused_and_nothing_is_written(tmp_path, options, mes
 @pytest.mark.parametrize(
     ("names", "objects", "message"),
     [
-        (["a.jpg"], "person", "1 annotated picture that"),
-        (["a.jpg", "b.jpg"], "", "no outline"),
+        (["a.jpg"], "person", "1 annotated picture of .*/e can be used; at least 2"),
+        (["a.jpg", "b.jpg"], "", "holds no outline or mask that can be used.*\nLeft out: 2 pictures without objects"),
     ],
 )
 def test_unusable_exports_are_refused(tmp_path, names, objects, message):

@@ -224,7 +224,7 @@ def test_subsets_of_lists_are_kept_and_pictures_without_mask_are_counted(tmp_pat
     }
     report = convert(ConvertConfig(write(tmp_path / "e", files), tmp_path / "d"))
     assert report.num_pictures == {"train": 1, "val": 1, "test": 1}
-    assert report.skipped == {"pictures without objects": 1}
+    assert report.skipped == {"pictures without objects (--empty background takes them as background)": 1}
 
 
 def test_binary_masks_are_background_and_object(tmp_path):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import segtune
 from segtune.annotations.check import check_dataset
 from segtune.annotations.dataset_folder import dataset_classes
 from segtune.annotations.repair import repair_dataset
@@ -253,10 +254,22 @@ def test_used_target_is_left_alone(dataset, tmp_path):
         repair_dataset(ConvertConfig(dataset, tmp_path / "fixed", repair="drop"))
 
 
-def test_the_proposed_command_mends_everything(dataset, tmp_path, capsys):
+def test_the_proposed_command_mends_everything(dataset, capsys):
     SPOILT["colors"][1](dataset)
     turned_path = dataset / "train" / "Labels" / "001.png"
     Image.open(turned_path).resize((48, 36), Image.Resampling.NEAREST).save(turned_path)
-    command = check_dataset(dataset, dataset_classes(dataset)).repair.replace("FIXED", str(tmp_path / "fixed"))
+    command = check_dataset(dataset, dataset_classes(dataset)).repair
     assert main(command.split()[1:]) == 0
     assert "Nothing wrong was found" in capsys.readouterr().out
+
+
+def test_one_call_converts_and_repairs(dataset, tmp_path):
+    (dataset / "train" / "Labels" / "000.png").unlink()
+    report = segtune.convert(ConvertConfig(dataset, tmp_path / "d", repair="drop"))
+    assert report.changed == {"drop": 1}
+    assert not report.after.errors
+
+
+def test_options_that_a_repair_does_not_follow_are_refused(dataset, tmp_path):
+    with pytest.raises(UserError, match=r"--classes, --val-fraction would say"):
+        segtune.convert(ConvertConfig(dataset, tmp_path / "d", repair="drop", classes="a", val_fraction=0.5))

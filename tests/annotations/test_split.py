@@ -1,5 +1,7 @@
 """Which pictures are for training and which for validation."""
 
+from dataclasses import replace
+
 import pytest
 
 from segtune.annotations.split import Candidate, assign_splits
@@ -56,6 +58,8 @@ def test_a_class_of_one_picture_stays_and_the_others_are_not_robbed():
     assert splits == assign_splits(numbered(30), 0.2).splits
 
 
+ROBOFLOW_CAPITALS = [Candidate(f"img{i}_JPEG.RF.{copy:032X}.JPG") for i in range(12) for copy in range(3)]
+ROBOFLOW_PHONES = [Candidate(f"img{i}_HEIC.rf.{copy:032x}.jpg") for i in range(12) for copy in range(3)]
 ROBOFLOW = [Candidate(f"img{i}_jpg.rf.{copy:032x}.jpg") for i in range(12) for copy in range(3)]
 VIDEOS = [Candidate(f"video{letter}_{i:04}.jpg") for letter in "abcdefgh" for i in range(5)]
 
@@ -64,6 +68,9 @@ VIDEOS = [Candidate(f"video{letter}_{i:04}.jpg") for letter in "abcdefgh" for i 
     ("pictures", "group_by", "size", "note"),
     [
         (ROBOFLOW, "auto", 3, "Roboflow"),
+        (ROBOFLOW_CAPITALS, "auto", 3, "Roboflow"),
+        (ROBOFLOW_PHONES, "auto", 3, "Roboflow"),
+        ([*VIDEOS, *numbered(5, name="{:04}.jpg")], "auto", 5, "series of numbered pictures (numbers alone, video"),
         (VIDEOS, "auto", 5, "8 series of numbered pictures"),
         (VIDEOS, "video(.)_", 5, ""),
         (VIDEOS, "video[ab]", 5, ""),
@@ -93,13 +100,80 @@ def test_pictures_of_an_earlier_dataset_stay():
     assert splits[:10] == ["train", "val"] * 5
 
 
+def dataset_of(pictures, splits):
+    """The same pictures, to be split like this."""
+    return [replace(picture, earlier=split) for picture, split in zip(pictures, splits, strict=True)]
+
+
+FEW_VIDEOS = [Candidate(f"clip{letter}_{i:04}.jpg") for letter in "abcd" for i in range(5)]
+FIRST_FRAMES = [Candidate(f"video{letter}_0000.jpg") for letter in "abcdefgh"]
+
+
+@pytest.mark.parametrize("subsets", [False, True])
+@pytest.mark.parametrize("group_by", ["auto", "none", "(.+)_"])
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (FEW_VIDEOS, VIDEOS),  # four series are no groups, twelve are
+        (FIRST_FRAMES, VIDEOS[1:]),  # pictures that become series
+        (VIDEOS, numbered(60, name="other{}.jpg")),  # groups that are too few among so many
+        (VIDEOS, [Candidate(f"videoa_{i:04}.jpg") for i in range(5, 90)]),  # a series that takes over half
+        (VIDEOS, [Candidate(f"x{i}_0001.jpg", classes=frozenset({f"class {i}"})) for i in range(9)]),
+        (numbered(12, name="{}_jpg.rf.abc.jpg"), numbered(12, name="{}_jpg.rf.def.jpg")),  # the first copies
+    ],
+)
+def test_pictures_of_an_earlier_dataset_stay_whatever_the_names_look_like_by_now(old, new, group_by, subsets):
+    splits = assign_splits(old, 0.3).splits
+    if subsets:  # that the export has by now, and that say something else
+        old = [
+            replace(picture, subset="train" if split == "val" else "val")
+            for picture, split in zip(old, splits, strict=True)
+        ]
+    assert assign_splits([*new, *dataset_of(old, splits)], 0.3, group_by).splits[len(new) :] == splits
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (VIDEOS, [Candidate(f"video{letter}_{i:04}.jpg") for letter in "abcdefgh" for i in range(5, 9)]),
+        # Names no longer look like series; the earlier dataset says that they are.
+        (VIDEOS, [*(Candidate(f"video{letter}_9999.jpg") for letter in "abcdefgh"), *numbered(90, name="x{}y.jpg")]),
+        (ROBOFLOW, [Candidate(f"img{i}_jpg.rf.fff.jpg") for i in range(12)]),
+    ],
+)
+def test_new_pictures_of_a_group_join_it_where_the_earlier_dataset_has_it(old, new):
+    splits = assign_splits(old, 0.3).splits
+    of = {picture.name[: picture.name.index("_")]: split for picture, split in zip(old, splits, strict=True)}
+    together = assign_splits([*dataset_of(old, splits), *new], 0.7).splits
+    for picture, split in zip([*old, *new], together, strict=True):
+        assert split == of.get(picture.name.split("_")[0], split)
+
+
+def test_groups_that_the_earlier_dataset_tore_apart_are_told():
+    old = dataset_of(VIDEOS, ["val" if i % 5 == 0 else "train" for i in range(40)])
+    result = assign_splits([*old, *(Candidate(f"video{letter}_0007.jpg") for letter in "abcdefgh")])
+    assert result.splits[40:] == ["train"] * 8
+    assert "40 of 48 pictures stay" in " ".join(result.notes)
+    assert "8 of these groups in more than one split" in " ".join(result.notes)
+
+
+def test_copies_of_single_pictures_may_come_later():
+    single = [Candidate(f"img{i}_jpg.rf.{i:032x}.jpg") for i in range(40)]
+    copies = [Candidate(f"img{i}_jpg.rf.{i + 99:032x}.jpg") for i in range(40)]
+    splits = assign_splits(single, 0.3).splits
+    assert assign_splits([*single, *copies], 0.3).splits == [*splits, *splits]
+
+
 @pytest.mark.parametrize(
     ("pictures", "fraction", "group_by", "message"),
     [
         (numbered(10), 0.0, "auto", "between 0 and 1"),
         (numbered(10), 1.0, "auto", "between 0 and 1"),
-        (numbered(1), 0.2, "auto", "1 annotated picture that can be used"),
-        (numbered(3, "test"), 0.2, "auto", "0 annotated pictures"),
+        ([], 0.2, "auto", "left for train and val; there are none at all"),
+        (numbered(1), 0.2, "auto", "left for train and val"),
+        (numbered(3, "test"), 0.2, "auto", "left for train and val; there are 3 for test"),
+        (numbered(3, earlier="train"), 0.2, "auto", "left for val; there are 3 for train"),
+        (numbered(3, "val", earlier="train") + numbered(3, "train"), 0.2, "auto", "left for val"),
         (numbered(10), 0.2, "(", "no regular expression"),
         (numbered(10, name="a_{}.jpg"), 0.2, "(a)_", "one group"),
     ],

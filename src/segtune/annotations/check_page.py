@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from segtune.annotations.check import DatasetReport, share
 from segtune.annotations.dataset_folder import IMAGES, LABELS, folder_files
+from segtune.annotations.dataset_report import DatasetReport, share
 from segtune.annotations.findings import Finding
 from segtune.annotations.image_builder import BadAnnotation
 from segtune.annotations.label_image import channels, decode
-from segtune.classes import ClassTable
+from segtune.classes import IGNORE, ClassTable
 from segtune.errors import UserError
 from segtune.files import write_text
 from segtune.pictures import DECODE_ERRORS, open_picture
@@ -24,7 +24,8 @@ from segtune.pictures import DECODE_ERRORS, open_picture
 THUMBNAIL = 280
 QUALITY = 72
 MAX_PICTURES = 150
-"""At about 25 kB for a picture and its labels, this stays far below 10 MB."""
+"""At about 40 kB for a picture, its labels and both together, this stays below 10 MB."""
+OPACITY = 0.5
 PICTURES_A_KIND = 6
 SAMPLES_A_SPLIT = 12
 FILES_SHOWN = 40
@@ -44,8 +45,8 @@ summary { cursor: pointer; padding: .4rem 0; font-weight: 600; overflow-wrap: an
 details { border-bottom: 1px solid var(--line); } li { overflow-wrap: anywhere; }
 code { background: #8882; padding: .1em .3em; border-radius: .2em; overflow-wrap: anywhere; }
 .pictures { display: grid; gap: 1rem; margin: 1rem 0;
-  grid-template-columns: repeat(auto-fill, minmax(min(17rem, 100%), 1fr)); }
-figure { margin: 0; } figure div { display: grid; grid-template-columns: 1fr 1fr; gap: 2px; }
+  grid-template-columns: repeat(auto-fill, minmax(min(30rem, 100%), 1fr)); }
+figure { margin: 0; } figure div { display: grid; grid-template-columns: repeat(3, 1fr); gap: 2px; }
 img { width: 100%; height: auto; display: block; } figcaption { font-size: .85rem; overflow-wrap: anywhere; }
 """
 
@@ -138,7 +139,7 @@ def _samples(report: DatasetReport, figures: "_Figures") -> str:
 
 
 class _Figures:
-    """Draws pictures beside their labels; all together no more than MAX_PICTURES."""
+    """Draws pictures, their labels over them and beside them; all together no more than MAX_PICTURES."""
 
     def __init__(self, dataset: Path, table: ClassTable, counter: Iterator[int]) -> None:
         self._dataset = dataset
@@ -152,9 +153,9 @@ class _Figures:
         shown = []
         for split, stem in list(stems)[:at_most]:
             if next(self._counter) < MAX_PICTURES:
-                picture, labels = (self._listed(self._dataset / split / kind).get(stem) for kind in (IMAGES, LABELS))
-                sides = "".join((_picture(picture), self._labels(labels)))
-                shown.append(f"<figure><div>{sides}</div><figcaption>{escape(f'{split}/{stem}')}</figcaption></figure>")
+                paths = (self._listed(self._dataset / split / kind).get(stem) for kind in (IMAGES, LABELS))
+                name = escape(f"{split}/{stem}")
+                shown.append(f"<figure><div>{self._sides(stem, *paths)}</div><figcaption>{name}</figcaption></figure>")
         return f'<div class="pictures">{"".join(shown)}</div>' if shown else ""
 
     def _listed(self, folder: Path) -> dict[str, Path]:
@@ -163,34 +164,75 @@ class _Figures:
             self._files[folder] = folder_files(folder) if folder.is_dir() else {}
         return self._files[folder]
 
-    def _labels(self, path: Path | None) -> str:
+    def _sides(self, stem: str, picture_path: Path | None, labels_path: Path | None) -> str:
+        """A picture, the same with its labels over it, and these alone; in words what can't be shown."""
+        picture: Image.Image | None = None
+        try:
+            picture = _picture(picture_path)
+            shown = _embedded(picture, stem)
+        except _NothingToShow as reason:
+            shown = f"<em>{reason}</em>"
+        try:
+            colors, is_labelled = self._labels(labels_path)
+        except _NothingToShow as reason:
+            return f"{shown}<em>{reason}</em>"
+        return shown + _overlay(picture, colors, is_labelled) + _embedded(colors, f"labels of {stem}")
+
+    def _labels(self, path: Path | None) -> tuple[Image.Image, Image.Image]:
+        """Label colours, small, and where pixels are labelled."""
         if path is None:
-            return "<em>no label image</em>"
+            raise _NothingToShow("no label image")
         try:
             pixels = channels(decode(path.read_bytes(), str(path)))
-        except (UserError, BadAnnotation, OSError):
-            return "<em>can't be decoded</em>"
-        colors = (
-            self._table.palette[pixels.clip(0, 255).astype(np.uint8)] if pixels.ndim == 2 else pixels.astype(np.uint8)
+        except (UserError, BadAnnotation, OSError) as error:
+            raise _NothingToShow("can't be decoded") from error
+        values = pixels.clip(0, 255).astype(np.uint8)
+        is_labelled = values != IGNORE if values.ndim == 2 else np.ones(values.shape[:2], np.bool_)
+        colors = Image.fromarray(self._table.palette[values] if values.ndim == 2 else values).convert("RGB")
+        size = _fitting(colors.size)
+        shown_labels, shown_where = (
+            picture.resize(size, Image.Resampling.NEAREST) for picture in (colors, Image.fromarray(is_labelled))
         )
-        return _embedded(Image.fromarray(colors), f"labels of {path.stem}", Image.Resampling.NEAREST)
+        return shown_labels, shown_where
 
 
-def _picture(path: Path | None) -> str:
+class _NothingToShow(Exception):
+    """Why there is no picture; for the page."""
+
+
+def _picture(path: Path | None) -> Image.Image:
+    """A picture as viewers show it, small."""
     if path is None:
-        return "<em>no picture</em>"
+        raise _NothingToShow("no picture")
     try:
         picture = open_picture(path)
         # A JPEG is decoded at an eighth of its size in half the time.
         picture.draft("RGB", (2 * THUMBNAIL, 2 * THUMBNAIL))
         picture.load()
-    except (UserError, *DECODE_ERRORS):
-        return "<em>can't be decoded</em>"
-    return _embedded(ImageOps.exif_transpose(picture).convert("RGB"), path.stem, Image.Resampling.BOX)
+    except (UserError, *DECODE_ERRORS) as error:
+        raise _NothingToShow("can't be decoded") from error
+    shown = ImageOps.exif_transpose(picture).convert("RGB")
+    return shown.resize(_fitting(shown.size), Image.Resampling.BOX)
 
 
-def _embedded(picture: Image.Image, title: str, resample: Image.Resampling) -> str:
-    picture.thumbnail((THUMBNAIL, THUMBNAIL), resample)
+def _fitting(size: tuple[int, int]) -> tuple[int, int]:
+    """Width and height of a thumbnail."""
+    factor = min(1, THUMBNAIL / max(size))
+    return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
+
+
+def _overlay(picture: Image.Image | None, colors: Image.Image, is_labelled: Image.Image) -> str:
+    """The picture with the colours of its labels over it; pixels that never count stay as they are."""
+    if picture is None:
+        return ""
+    # Shapes that differ are a finding; thumbnails may do so by rounding.
+    if max(abs(a - b) for a, b in zip(picture.size, colors.size, strict=True)) > 1:
+        return "<em>the labels have another shape</em>"
+    blended = Image.blend(picture, colors.resize(picture.size), OPACITY)
+    return _embedded(Image.composite(blended, picture, is_labelled.resize(picture.size)), "labels over the picture")
+
+
+def _embedded(picture: Image.Image, title: str) -> str:
     content = io.BytesIO()
     picture.save(content, "JPEG", quality=QUALITY)
     data = base64.b64encode(content.getvalue()).decode()

@@ -172,11 +172,6 @@ def _class_names(
             unknown,
             f"Add them to --classes {options.classes}, or to --ignore-labels, or merge them with --map.",
         )
-    if not any(objects.values()):
-        raise UserError(
-            "The export holds no outline or mask: there is nothing to paint.",
-            "Annotate with polygons or masks; boxes are filled with --boxes.",
-        )
     if not set(names) - {own}:
         raise UserError(
             "No class is left but the background: there is nothing to learn.", "Ignore or merge fewer classes."

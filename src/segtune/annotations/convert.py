@@ -16,12 +16,17 @@ from segtune.annotations.dataset_folder import ALL_SPLITS, IMAGES, LABELS, SPLIT
 from segtune.annotations.export import Export, open_export
 from segtune.annotations.formats import read_annotations
 from segtune.annotations.label_writer import LabelJob, LabelResult, write_label_images
+from segtune.annotations.repair import RepairReport, repair_dataset
 from segtune.annotations.split import Candidate, assign_splits
+from segtune.annotations.target_names import joined_name, target_names
 from segtune.classes import CLASSES_FILE, IGNORE, ClassTable, write_classes
 from segtune.config import ConversionOptions, ConvertConfig, names_in
 from segtune.console import output, track
 from segtune.errors import DataError, UserError, listed
 from segtune.files import atomic_folder, refuse_used
+from segtune.pictures import same_shape
+
+MISSING = "annotated pictures that are not there"
 
 HIDDEN_SHARE = 0.95
 """An object of which more than this lies under others counts as hidden."""
@@ -106,12 +111,20 @@ class _Inventory:
     skipped: Counter[str] = field(default_factory=Counter)
 
 
-def convert(config: ConvertConfig) -> ConvertReport:
-    """Convert an export; the dataset folder appears when all of it is written.
+def convert(config: ConvertConfig) -> ConvertReport | RepairReport:
+    """Convert an export, or mend a copy of a dataset folder with ``repair``; the folder appears when all is written.
 
     Raises:
-        UserError: The export can't be read or converted as asked, or the target is used; nothing is written then.
+        UserError: The source can't be read, converted or mended as asked, or the target is used; nothing is written
+            then.
     """
+    if config.repair:
+        return repair_dataset(config)
+    if config.num_classes is not None or config.ignore_value is not None:
+        raise UserError(
+            "--num-classes and --ignore-value go with --repair, which is not given.",
+            "An export's classes are chosen with --classes, and ignored with --ignore-labels.",
+        )
     return convert_export(config.source, config.dataset, config)
 
 
@@ -121,6 +134,7 @@ def convert_export(source: Path, dataset: Path, options: ConversionOptions) -> C
     export = open_export(source, options.images, options.attribute, names_in(options.classes))
     format_name, annotations = read_annotations(export, options.format)
     inventory = _take_inventory(export, annotations, options)
+    _check_usable(inventory, source)
     objects: Counter[str | None] = Counter()
     for (label, _), count in inventory.objects.items():
         objects[label] += count
@@ -165,7 +179,7 @@ def _take_inventory(export: Export, annotations: Annotations, options: Conversio
             size, problem = _check_size(export, image, picture, options)
             problems += [f"{where}: {problem}"] if problem else []
             if not shapes and options.empty == "skip":
-                inventory.skipped["pictures without objects"] += 1
+                inventory.skipped["pictures without objects (--empty background takes them as background)"] += 1
                 continue
             inventory.entries[-1] = _Entry(
                 image.name, picture, size, image.subset, frozenset(shape.label for shape in shapes)
@@ -173,7 +187,7 @@ def _take_inventory(export: Export, annotations: Annotations, options: Conversio
             inventory.objects.update((shape.label, shape.kind) for shape in shapes)
     if missing and not options.allow_missing:
         problems += [f"{name}: its picture is not there" for name in missing]
-    inventory.skipped["annotated pictures that are not there"] += len(missing)
+    inventory.skipped[MISSING] += len(missing)
     problems += [
         f"{picture} is annotated {len(names)} times: {listed(names)}"
         for picture, names in annotated.items()
@@ -186,6 +200,25 @@ def _take_inventory(export: Export, annotations: Annotations, options: Conversio
             hint = "Export with pictures, name their folder with --images, or go on without them with --allow-missing."
         raise DataError(f"{export.source.path} can't be converted as it is:", problems, hint)
     return inventory
+
+
+def _check_usable(inventory: _Inventory, source: Path) -> None:
+    """Raise UserError where too little is left to convert, with all that was left out and how to keep it."""
+    num_pictures = sum(entry is not None and entry.subset != "test" for entry in inventory.entries)
+    if inventory.objects and num_pictures > 1:
+        return
+    if inventory.objects:
+        problem = (
+            f"1 annotated picture of {source} can be used" if num_pictures else f"{source} holds test pictures alone"
+        )
+        problem += "; at least 2 are needed, one to train on and one to validate with."
+    else:
+        problem = f"{source} holds no outline or mask that can be used: there is nothing to paint."
+    left_out = [f"\nLeft out: {count} {reason}." for reason, count in (+inventory.skipped).items()]
+    advice = ["Annotate more, with polygons or masks."]
+    if inventory.skipped[MISSING]:
+        advice.insert(0, "--images names the folder that has the pictures.")
+    raise UserError(problem + "".join(left_out), " ".join(advice))
 
 
 def _wanted(shapes: Sequence[Shape], options: ConversionOptions, skipped: Counter[str]) -> list[Shape]:
@@ -212,8 +245,7 @@ def _check_size(
             f"{stated}: height and width are exchanged, as by an EXIF orientation that the tool did not apply; turn the"
             " picture's pixels, remove the EXIF tag, or annotate again"
         )
-    # Scaled by one side, the other is rounded to whole pixels.
-    if min(abs(rows * width / columns - height), abs(columns * height / rows - width)) <= 0.5:
+    if same_shape((rows, columns), size):
         return size, "" if options.scale else f"{stated}: the same shape, so --scale can fit the annotations"
     return size, f"{stated}: is it another picture, or a cropped one?"
 
@@ -221,15 +253,15 @@ def _check_size(
 def _assign(inventory: _Inventory, choice: ClassChoice, options: ConversionOptions) -> list[str]:
     """Give each picture its split and its file name. Returns what to say about the split."""
     entries = [entry for entry in inventory.entries if entry is not None]
-    for entry, target in zip(entries, _target_names(entries), strict=True):
+    for entry, target in zip(entries, target_names([entry.picture for entry in entries]), strict=True):
         entry.target = target
-    earlier = find_split(options.split_like) if options.split_like is not None else {}
+    earlier = _earlier_splits(entries, options.split_like) if options.split_like is not None else {}
     candidates = [
         Candidate(
             entry.name,
             entry.subset,
             frozenset(choice.class_name(label) for label in entry.labels) - {"ignored"},
-            earlier.get(PurePosixPath(entry.target).stem, ""),
+            earlier.get(entry.picture, ""),
             entry.target,
         )
         for entry in entries
@@ -237,7 +269,24 @@ def _assign(inventory: _Inventory, choice: ClassChoice, options: ConversionOptio
     assigned = assign_splits(candidates, options.val_fraction, options.group_by)
     for entry, split in zip(entries, assigned.splits, strict=True):
         entry.split = split
+    if options.split_like is not None and not earlier:
+        return [*assigned.notes, f"no picture of {options.split_like} is in this export: none has the same name"]
     return assigned.notes
+
+
+def _earlier_splits(entries: Sequence[_Entry], dataset: Path) -> dict[str, str]:
+    """The split that pictures have in a dataset made before, by their file in the export.
+
+    Pictures may have come since that are called the same, or have gone: names with and without folders are the same.
+    """
+    split_of = find_split(dataset)
+    found = {}
+    for entry in entries:
+        names = (entry.target, joined_name(entry.picture), PurePosixPath(entry.picture).name)
+        splits = [split_of[stem] for name in names if (stem := PurePosixPath(name).stem) in split_of]
+        if splits:
+            found[entry.picture] = splits[0]
+    return found
 
 
 def _jobs(
@@ -272,26 +321,6 @@ def _check_covered(inventory: _Inventory, choice: ClassChoice, results: Sequence
             open_pixels,
             "Annotate them, or choose --background class or --background ignore.",
         )
-
-
-def _target_names(entries: Sequence[_Entry]) -> list[str]:
-    """File names in the dataset folder: the pictures' own; with their folders where these alone tell them apart.
-
-    Raises:
-        DataError: Two pictures differ in nothing but the suffix; both are named.
-    """
-    stems = Counter(PurePosixPath(entry.picture).stem for entry in entries)
-    names = [
-        path.name if stems[path.stem] == 1 else "_".join(path.parts)
-        for path in (PurePosixPath(entry.picture) for entry in entries)
-    ]
-    pictures: dict[str, list[str]] = defaultdict(list)
-    for entry, name in zip(entries, names, strict=True):
-        pictures[PurePosixPath(name).stem.casefold()].append(entry.picture)
-    problems = [" and ".join(same) for same in pictures.values() if len(same) > 1]
-    if problems:
-        raise DataError("Pictures have the same name but for suffix or capitals:", problems, "Rename one of each.")
-    return names
 
 
 def _report(

@@ -3,6 +3,7 @@
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 REPAIRS: dict[str, str] = {
@@ -16,7 +17,7 @@ REPAIRS: dict[str, str] = {
     "orientation": "turns label images as the EXIF orientation turns their pictures",
     "size": "scales label images to their pictures' size, where the shape is the same",
 }
-"""What 'segtune convert DATASET FIXED --repair NAME' does; in the order in which several are done."""
+"""What 'segtune convert DATASET DATASET_repaired --repair NAME' does; in the order in which several are done."""
 
 
 @dataclass(frozen=True)
@@ -48,11 +49,14 @@ class Finding:
         }
 
 
-def repair_command(dataset: object, findings: Sequence[Finding]) -> str:
+def repair_command(dataset: Path, findings: Sequence[Finding]) -> str:
     """The command that mends what can be mended, or an empty string."""
     wanted = {finding.repair for finding in findings}
     names = [name for name in REPAIRS if name in wanted]
-    return f"segtune convert {shlex.quote(str(dataset))} FIXED --repair {','.join(names)}" if names else ""
+    # '.' and '..' have no name of their own.
+    named = dataset if dataset.name not in {"", ".."} else dataset.resolve()
+    source, target = (shlex.quote(str(path)) for path in (dataset, named.with_name(f"{named.name}_repaired")))
+    return f"segtune convert {source} {target} --repair {','.join(names)}" if names else ""
 
 
 def printable(text: str) -> str:

@@ -1,4 +1,4 @@
-"""'segtune convert DATASET FIXED --repair …': a copy of a dataset folder with what 'segtune check' proposes done."""
+"""'segtune convert DATASET TARGET --repair …': a copy of a dataset folder with what 'segtune check' proposes done."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from segtune.annotations.check import DatasetReport, check_dataset, is_cut_short, same_shape
+from segtune.annotations.check import check_dataset
+from segtune.annotations.check_pair import is_cut_short
 from segtune.annotations.damaged_labels import (
     Lookup,
     color_fit,
@@ -21,16 +22,17 @@ from segtune.annotations.damaged_labels import (
     sound_values,
 )
 from segtune.annotations.dataset_folder import ALL_SPLITS, IMAGES, LABELS, all_files, dataset_classes, folder_files
+from segtune.annotations.dataset_report import DatasetReport
 from segtune.annotations.findings import REPAIRS
 from segtune.annotations.image_builder import BadAnnotation
 from segtune.annotations.label_image import channels, decode
 from segtune.annotations.source import FolderSource
 from segtune.classes import CLASSES_FILE, IGNORE, ClassTable
-from segtune.config import ConvertConfig, names_in
+from segtune.config import ConversionOptions, ConvertConfig, changed_options, names_in
 from segtune.console import output, track
 from segtune.errors import UserError, listed, nearest
 from segtune.files import atomic_folder, refuse_used, sha256
-from segtune.pictures import DECODE_ERRORS, labels_png, open_picture, shown_size
+from segtune.pictures import DECODE_ERRORS, labels_png, open_picture, orientation, same_shape, shown_size
 
 Pixels = npt.NDArray[np.integer]
 
@@ -78,6 +80,12 @@ def repair_dataset(config: ConvertConfig) -> RepairReport:
     """
     dataset, target = config.source, config.dataset
     refuse_used(target)
+    others = changed_options(config, ConversionOptions)
+    if others:
+        raise UserError(
+            f"--repair copies a dataset folder; {listed(others)} would say how to convert an export.",
+            "Leave these away, or --repair.",
+        )
     chosen = names_in(config.repair)
     unknown = [name for name in chosen if name not in REPAIRS]
     if unknown or not chosen:
@@ -285,7 +293,7 @@ def _orientation(pixels: Pixels, path: Path, size: tuple[int, int] | None, meani
         return None
     # The picture's own orientation says in which direction.
     picture = next(iter(sorted((path.parents[1] / IMAGES).glob(f"{_escaped(path.stem)}.*"))))
-    turn = TURNS.get(open_picture(picture).getexif().get(0x0112, 1))
+    turn = TURNS.get(orientation(open_picture(picture)))
     if turn is None:
         return None
     turned = Image.fromarray(pixels.astype(np.uint8)).transpose(turn)

@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
+from segtune.annotations.dataset_folder import ALL_SPLITS, SPLITS
 from segtune.errors import UserError, listed
 
-ROBOFLOW = r"(.+)_(?:jpe?g|png|bmp|webp|tiff?)\.rf\.[0-9a-zA-Z]+$"
-"""Roboflow's augmented copies of one picture share what stands before this."""
+ROBOFLOW = r"(?i)(.+)_[a-z0-9]{2,5}\.rf\.[a-z0-9]+$"
+"""Roboflow's augmented copies of one picture share what stands before this: 'name_jpg.rf.HASH'."""
 
 FRAMES = r"(.*?)[-_. ]?(?:frame|img|image)?[-_. ]?\d+$"
 """Frames of a video share what stands before their number."""
@@ -49,9 +50,10 @@ class Splits:
 def assign_splits(pictures: Sequence[Candidate], val_fraction: float = 0.2, group_by: str = "auto") -> Splits:
     """Assign pictures to train, val and test.
 
-    The export's own subsets stay. Otherwise a group of pictures goes to val where the hash of its name, between 0 and
-    1, is below the fraction: that doesn't depend on the other pictures, so it stays when pictures are added. Then
-    groups are moved so that both splits have each class, where at least two groups have it.
+    A picture of the earlier dataset stays where it is there, whatever else is said here. The export's own subsets stay.
+    Otherwise a group of pictures goes where the earlier dataset has most of it; one that isn't there, to val where the
+    hash of its name, between 0 and 1, is below the fraction: that doesn't depend on the other pictures, so it stays
+    when pictures are added. Then groups are moved so that both splits have each class, where two groups have it.
 
     Args:
         pictures: All pictures.
@@ -64,38 +66,43 @@ def assign_splits(pictures: Sequence[Candidate], val_fraction: float = 0.2, grou
     if not 0 < val_fraction < 1:
         raise UserError(f"--val-fraction is {val_fraction}; a number between 0 and 1 was expected.", "Try 0.2.")
     own = _own_subsets(pictures)
-    if own:
-        return Splits(own, ["train and val are the export's own"])
-    free = [index for index, picture in enumerate(pictures) if picture.subset != "test"]
-    if len(free) < 2:
-        raise UserError(
-            f"The export holds {len(free)} annotated picture{'s' * (len(free) != 1)} that can be used; at least 2 are"
-            " needed, one to train on and one to validate with.",
-            "Annotate more.",
+    splits = [picture.earlier or subset for picture, subset in zip(pictures, own, strict=True)]
+    to_split = [index for index, picture in enumerate(pictures) if not own[index] or picture.earlier]
+    notes: list[str] = []
+    if all(own):
+        notes = ["train and val are the export's own"]
+        kept = sum(split != subset for split, subset in zip(splits, own, strict=True))
+        notes += (
+            [f"{kept} pictures stay where the earlier dataset has them, though the export moved them"] if kept else []
         )
-    names, notes = _group_names([pictures[index] for index in free], group_by)
-    groups: dict[str, list[int]] = defaultdict(list)
-    for index, name in zip(free, names, strict=True):
-        groups[name].append(index)
-    if len(groups) < 2:
+    elif len(to_split) > 1:
+        names, notes = _group_names([pictures[index] for index in to_split], group_by)
+        groups: dict[str, list[int]] = defaultdict(list)
+        for index, name in zip(to_split, names, strict=True):
+            groups[name].append(index)
+        if len(groups) < 2 and not all(splits):
+            raise UserError(
+                f"--group-by {group_by!r} puts all {len(to_split)} pictures into one group, which can't be split.",
+                "Give an expression that tells videos or places apart, or --group-by none.",
+            )
+        _assign_groups(pictures, groups, splits, val_fraction, notes)
+    empty = [split for split in SPLITS if split not in splits]
+    if empty:
+        others = {split: count for split in ALL_SPLITS if (count := splits.count(split))}
         raise UserError(
-            f"--group-by {group_by!r} puts all {len(free)} pictures into one group, which can't be split.",
-            "Give an expression that tells videos or places apart, or --group-by none.",
+            f"No picture is left for {' and '.join(empty)}; there are"
+            f" {listed(f'{count} for {split}' for split, count in others.items()) or 'none at all'}.",
+            "Training needs pictures in train and in val: annotate more, or leave --split-like away.",
         )
-    split_of = _assign_groups(pictures, groups, val_fraction, notes)
-    splits = ["test"] * len(pictures)
-    for name, members in groups.items():
-        for index in members:
-            splits[index] = split_of[name]
     return Splits(splits, notes)
 
 
 def _own_subsets(pictures: Sequence[Candidate]) -> list[str]:
-    """The export's own subsets, where they tell train from val; else an empty list."""
+    """The export's own subsets where they tell train from val; else test alone, and empty strings."""
     subsets = {picture.subset for picture in pictures}
     if "val" in subsets and subsets & {"train", ""}:
         return [picture.subset or "train" for picture in pictures]
-    return []
+    return ["test" if picture.subset == "test" else "" for picture in pictures]
 
 
 def _group_names(pictures: Sequence[Candidate], group_by: str) -> tuple[list[str], list[str]]:
@@ -109,23 +116,42 @@ def _group_names(pictures: Sequence[Candidate], group_by: str) -> tuple[list[str
             return [_matched(group_by, name, own) for name, own in zip(stems, alone, strict=True)], []
         except re.error as error:
             raise UserError(f"--group-by {group_by!r} is no regular expression: {error}.") from error
+    # Even where no picture has copies yet: they may come, and must not move it then.
     groups = [_matched(ROBOFLOW, name, own) for name, own in zip(stems, alone, strict=True)]
-    if len(set(groups)) < len(groups):
+    if len(set(groups)) < len(set(alone)):
         return groups, ["copies of one picture (Roboflow's '.rf.') are kept together; --group-by none undoes that"]
+    series, notes = _series(pictures, stems, alone)
+    return series or groups, notes
+
+
+def _series(pictures: Sequence[Candidate], stems: Sequence[str], alone: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The series of numbered pictures that each belongs to, where they are to be kept together; and notes."""
     groups = [_matched(FRAMES, name, own) for name, own in zip(stems, alone, strict=True)]
     sizes = Counter(groups)
-    if len(sizes) * 2 > len(stems):
-        return alone, []
-    described = f"{len(sizes)} series of numbered pictures ({listed(sorted(sizes), 4)})"
-    if len(sizes) >= MIN_GROUPS and max(sizes.values()) * 2 <= len(stems) and not _bound_to_groups(pictures, groups):
+    if len(sizes) * 2 > len(stems) and not _together_before(pictures, groups):
+        return [], []
+    shown = listed((name or "numbers alone" for name in sorted(sizes)), 4)
+    described = f"{len(sizes)} series of numbered pictures ({shown})"
+    are_videos = len(sizes) >= MIN_GROUPS and max(sizes.values()) * 2 <= len(stems)
+    if (are_videos and not _bound_to_groups(pictures, groups)) or _together_before(pictures, groups):
         return groups, [f"the names show {described}; each is kept together. --group-by none undoes that"]
     if len(sizes) > 1 or any("frame" in name.lower() for name in stems):
         advice = "--group-by '(.+)_' or the like keeps them together" if len(sizes) > 1 else "validate on another video"
-        return alone, [
+        return [], [
             f"the names show {described}, which are in both train and val: if they are frames of videos, the score will"
             f" flatter; {advice}"
         ]
-    return alone, []
+    return [], []
+
+
+def _together_before(pictures: Sequence[Candidate], groups: Sequence[str]) -> bool:
+    """Whether the earlier dataset kept groups together: then they are, however the names look by now."""
+    splits: dict[str, list[str]] = defaultdict(list)
+    for picture, group in zip(pictures, groups, strict=True):
+        if picture.earlier:
+            splits[group].append(picture.earlier)
+    several = [set(found) for found in splits.values() if len(found) > 1]
+    return all(len(found) == 1 for found in several) and len(set().union(*several)) > 1
 
 
 def _matched(expression: str, name: str, otherwise: str) -> str:
@@ -147,44 +173,70 @@ def _bound_to_groups(pictures: Sequence[Candidate], groups: Sequence[str]) -> bo
 
 def _position(group: str) -> float:
     """A number in [0, 1) that is a function of the name alone."""
-    return int.from_bytes(hashlib.sha256(group.encode()).digest()[:8]) / 2**64
+    name = group.encode(errors="surrogateescape")  # names of files may hold bytes that are no text
+    return int.from_bytes(hashlib.sha256(name).digest()[:8]) / 2**64
 
 
 def _assign_groups(
-    pictures: Sequence[Candidate], groups: Mapping[str, Sequence[int]], val_fraction: float, notes: list[str]
-) -> dict[str, str]:
-    """The split of each group; what was done for the classes' sake is noted."""
-    split_of: dict[str, str] = {}
-    fixed = set()
+    pictures: Sequence[Candidate],
+    groups: Mapping[str, Sequence[int]],
+    splits: list[str],
+    val_fraction: float,
+    notes: list[str],
+) -> None:
+    """Fill in the splits that are not known yet; what a person should know is noted."""
+    free, num_mixed = [], 0
     for name, members in groups.items():
-        earlier = Counter(split for index in members if (split := pictures[index].earlier))
-        split_of[name] = "val" if _position(name) < val_fraction else "train"
+        earlier = Counter(picture.earlier for index in members if (picture := pictures[index]).earlier)
         if earlier:
-            split_of[name] = earlier.most_common(1)[0][0]
-            fixed.add(name)
+            split = max(ALL_SPLITS, key=earlier.__getitem__)
+        else:
+            split = "val" if _position(name) < val_fraction else "train"
+            free.append(name)
+        num_mixed += len(earlier) > 1
+        for index in members:
+            splits[index] = splits[index] or split
+    num_kept = sum(bool(picture.earlier) for picture in pictures)
+    if num_kept:
+        notes.append(f"{num_kept} of {len(pictures)} pictures stay where the earlier dataset has them")
+    if num_mixed:
+        notes.append(
+            f"the earlier dataset has {num_mixed} of these groups in more than one split; new pictures join most of"
+            " their group"
+        )
+    moved = _spread_classes(pictures, groups, splits, free)
+    if moved:
+        notes.append(f"pictures were moved so that train and val both have {listed(moved)}")
+
+
+def _spread_classes(
+    pictures: Sequence[Candidate], groups: Mapping[str, Sequence[int]], splits: list[str], free: Sequence[str]
+) -> list[str]:
+    """Move groups, of those that are free, so that train and val have each class. Returns the classes moved for."""
     # The empty class is in every group: both splits must have it, too.
-    classes = {
-        name: frozenset({""}).union(*(pictures[index].classes for index in members)) for name, members in groups.items()
-    }
+    classes: dict[tuple[str, str], set[str]] = defaultdict(lambda: {""})
+    for name, members in groups.items():
+        for index in members:
+            classes[name, splits[index]] |= pictures[index].classes
     having = {
-        split: Counter(label for name in groups if split_of[name] == split for label in classes[name])
-        for split in ("train", "val")
+        split: Counter(label for (_, of), labels in classes.items() if of == split for label in labels)
+        for split in SPLITS
     }
     # The lowest positions are the first to be in val, and the highest the first in train, whatever the fraction.
-    low_to_high = sorted((name for name in groups if name not in fixed), key=_position)
+    low_to_high = sorted(free, key=_position)
     moved = []
     for split, other, order in (("val", "train", low_to_high), ("train", "val", low_to_high[::-1])):
         for label in sorted(having[other] - having[split]):
             if having[split][label] or having[other][label] < 2:
                 continue
-            candidates = [name for name in order if split_of[name] == other and label in classes[name]]
+            candidates = [name for name in order if label in classes.get((name, other), ())]
             if candidates:
                 # One that leaves as few classes as possible missing where it was.
-                chosen = min(candidates, key=lambda name: sum(having[other][of] == 1 for of in classes[name]))
-                split_of[chosen] = split
-                having[split].update(classes[chosen])
-                having[other].subtract(classes[chosen])
+                chosen = min(candidates, key=lambda name: sum(having[other][of] == 1 for of in classes[name, other]))
+                labels = classes[chosen, split] = classes.pop((chosen, other))
+                having[split].update(labels)
+                having[other].subtract(labels)
                 moved += [label] if label else []
-    if moved:
-        notes.append(f"pictures were moved so that train and val both have {listed(moved)}")
-    return split_of
+                for index in groups[chosen]:
+                    splits[index] = split
+    return moved

@@ -10,9 +10,10 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from segtune.annotations.check import DatasetReport, check_dataset
+from segtune.annotations.check import check_dataset
 from segtune.annotations.convert import convert_export
 from segtune.annotations.dataset_folder import Pair, dataset_classes, find_pairs, is_dataset_folder
+from segtune.annotations.dataset_report import DatasetReport
 from segtune.classes import ClassTable
 from segtune.config import ConversionOptions, ResumeConfig, TrainConfig, changed_options, command_line
 from segtune.console import output

@@ -1,0 +1,142 @@
+"""DatasetReport: what a check found, for the terminal, for JSON and as an error."""
+
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from rich.table import Table
+from rich.text import Text
+
+from segtune.annotations.findings import Finding, printable, repair_command
+from segtune.classes import ClassTable
+from segtune.console import output
+from segtune.errors import DataError
+
+
+@dataclass(frozen=True)
+class SplitFacts:
+    """What a split holds.
+
+    Attributes:
+        num_pictures: Pictures.
+        pixels: int64 (C,), labelled pixels of each class.
+        pictures_with_class: int64 (C,), pictures whose labels have the class.
+        sizes: How many pictures have each (height, width).
+        ignored: Pixels that never count.
+    """
+
+    num_pictures: int
+    pixels: npt.NDArray[np.int64]
+    pictures_with_class: npt.NDArray[np.int64]
+    sizes: dict[tuple[int, int], int]
+    ignored: int = 0
+
+
+@dataclass(frozen=True)
+class DatasetReport:
+    """What a check found.
+
+    Attributes:
+        dataset: The dataset folder.
+        classes: Its classes.
+        findings: What is wrong or doubtful, errors first.
+        splits: Facts of each split that could be read.
+        fingerprint: SHA-256 over the names and contents of all files.
+    """
+
+    dataset: Path
+    classes: ClassTable
+    findings: list[Finding]
+    splits: dict[str, SplitFacts]
+    fingerprint: str
+
+    @property
+    def errors(self) -> list[str]:
+        """What makes a training impossible, one sentence each."""
+        return [finding.message for finding in self.findings if finding.severity == "error"]
+
+    @property
+    def warnings(self) -> list[str]:
+        """What makes it doubtful."""
+        return [finding.message for finding in self.findings if finding.severity == "warning"]
+
+    @property
+    def repair(self) -> str:
+        """The command that mends what can be mended, or an empty string."""
+        return repair_command(self.dataset, self.findings)
+
+    def raise_for_errors(self) -> None:
+        """Raise DataError with all errors, if there are any."""
+        if self.errors:
+            hint = f"Mend these, then try again. What can be mended for you: {self.repair}" if self.repair else ""
+            told = [
+                f"{message} (and {count} more like this; segtune check --json lists all)" if count else message
+                for message, count in self.grouped("error")
+            ]
+            raise DataError(f"{self.dataset} can't be used as it is:", told, hint or "Mend these, then try again.")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "dataset": str(self.dataset),
+            "fingerprint": self.fingerprint,
+            "classes": list(self.classes.names),
+            "errors": self.errors,
+            "warnings": self.warnings,
+            "findings": [finding.to_dict() for finding in self.findings],
+            "repair": self.repair,
+            "splits": {
+                name: {
+                    "num_pictures": facts.num_pictures,
+                    "pixels": facts.pixels.tolist(),
+                    "pictures_with_class": facts.pictures_with_class.tolist(),
+                    "ignored": facts.ignored,
+                    "sizes": [{"height": h, "width": w, "pictures": n} for (h, w), n in facts.sizes.items()],
+                }
+                for name, facts in self.splits.items()
+            },
+        }
+
+    def render(self) -> None:
+        """Print it."""
+        table = Table(title=Text(str(self.dataset)), title_justify="left")
+        table.add_column("id", justify="right")
+        table.add_column("class")
+        for split, facts in self.splits.items():
+            table.add_column(Text(f"{split}: of {facts.num_pictures} pictures"), justify="right")
+            table.add_column(Text(f"of {split}'s pixels"), justify="right")
+        for index, name in enumerate(self.classes.names):
+            cells = []
+            for facts in self.splits.values():
+                cells += [str(facts.pictures_with_class[index]), f"{share(facts, index):.2%}"]
+            table.add_row(str(index), Text(name), *cells)
+        output.print(table)
+        for severity in ("error", "warning"):
+            for message, count in self.grouped(severity):
+                more = f" (and {count} more like this; --json lists all)" if count else ""
+                output.print(f"{severity.capitalize()}: {message}{more}.")
+        if self.repair:
+            output.print(f"What can be mended for you: {self.repair}")
+        if not self.findings:
+            output.print("Nothing wrong was found.")
+
+    def grouped(self, severity: str, at_most: int = 10) -> list[tuple[str, int]]:
+        """The first findings of each kind, for a terminal; the last with how many more there are."""
+        kinds: dict[str, list[str]] = defaultdict(list)
+        for finding in self.findings:
+            if finding.severity == severity:
+                kinds[finding.kind].append(printable(finding.message))
+        lines = []
+        for messages in kinds.values():
+            lines += [(message, 0) for message in messages[:at_most]]
+            if len(messages) > at_most:
+                lines[-1] = (messages[at_most - 1], len(messages) - at_most)
+        return lines
+
+
+def share(facts: SplitFacts, index: int) -> float:
+    """The share of a class in a split's labelled pixels."""
+    return float(facts.pixels[index]) / max(1, int(facts.pixels.sum()))

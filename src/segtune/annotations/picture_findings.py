@@ -1,0 +1,72 @@
+"""What is wrong with the pictures of a dataset: tiny ones, ones that teach nothing, and copies."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+
+from segtune.annotations.check_pair import PairFacts, relative
+from segtune.annotations.dataset_folder import ALL_SPLITS
+from segtune.annotations.findings import Finding
+from segtune.annotations.near_duplicates import find_pairs_alike
+from segtune.classes import IGNORE
+from segtune.errors import listed
+
+MIN_SIDE = 32
+"""Pictures of fewer pixels on a side hold hardly anything to learn."""
+
+
+def picture_findings(dataset: Path, facts: Sequence[PairFacts]) -> list[Finding]:
+    """Pictures that teach nothing, or little."""
+    findings = []
+    for fact in facts:
+        labelled = int(fact.values[:IGNORE].sum())
+        if not fact.findings and fact.values.sum() and not labelled:
+            message = f"nothing is labelled in {fact.pair.picture}: all its pixels are ignored"
+            findings.append(Finding("warning", "unlabelled-picture", message, relative(dataset, fact.pair.picture)))
+        if fact.size != (0, 0) and min(fact.size) < MIN_SIDE:
+            message = f"{fact.pair.picture} has only {fact.size[1]} x {fact.size[0]} pixels"
+            findings.append(Finding("warning", "tiny-picture", message, relative(dataset, fact.pair.picture)))
+    empty = [fact for fact in facts if fact.values[0] and not fact.values[1:IGNORE].any()]
+    if empty and len(empty) < len(facts):
+        names = listed((fact.pair.picture.name for fact in empty), 5)
+        message = f"{len(empty)} of {len(facts)} pictures have class 0 alone: {names}"
+        files = relative(dataset, *(fact.pair.picture for fact in empty))
+        findings.append(Finding("warning", "only-class-0", message, files))
+    return findings
+
+
+def same_files(dataset: Path, facts: Sequence[PairFacts]) -> list[Finding]:
+    """Pictures that are there more than once: a score on a picture that was trained on says nothing."""
+    by_digest: dict[str, list[PairFacts]] = defaultdict(list)
+    for fact in facts:
+        if fact.picture_digest and fact.size != (0, 0):
+            by_digest[fact.picture_digest].append(fact)
+    findings = []
+    for group in by_digest.values():
+        if len(group) < 2:
+            continue
+        files = relative(dataset, *(fact.pair.picture for fact in group))
+        splits = sorted({fact.split for fact in group}, key=ALL_SPLITS.index)
+        if len(splits) > 1:
+            message = f"the same picture is in {' and '.join(splits)}: {listed(files)}"
+            findings.append(Finding("warning", "same-picture-across-splits", message, files, "duplicates"))
+        elif len({fact.labels_digest for fact in group}) > 1:
+            message = f"the same picture has different labels: {listed(files)}"
+            findings.append(Finding("warning", "same-picture-other-labels", message, files))
+        else:
+            message = f"the same picture is in {splits[0]} {len(group)} times: {listed(files)}"
+            findings.append(Finding("warning", "same-picture", message, files))
+    return findings
+
+
+def look_alikes(dataset: Path, facts: Sequence[PairFacts]) -> list[Finding]:
+    """Pictures of different splits that look the same, though their files differ."""
+    seen = [(fact, fact.thumbnail) for fact in facts if fact.thumbnail is not None]
+    pairs = find_pairs_alike([values for _, values in seen], [fact.split for fact, _ in seen])
+    findings = []
+    for first, second in ((seen[one][0], seen[other][0]) for one, other in pairs):
+        if first.picture_digest != second.picture_digest:
+            files = relative(dataset, first.pair.picture, second.pair.picture)
+            message = f"{files[0]} and {files[1]} look the same: the score will flatter"
+            findings.append(Finding("warning", "look-alike-across-splits", message, files))
+    return findings
