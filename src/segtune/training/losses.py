@@ -51,7 +51,8 @@ class PixelLoss:
 
     def __init__(self, plan: TrainPlan, device: torch.device) -> None:
         self.kind = plan.loss
-        self.weight = torch.tensor(plan.class_weights, dtype=torch.float32, device=device) if plan.class_weights else None
+        weights = torch.tensor(plan.class_weights, dtype=torch.float32, device=device)
+        self.weight = weights if plan.class_weights else None
         self.label_smoothing = plan.label_smoothing
 
     def count(self, labels: Tensor) -> Tensor:
