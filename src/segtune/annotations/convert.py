@@ -159,7 +159,7 @@ def _take_inventory(export: Export, annotations: Annotations, options: Conversio
         if image.problems:
             problems += [f"{where}: {problem}" for problem in image.problems]
         elif picture is None:
-            missing.append(where)
+            missing.append(f"{where}: {export.pictures.why_missing(image.name, image.subset, image.file)}")
         else:
             annotated[picture].append(where)
             size, problem = _check_size(export, image, picture, options)
@@ -172,7 +172,7 @@ def _take_inventory(export: Export, annotations: Annotations, options: Conversio
             )
             inventory.objects.update((shape.label, shape.kind) for shape in shapes)
     if missing and not options.allow_missing:
-        problems += [f"{name}: its picture is not there" for name in missing]
+        problems += missing
     inventory.skipped["annotated pictures that are not there"] += len(missing)
     problems += [
         f"{picture} is annotated {len(names)} times: {listed(names)}"

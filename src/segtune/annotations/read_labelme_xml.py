@@ -84,7 +84,7 @@ def _name_picture(export: Export, image: ImageBuilder, filename: str, folder: st
     """Name the picture by the XML's text; where no such picture is there, by the XML's own name."""
     own = filename.replace("\\", "/").split("/")[-1]
     beside = PurePosixPath(image.file).with_suffix(PurePosixPath(own).suffix or ".jpg").as_posix()
-    names = [name for name in (f"{folder}/{own}".strip("/") if own else "", beside) if name]
+    names = [name for name in (f"{folder.rstrip('/')}/{own}" if folder and own else own, beside) if name]
     found = [(name, export.pictures.find(name, image.subset, image.file)) for name in names]
     image.name, picture = next(((name, picture) for name, picture in found if picture), (names[0], None))
     image.picture = picture or ""

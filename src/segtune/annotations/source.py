@@ -21,6 +21,11 @@ MAX_MEMBER_BYTES = 2 * 2**30
 MAX_RATIO, MIN_BOMB_BYTES = 200, 64 * 2**20
 """A member that unpacks to more than 64 MiB at over 200 times its packed size is taken for a zip bomb."""
 
+UNREAD_SUFFIXES = frozenset({
+    ".gif", ".heic", ".heif", ".avif", ".jp2", ".jxl", ".tga", ".ppm", ".pgm", ".psd", ".svg", ".dng", ".cr2", ".nef",
+})  # fmt: skip
+"""Of pictures that segtune does not read."""
+
 SYSTEM_FILES = frozenset({"__MACOSX", "Thumbs.db", "desktop.ini"})
 """What systems leave in folders and zips, beside hidden files."""
 
@@ -119,7 +124,8 @@ class FolderSource(ExportSource):
             relative = os.path.relpath(folder, path).replace(os.sep, "/")
             names += files if relative == "." else [f"{relative}/{file}" for file in files]
         if only:
-            names = [name for name in names if name == only or PurePosixPath(name).suffix.lower() in PICTURE_SUFFIXES]
+            pictures = PICTURE_SUFFIXES | UNREAD_SUFFIXES
+            names = [name for name in names if name == only or PurePosixPath(name).suffix.lower() in pictures]
         self._root = path.resolve()
         super().__init__(path, names)
 
