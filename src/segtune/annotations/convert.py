@@ -104,6 +104,7 @@ class _Inventory:
     entries: list[_Entry | None] = field(default_factory=list)
     objects: Counter[tuple[str | None, str]] = field(default_factory=Counter)
     skipped: Counter[str] = field(default_factory=Counter)
+    warnings: dict[str, None] = field(default_factory=dict)
 
 
 def convert(config: ConvertConfig) -> ConvertReport:
@@ -152,6 +153,7 @@ def _take_inventory(export: Export, annotations: Annotations, options: Conversio
     for image in track(annotations.images(), "Reading the export"):
         shapes = _wanted(image.shapes, options, inventory.skipped)
         inventory.skipped.update(image.skipped)
+        inventory.warnings.update(dict.fromkeys(image.warnings))
         inventory.entries.append(None)
         files.add(image.file)
         picture = image.picture or export.pictures.find(image.name, image.subset, image.file)
@@ -326,5 +328,5 @@ def _report(
         hidden=hidden,
         skipped=+skipped,
         notes=notes,
-        warnings=choice.warnings,
+        warnings=[*inventory.warnings, *choice.warnings],
     )

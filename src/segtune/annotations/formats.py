@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 from segtune.annotations.annotated_image import Annotations
 from segtune.annotations.export import Export
 from segtune.annotations.read_coco import is_coco, read_coco
-from segtune.annotations.read_cvat import is_cvat_images, is_cvat_video, read_cvat_images, read_cvat_video
+from segtune.annotations.read_cvat import is_cvat_images, is_cvat_video, read_cvat
 from segtune.annotations.read_datumaro import is_datumaro, read_datumaro
 from segtune.annotations.read_label_images import (
     is_ade20k,
@@ -50,8 +50,8 @@ class Format:
 
 
 FORMATS: dict[str, Format] = {
-    "cvat-images": Format("CVAT for images 1.1", is_cvat_images, read_cvat_images),
-    "cvat-video": Format("CVAT for video 1.1", is_cvat_video, read_cvat_video),
+    "cvat-images": Format("CVAT for images 1.1", is_cvat_images, read_cvat),
+    "cvat-video": Format("CVAT for video 1.1", is_cvat_video, read_cvat),
     "labelme-xml": Format("LabelMe 3.0 XML", is_labelme_xml, read_labelme_xml),
     "segmentation-mask": Format("Segmentation mask 1.1 or PASCAL VOC", is_segmentation_mask, read_segmentation_mask),
     "coco": Format("COCO JSON", is_coco, read_coco),

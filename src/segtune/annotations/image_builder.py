@@ -50,6 +50,7 @@ class ImageBuilder:
         self._shapes: list[Shape] = []
         self._skipped: Counter[str] = Counter()
         self._problems: list[str] = []
+        self._warnings: list[str] = []
 
     @contextmanager
     def reading(self, what: str) -> Iterator[None]:
@@ -64,6 +65,10 @@ class ImageBuilder:
     def problem(self, text: str) -> None:
         """Note what is wrong; a sentence without a full stop."""
         self._problems.append(text)
+
+    def warn(self, text: str) -> None:
+        """Note what was decided and may be wrong; a sentence without a full stop."""
+        self._warnings.append(text)
 
     def skip(self, reason: str, count: int = 1) -> None:
         """Count what is left out; ``reason`` is a plural: 'polylines'."""
@@ -115,6 +120,7 @@ class ImageBuilder:
             subset=self.subset,
             skipped=self._skipped,
             problems=self._problems,
+            warnings=self._warnings,
             file=self.file,
         )
 

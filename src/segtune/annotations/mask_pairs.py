@@ -127,7 +127,7 @@ def _beside(name: str, candidates: Iterable[str]) -> str:
 
 
 def _nearest(mask: str, candidates: Iterable[str], taken: set[str]) -> str:
-    """The picture that shares most of a mask's folders; never one of another subset, or where each has one of its own."""
+    """The picture that shares most of a mask's folders; never one of another subset or where both have others."""
     subset, folders, named = _subset(mask), _folders(mask), _named(mask)
     fitting = [
         other

@@ -16,8 +16,8 @@ LABEL_FOLDERS = frozenset({"masks", "labels", "scribbles", "segmentationclass", 
 """Folders whose pictures are annotations."""
 
 PLAIN_FOLDERS = frozenset({
-    *PICTURE_WORDS, *MASK_WORDS, *MASK_FOLDERS, *LABEL_FOLDERS, "/", "..", "data", "dataset", "default", "obj_train_data",
-    "ann", "anns", "json", "jsons", "xml", "xmls", "jpg", "jpgs", "png", "pngs", "pics", "upload", "uploads",
+    *PICTURE_WORDS, *MASK_WORDS, *MASK_FOLDERS, *LABEL_FOLDERS, "/", "..", "data", "dataset", "default",
+    "obj_train_data", "ann", "anns", "json", "jsons", "xml", "xmls", "jpg", "jpgs", "png", "pngs", "pics", "upload", "uploads",
 })  # fmt: skip
 """Names of folders that say what kind of files is in them, not which."""
 
@@ -140,6 +140,11 @@ class PictureIndex:
                 return shown_size(open_picture(file, picture))
         except UNZIP_ERRORS as error:
             raise UserError(f"{picture} in {source.path} can't be read: {error}.", "Replace it.") from error
+
+
+def shared_folders(folder: str, file: str) -> int:
+    """How many folders, from the outermost on, a folder has in common with those of a file."""
+    return _shared([_key(part) for part in PurePosixPath(folder).parts], _folders(PurePosixPath(file)))
 
 
 def _path(name: str) -> PurePosixPath:

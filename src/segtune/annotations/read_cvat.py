@@ -6,8 +6,9 @@ their z order. The file is streamed: at no time does more than one picture of it
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping
 from contextlib import closing
+from dataclasses import dataclass
 from functools import partial
 from pathlib import PurePosixPath
 from xml.etree.ElementTree import Element, ParseError
@@ -30,8 +31,9 @@ from segtune.annotations.image_builder import (
     subset_named,
     whole_number,
 )
+from segtune.annotations.picture_index import shared_folders
 from segtune.annotations.source import UNZIP_ERRORS, ExportSource
-from segtune.errors import UserError
+from segtune.errors import UserError, listed
 
 WITHOUT_AREA = {
     "polyline": "polylines", "points": "points", "tag": "tags", "skeleton": "skeletons", "cuboid": "cuboids",
@@ -47,12 +49,17 @@ def is_cvat_images(source: ExportSource) -> bool:
 
 
 def is_cvat_video(source: ExportSource) -> bool:
-    """Whether the export is a "CVAT for video 1.1"."""
+    """Whether the export is a "CVAT for video 1.1"; tasks of pictures may be in it, too."""
     return any(_first_element(source, name) == "track" for name in _cvat_files(source))
 
 
 def _cvat_files(source: ExportSource) -> list[str]:
-    return [name for name in source.with_suffix(".xml") if re.search(rb"<annotations[\s>/]", source.read(name, 4096))]
+    # UTF-16 has a zero byte beside each of these letters.
+    return [
+        name
+        for name in source.with_suffix(".xml")
+        if re.search(rb"<annotations[\s>/]", source.read(name, 4096).replace(b"\0", b""))
+    ]
 
 
 def _first_element(source: ExportSource, name: str) -> str:
@@ -60,7 +67,7 @@ def _first_element(source: ExportSource, name: str) -> str:
     tail = b""
     with source.open(name) as file:
         try:
-            while chunk := file.read(2**20):
+            while chunk := file.read(2**20).replace(b"\0", b""):
                 found = re.search(rb"<(image|track)[\s/>]", tail + chunk)
                 if found:
                     return found[1].decode()
@@ -70,14 +77,12 @@ def _first_element(source: ExportSource, name: str) -> str:
     return ""
 
 
-def read_cvat_images(export: Export) -> Annotations:
-    """Read a "CVAT for images 1.1"."""
-    return Annotations(partial(_images, export.source), _declared(export.source))
+def read_cvat(export: Export) -> Annotations:
+    """Read a "CVAT for images 1.1" or "for video 1.1", whose pictures are named by the number of their frame.
 
-
-def read_cvat_video(export: Export) -> Annotations:
-    """Read a "CVAT for video 1.1", whose pictures are named by the number of their frame."""
-    return Annotations(partial(_frames, export), _declared(export.source))
+    Each file is read as what it is: a folder may hold tasks of both kinds.
+    """
+    return Annotations(partial(_images, export), _declared(export.source))
 
 
 def _elements(source: ExportSource, name: str) -> Generator[tuple[str, Element], None, None]:
@@ -144,14 +149,26 @@ def _meta(source: ExportSource, name: str) -> Element:
     return Element("meta")
 
 
-def _images(source: ExportSource) -> Iterator[AnnotatedImage]:
-    for name in _cvat_files(source):
-        subset = ""
-        for tag, element in _elements(source, name):
-            if tag == "meta":
-                subset = subset_named(element.findtext("./*/subset")) or subset_named(PurePosixPath(name).stem)
-            elif tag == "image":
-                yield _image(name, element, subset)
+def _images(export: Export) -> Iterator[AnnotatedImage]:
+    for name in _cvat_files(export.source):
+        read = _frames if _first_element(export.source, name) == "track" else _pictures
+        yield from read(export, name)
+
+
+def _pictures(export: Export, name: str) -> Iterator[AnnotatedImage]:
+    subset = ""
+    num_tracks = 0
+    for tag, element in _elements(export.source, name):
+        if tag == "meta":
+            subset = subset_named(element.findtext("./*/subset")) or subset_named(PurePosixPath(name).stem)
+        elif tag == "image":
+            yield _image(name, element, subset)
+        num_tracks += tag == "track"
+    if num_tracks:
+        yield AnnotatedImage(name, problems=[f"it holds <image> and {num_tracks} <track>; {ONE_KIND}"], file=name)
+
+
+ONE_KIND = "CVAT writes one or the other: export the task once more"
 
 
 def _image(file: str, element: Element, subset: str) -> AnnotatedImage:
@@ -214,33 +231,55 @@ SHAPES: dict[str, Callable[[ImageBuilder, Mapping[str, str], str, int], None]] =
 }
 
 
-def _frames(export: Export) -> Iterator[AnnotatedImage]:
+def _frames(export: Export, name: str) -> Iterator[AnnotatedImage]:
     """The frames that have shapes; of a video all shapes lie in memory, as the file has them by track."""
-    by_number = _pictures_by_number(export)
-    for name in _cvat_files(export.source):
-        frames: dict[int, list[tuple[str | None, Element]]] = defaultdict(list)
-        size = None
-        broken = ImageBuilder(name, file=name)
-        for tag, element in _elements(export.source, name):
-            if tag == "meta":
-                with broken.reading(f"{name}, <original_size>"):
-                    size = _original_size(element)
-            for index, shape in numbered(element if tag == "track" else ()):
-                with broken.reading(f"track {element.get('id')} ({element.get('label')}), shape {index}"):
-                    frame = whole_number(shape.get("frame"), limit=10**9)
-                    if shape.get("outside") != "1":
-                        frames[frame].append((element.get("label"), shape))
-        if broken.build().problems:
-            yield broken.build()
-        for frame in sorted(frames):
-            # Stable, as CVAT paints the shapes of a frame.
-            shapes = sorted(frames[frame], key=lambda item: _z_order(item[1]))
-            title = f"frame_{frame:06d}"
-            image = ImageBuilder(title, size, by_number.get(frame, ""), file=name)
-            for label, shape in shapes:
-                with image.reading(f"{title} ({shape.tag}, {label})"):
-                    _add(image, shape, label)
-            yield image.build()
+    frames: dict[int, list[tuple[str | None, Element]]] = defaultdict(list)
+    size = None
+    video = _Video()
+    tasks = set()
+    broken = ImageBuilder(name, file=name)
+    num_images = 0
+    for tag, element in _elements(export.source, name):
+        num_images += tag == "image"
+        if tag == "meta":
+            with broken.reading(f"{name}, <original_size>"):
+                size = _original_size(element)
+            video = _video(element)
+        elif tag == "track":
+            tasks.add(element.get("task_id"))
+        for index, shape in numbered(element if tag == "track" else ()):
+            with broken.reading(f"track {element.get('id')} ({element.get('label')}), shape {index}"):
+                frame = whole_number(shape.get("frame"), limit=10**9)
+                if shape.get("outside") != "1":
+                    frames[frame].append((element.get("label"), shape))
+    if num_images:
+        broken.problem(f"it holds <track> and {num_images} <image>; {ONE_KIND}")
+    if len(tasks) > 1:
+        broken.problem(
+            f"its tracks are of {len(tasks)} tasks (task_id {listed(sorted(map(str, tasks)), 4)}), whose frames have the"
+            " same numbers; export one task at a time"
+        )
+    pictures: dict[int, list[str]] = {}
+    folder = warning = ""
+    with broken.reading(""):
+        folder, pictures, warning = _pictures_by_frame(export, name, frames.keys(), video)
+    if broken.build().problems:
+        yield broken.build()
+        return
+    for frame in sorted(frames):
+        # Stable, as CVAT paints the shapes of a frame.
+        shapes = sorted(frames[frame], key=lambda item: _z_order(item[1]))
+        title = f"frame_{frame:06d}"
+        found = pictures.get(frame, [])
+        image = ImageBuilder(folder + title, size, found[0] if found else "", file=name)
+        if len(found) > 1:
+            image.problem(f"several pictures have its number: {listed(found, 4)}; keep the one that is meant")
+        for label, shape in shapes:
+            with image.reading(f"{title} ({shape.tag}, {label})"):
+                _add(image, shape, label)
+        if warning:
+            image.warn(f"{name}: {warning}")
+        yield image.build()
 
 
 def _z_order(shape: Element) -> float:
@@ -255,11 +294,79 @@ def _original_size(meta: Element) -> tuple[int, int] | None:
     return None if size is None else picture_size(size.findtext("height"), size.findtext("width"))
 
 
-def _pictures_by_number(export: Export) -> dict[int, str]:
-    """The pictures whose name ends with a number; of several with the same, the first."""
-    pictures: dict[int, str] = {}
+@dataclass(frozen=True)
+class _Video:
+    """Which frames of a video a task has, so far as its <meta> says: every ``step``-th from ``start``."""
+
+    num_frames: int = 0
+    start: int = 0
+    step: int = 1
+
+
+def _video(meta: Element) -> _Video:
+    """What <meta> says of a task's frames; nothing where it is no number."""
+    try:
+        size, start = (whole_number(meta.findtext(f"./*/{key}") or 0) for key in ("size", "start_frame"))
+    except BadAnnotation:
+        return _Video()
+    step = re.search(r"step\s*=\s*(\d{1,6})", meta.findtext("./*/frame_filter") or "")
+    return _Video(size, start, max(1, int(step[1])) if step else 1)
+
+
+def _pictures_by_frame(
+    export: Export, file: str, frames: Collection[int], video: _Video
+) -> tuple[str, dict[int, list[str]], str]:
+    """The folder of a video's frames, its pictures by frame, and what to say about it.
+
+    A frame is told by the number at the end of a name.
+
+    They are those of one folder: the one that shares most folders with the annotation file or is named like it, and
+    then the one that has most of the frames. CVAT counts frames from 0, other programs count their files from 1.
+
+    Raises:
+        BadAnnotation: Several folders could be meant, or the numbers are not those of the frames.
+    """
+    folders: dict[str, dict[int, list[str]]] = defaultdict(lambda: defaultdict(list))
     for name in export.pictures.names:
-        found = re.search(r"(\d{1,9})$", PurePosixPath(name).stem)
-        if found:
-            pictures.setdefault(int(found[1]), name)
-    return pictures
+        path = PurePosixPath(name)
+        if found := re.search(r"(?<!\d)(\d{1,9})$", path.stem):
+            folders[path.parent.as_posix()][int(found[1])].append(name)
+    ranks = {
+        folder: (shared_folders(folder, file), PurePosixPath(file).stem in folder.split("/"), covered)
+        for folder, by_number in folders.items()
+        if (covered := sum(frame in by_number or frame + 1 in by_number for frame in frames))
+    }
+    best = [folder for folder in ranks if ranks[folder] == max(ranks.values())]
+    if not best:
+        return "", {}, ""
+    if len(best) > 1:
+        raise BadAnnotation(
+            f"its frames could be the pictures of any of the folders {listed(best, 4)}; put it into the folder that is"
+            " meant, or name that with --images"
+        )
+    numbers = folders[best[0]]
+    folder = "" if best[0] == "." else f"{best[0]}/"
+    # CVAT's own files have six digits; others of the same number are something else.
+    by_number = {
+        number: [name for name in names if PurePosixPath(name).stem == f"frame_{number:06d}"][:1] or names
+        for number, names in numbers.items()
+    }
+    first, last = min(by_number), max(by_number)
+    counted = f"the pictures in {folder or 'the export'} are numbered from {first} to {last}"
+    if video.start in by_number or first != video.start + 1:
+        return folder, by_number, ""
+    end = video.start + video.num_frames * video.step
+    if video.num_frames and video.start == 0 and video.step == 1 and last == end and len(by_number) == last:
+        shifted = {number - 1: names for number, names in by_number.items()}
+        return folder, shifted, f"{counted}, the task's frames from 0 to {last - 1}: the first picture was taken for frame 0"
+    if video.num_frames and last >= end:
+        raise BadAnnotation(
+            f"{counted}, but the task's frames are numbered from {video.start} to {end - video.step}; rename them so"
+            " that each has the number of its frame"
+        )
+    if len(by_number) == last - first + 1 > 1:
+        return folder, by_number, (
+            f"{counted}, and CVAT counts frames from 0: they were taken by their numbers. If the first picture is the"
+            " first frame, as ffmpeg writes them, rename them so that it has the number 0"
+        )
+    return folder, by_number, ""
