@@ -354,7 +354,12 @@ def test_frames_are_found_by_number(tmp_path, meta, annotated, pictures, expecte
 @pytest.mark.parametrize(
     ("meta", "elements", "pictures", "message"),
     [
-        (video(4), track(0, 3), frames(1, 2, 4), "numbered from 1 to 4, but the task's frames are numbered from 0 to 3"),
+        (
+            video(4),
+            track(0, 3),
+            frames(1, 2, 4),
+            "numbered from 1 to 4, but the task's frames are numbered from 0 to 3",
+        ),
         (video(4), track(0), frames(1, 2, 3, 4, 5), "numbered from 1 to 5, but"),
         (VIDEO, track(1), ["frame_1.png", "frame_01.png"], "several pictures have its number: .*frame_01.*frame_1"),
         (VIDEO, track(1), ["a/frame_000001.png", "b/frame_000001.png"], "any of the folders images/a, images/b"),

@@ -133,6 +133,8 @@ def class_name(label: Any) -> str:
     """
     if not isinstance(label, str | int | float) or isinstance(label, bool) or not str(label).strip():
         raise BadAnnotation(f"the class is {_shown(label)}, expected a name")
+    if any("\ud800" <= letter <= "\udfff" for letter in str(label)):
+        raise BadAnnotation(f"the class {_shown(label)} holds half a character, which no file can hold")
     return str(label).strip()
 
 

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from segtune.annotations.image_builder import subset_of, subset_named
 from segtune.annotations.mask_pairs import MASK_FOLDERS, MASK_WORDS, PICTURE_WORDS
-from segtune.annotations.source import UNZIP_ERRORS, UNREAD_SUFFIXES, ExportSource, FolderSource
+from segtune.annotations.source import MAX_NAME, UNREAD_SUFFIXES, UNZIP_ERRORS, ExportSource, FolderSource
 from segtune.errors import UserError, listed
 from segtune.pictures import PICTURE_SUFFIXES, open_picture, shown_size
 
@@ -23,9 +23,6 @@ PLAIN_FOLDERS = frozenset({
 
 ELSEWHERE = re.compile(r"[/\\~]|[A-Za-z]:|[A-Za-z][A-Za-z0-9+.-]*://")
 """How a path starts that is of another machine: absolute, or an address."""
-
-MAX_NAME = 4096
-"""Characters of a path: what Linux takes. Longer ones name no file."""
 
 
 class PictureIndex:

@@ -85,8 +85,10 @@ def read_cvat(export: Export) -> Annotations:
     return Annotations(partial(_images, export), _declared(export.source))
 
 
-def _elements(source: ExportSource, name: str) -> Generator[tuple[str, Element], None, None]:
-    """Each child of the root and each label, when its end has been read; what came before is forgotten.
+def xml_elements(
+    source: ExportSource, name: str, root: str = "annotations"
+) -> Generator[tuple[str, Element], None, None]:
+    """Each child of the root, when its end has been read; what came before is forgotten. Empty: any root is fine.
 
     Raises:
         UserError: The file is broken, or holds what no annotation file needs.
@@ -94,18 +96,18 @@ def _elements(source: ExportSource, name: str) -> Generator[tuple[str, Element],
     try:
         with source.open(name) as file:
             depth = 0
-            root = None
+            top = None
             for event, element in iterparse(file, events=("start", "end"), forbid_dtd=True):
                 depth += 1 if event == "start" else -1
-                if root is None:
-                    root = element
-                    if root.tag != "annotations":
-                        raise UserError(f"{name}: its root is <{root.tag[:40]}>, expected <annotations>.")
+                if top is None:
+                    top = element
+                    if root and top.tag != root:
+                        raise UserError(f"{name}: its root is <{top.tag[:40]}>, expected <{root}>.")
                 elif depth > MAX_DEPTH:
                     raise UserError(f"{name}: its elements lie more than {MAX_DEPTH} deep.")
                 elif event == "end" and depth == 1:
                     yield element.tag, element
-                    root.clear()
+                    top.clear()
     except DefusedXmlException as error:
         raise UserError(
             f"{name} declares entities or a document type, which annotation files never need.", "Don't trust it."
@@ -140,7 +142,7 @@ def _color(text: str) -> tuple[int, int, int] | None:
 
 def _meta(source: ExportSource, name: str) -> Element:
     """The <meta> of a file; an empty one where it has none."""
-    with closing(_elements(source, name)) as elements:
+    with closing(xml_elements(source, name)) as elements:
         for tag, element in elements:
             if tag == "meta":
                 return element
@@ -158,7 +160,7 @@ def _images(export: Export) -> Iterator[AnnotatedImage]:
 def _pictures(export: Export, name: str) -> Iterator[AnnotatedImage]:
     subset = ""
     num_tracks = 0
-    for tag, element in _elements(export.source, name):
+    for tag, element in xml_elements(export.source, name):
         if tag == "meta":
             subset = subset_named(element.findtext("./*/subset")) or subset_named(PurePosixPath(name).stem)
         elif tag == "image":
@@ -239,7 +241,7 @@ def _frames(export: Export, name: str) -> Iterator[AnnotatedImage]:
     tasks = set()
     broken = ImageBuilder(name, file=name)
     num_images = 0
-    for tag, element in _elements(export.source, name):
+    for tag, element in xml_elements(export.source, name):
         num_images += tag == "image"
         if tag == "meta":
             with broken.reading(f"{name}, <original_size>"):
@@ -358,15 +360,23 @@ def _pictures_by_frame(
     end = video.start + video.num_frames * video.step
     if video.num_frames and video.start == 0 and video.step == 1 and last == end and len(by_number) == last:
         shifted = {number - 1: names for number, names in by_number.items()}
-        return folder, shifted, f"{counted}, the task's frames from 0 to {last - 1}: the first picture was taken for frame 0"
+        return (
+            folder,
+            shifted,
+            f"{counted}, the task's frames from 0 to {last - 1}: the first picture was taken for frame 0",
+        )
     if video.num_frames and last >= end:
         raise BadAnnotation(
             f"{counted}, but the task's frames are numbered from {video.start} to {end - video.step}; rename them so"
             " that each has the number of its frame"
         )
     if len(by_number) == last - first + 1 > 1:
-        return folder, by_number, (
-            f"{counted}, and CVAT counts frames from 0: they were taken by their numbers. If the first picture is the"
-            " first frame, as ffmpeg writes them, rename them so that it has the number 0"
+        return (
+            folder,
+            by_number,
+            (
+                f"{counted}, and CVAT counts frames from 0: they were taken by their numbers. If the first picture is the"
+                " first frame, as ffmpeg writes them, rename them so that it has the number 0"
+            ),
         )
     return folder, by_number, ""

@@ -40,7 +40,7 @@ def is_labelme_xml(source: ExportSource) -> bool:
 
 
 def _is_labelme_file(source: ExportSource, name: str) -> bool:
-    return re.search(rb"<annotation[\s>]", source.read(name, 4096)) is not None
+    return re.search(rb"<annotation[\s>]", source.read(name, 4096).replace(b"\0", b"")) is not None  # UTF-16, too
 
 
 def read_labelme_xml(export: Export) -> Annotations:
