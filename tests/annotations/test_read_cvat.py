@@ -389,3 +389,10 @@ def test_each_file_is_read_as_what_it_is(tmp_path):
         ("video 1/annotations.xml", "video 1/images/frame_000001.png", 1),
         ("video 2/annotations.xml", "video 2/images/frame_000001.png", 1),
     ]
+
+
+def test_frames_of_the_given_folder_count(tmp_path):
+    source = export(tmp_path / "e", track(1), meta=VIDEO, pictures=["a/frame_000001.png", "b/frame_000001.png"])
+    for folder in ("images/a", "images/b"):
+        (image,) = read_annotations(open_export(source, source / folder))[1].images()
+        assert image.picture == "frame_000001.png"

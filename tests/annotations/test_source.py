@@ -9,7 +9,6 @@ import zlib
 
 import pytest
 
-from segtune.annotations import source
 from segtune.annotations.source import open_source
 from segtune.errors import UserError
 
@@ -106,8 +105,7 @@ def test_broken_links_are_told(tmp_path):
 
 
 def test_names_that_are_not_utf8_are_told(tmp_path):
-    with open(os.fsencode(tmp_path) + b"/gr\xfc\xdfe.png", "wb"):
-        pass
+    (tmp_path / os.fsdecode(b"gr\xfc\xdfe.png")).touch()
     with pytest.raises(UserError, match=r"not UTF-8:\n  - gr\\xfc\\xdfe\.png\n.*convmv"):
         open_source(tmp_path)
 
@@ -144,7 +142,7 @@ def test_names_without_end_are_refused(tmp_path):
 
 
 def test_files_that_are_read_whole_have_a_limit(tmp_path, monkeypatch):
-    monkeypatch.setattr(source, "MAX_READ_BYTES", 2**20)
+    monkeypatch.setattr("segtune.annotations.source.MAX_READ_BYTES", 2**20)
     (tmp_path / "a.json").write_bytes(b" " * (2**20 - 2) + b"{}")
     (tmp_path / "b.json").write_bytes(b" " * 2**20 + b"{}")
     assert open_source(tmp_path).json("a.json") == {}

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-from segtune.annotations.image_builder import subset_of, subset_named
+from segtune.annotations.image_builder import subset_named, subset_of
 from segtune.annotations.mask_pairs import MASK_FOLDERS, MASK_WORDS, PICTURE_WORDS
 from segtune.annotations.source import MAX_NAME, UNREAD_SUFFIXES, UNZIP_ERRORS, ExportSource, FolderSource
 from segtune.errors import UserError, listed
@@ -17,7 +17,8 @@ LABEL_FOLDERS = frozenset({"masks", "labels", "scribbles", "segmentationclass", 
 
 PLAIN_FOLDERS = frozenset({
     *PICTURE_WORDS, *MASK_WORDS, *MASK_FOLDERS, *LABEL_FOLDERS, "/", "..", "data", "dataset", "default",
-    "obj_train_data", "ann", "anns", "json", "jsons", "xml", "xmls", "jpg", "jpgs", "png", "pngs", "pics", "upload", "uploads",
+    "obj_train_data", "ann", "anns", "json", "jsons", "xml", "xmls", "jpg", "jpgs", "png", "pngs", "pics", "upload",
+    "uploads",
 })  # fmt: skip
 """Names of folders that say what kind of files is in them, not which."""
 

@@ -8,7 +8,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import PurePosixPath
 from xml.etree.ElementTree import Element, ParseError
@@ -233,47 +233,63 @@ SHAPES: dict[str, Callable[[ImageBuilder, Mapping[str, str], str, int], None]] =
 }
 
 
+@dataclass(frozen=True)
+class _Video:
+    """What <meta> says of a video: its size, and which frames a task has: ``num_frames``, 0 where it doesn't say."""
+
+    size: tuple[int, int] | None = None
+    num_frames: int = 0
+    start: int = 0
+    step: int = 1
+
+
+def _video(meta: Element) -> _Video:
+    """What <meta> says of a video.
+
+    Raises:
+        BadAnnotation: The size of its pictures is none.
+    """
+    stated = meta.find(".//original_size")
+    size = None if stated is None else picture_size(stated.findtext("height"), stated.findtext("width"))
+    try:
+        num_frames, start = (whole_number(meta.findtext(f"./*/{key}") or 0) for key in ("size", "start_frame"))
+    except BadAnnotation:
+        return _Video(size)
+    step = re.search(r"step\s*=\s*(\d{1,6})", meta.findtext("./*/frame_filter") or "")
+    return _Video(size, num_frames, start, max(1, int(step[1])) if step else 1)
+
+
+@dataclass
+class _Tracks:
+    """What a file with tracks holds.
+
+    Attributes:
+        frames: Label and shape of what is seen in each frame, in the order of the document.
+        video: What is said of the video.
+        broken: What is wrong with the file.
+    """
+
+    broken: ImageBuilder
+    frames: dict[int, list[tuple[str | None, Element]]] = field(default_factory=lambda: defaultdict(list))
+    video: _Video = field(default_factory=_Video)
+
+
 def _frames(export: Export, name: str) -> Iterator[AnnotatedImage]:
     """The frames that have shapes; of a video all shapes lie in memory, as the file has them by track."""
-    frames: dict[int, list[tuple[str | None, Element]]] = defaultdict(list)
-    size = None
-    video = _Video()
-    tasks = set()
-    broken = ImageBuilder(name, file=name)
-    num_images = 0
-    for tag, element in xml_elements(export.source, name):
-        num_images += tag == "image"
-        if tag == "meta":
-            with broken.reading(f"{name}, <original_size>"):
-                size = _original_size(element)
-            video = _video(element)
-        elif tag == "track":
-            tasks.add(element.get("task_id"))
-        for index, shape in numbered(element if tag == "track" else ()):
-            with broken.reading(f"track {element.get('id')} ({element.get('label')}), shape {index}"):
-                frame = whole_number(shape.get("frame"), limit=10**9)
-                if shape.get("outside") != "1":
-                    frames[frame].append((element.get("label"), shape))
-    if num_images:
-        broken.problem(f"it holds <track> and {num_images} <image>; {ONE_KIND}")
-    if len(tasks) > 1:
-        broken.problem(
-            f"its tracks are of {len(tasks)} tasks (task_id {listed(sorted(map(str, tasks)), 4)}), whose frames have the"
-            " same numbers; export one task at a time"
-        )
-    pictures: dict[int, list[str]] = {}
-    folder = warning = ""
-    with broken.reading(""):
-        folder, pictures, warning = _pictures_by_frame(export, name, frames.keys(), video)
-    if broken.build().problems:
-        yield broken.build()
+    tracks = _tracks(export.source, name)
+    folder, pictures, warning = "", dict[int, list[str]](), ""
+    with tracks.broken.reading(""):
+        folder, pictures = _frame_folder(export, name, tracks.frames.keys())
+        pictures, warning = _by_frame(folder, pictures, tracks.video)
+    if tracks.broken.build().problems:
+        yield tracks.broken.build()
         return
-    for frame in sorted(frames):
+    for frame in sorted(tracks.frames):
         # Stable, as CVAT paints the shapes of a frame.
-        shapes = sorted(frames[frame], key=lambda item: _z_order(item[1]))
+        shapes = sorted(tracks.frames[frame], key=lambda item: _z_order(item[1]))
         title = f"frame_{frame:06d}"
         found = pictures.get(frame, [])
-        image = ImageBuilder(folder + title, size, found[0] if found else "", file=name)
+        image = ImageBuilder(folder + title, tracks.video.size, found[0] if found else "", file=name)
         if len(found) > 1:
             image.problem(f"several pictures have its number: {listed(found, 4)}; keep the one that is meant")
         for label, shape in shapes:
@@ -284,6 +300,37 @@ def _frames(export: Export, name: str) -> Iterator[AnnotatedImage]:
         yield image.build()
 
 
+def _tracks(source: ExportSource, name: str) -> _Tracks:
+    tracks = _Tracks(ImageBuilder(name, file=name))
+    tasks = set()
+    num_images = 0
+    for tag, element in xml_elements(source, name):
+        if tag == "meta":
+            with tracks.broken.reading(f"{name}, <original_size>"):
+                tracks.video = _video(element)
+        elif tag == "image":
+            num_images += 1
+        elif tag == "track":
+            tasks.add(element.get("task_id") or "")
+            _add_track(tracks, element)
+    if num_images:
+        tracks.broken.problem(f"it holds <track> and {num_images} <image>; {ONE_KIND}")
+    if len(tasks) > 1:
+        tracks.broken.problem(
+            f"its tracks are of {len(tasks)} tasks (task_id {listed(sorted(tasks), 4)}), whose frames have the same"
+            " numbers; export one task at a time"
+        )
+    return tracks
+
+
+def _add_track(tracks: _Tracks, track: Element) -> None:
+    for index, shape in numbered(track):
+        with tracks.broken.reading(f"track {track.get('id')} ({track.get('label')}), shape {index}"):
+            frame = whole_number(shape.get("frame"), limit=10**9)
+            if shape.get("outside") != "1":
+                tracks.frames[frame].append((track.get("label"), shape))
+
+
 def _z_order(shape: Element) -> float:
     try:
         return number(shape.get("z_order") or 0)
@@ -291,92 +338,64 @@ def _z_order(shape: Element) -> float:
         return 0  # told when the shape is read
 
 
-def _original_size(meta: Element) -> tuple[int, int] | None:
-    size = meta.find(".//original_size")
-    return None if size is None else picture_size(size.findtext("height"), size.findtext("width"))
+def _frame_folder(export: Export, file: str, frames: Collection[int]) -> tuple[str, dict[int, list[str]]]:
+    """The folder of a video's frames, and its pictures by the number at the end of their names.
 
-
-@dataclass(frozen=True)
-class _Video:
-    """Which frames of a video a task has, so far as its <meta> says: every ``step``-th from ``start``."""
-
-    num_frames: int = 0
-    start: int = 0
-    step: int = 1
-
-
-def _video(meta: Element) -> _Video:
-    """What <meta> says of a task's frames; nothing where it is no number."""
-    try:
-        size, start = (whole_number(meta.findtext(f"./*/{key}") or 0) for key in ("size", "start_frame"))
-    except BadAnnotation:
-        return _Video()
-    step = re.search(r"step\s*=\s*(\d{1,6})", meta.findtext("./*/frame_filter") or "")
-    return _Video(size, start, max(1, int(step[1])) if step else 1)
-
-
-def _pictures_by_frame(
-    export: Export, file: str, frames: Collection[int], video: _Video
-) -> tuple[str, dict[int, list[str]], str]:
-    """The folder of a video's frames, its pictures by frame, and what to say about it.
-
-    A frame is told by the number at the end of a name.
-
-    They are those of one folder: the one that shares most folders with the annotation file or is named like it, and
-    then the one that has most of the frames. CVAT counts frames from 0, other programs count their files from 1.
+    It is in --images if that has frames, shares most folders with the annotation file or is named like it, and then
+    has most of the frames.
 
     Raises:
-        BadAnnotation: Several folders could be meant, or the numbers are not those of the frames.
+        BadAnnotation: Several folders could be meant.
     """
-    folders: dict[str, dict[int, list[str]]] = defaultdict(lambda: defaultdict(list))
+    folders: dict[tuple[bool, str], dict[int, list[str]]] = defaultdict(lambda: defaultdict(list))
     for name in export.pictures.names:
         path = PurePosixPath(name)
         if found := re.search(r"(?<!\d)(\d{1,9})$", path.stem):
-            folders[path.parent.as_posix()][int(found[1])].append(name)
+            is_given = export.pictures.source(name) is not export.source
+            folders[is_given, path.parent.as_posix()][int(found[1])].append(name)
     ranks = {
-        folder: (shared_folders(folder, file), PurePosixPath(file).stem in folder.split("/"), covered)
-        for folder, by_number in folders.items()
-        if (covered := sum(frame in by_number or frame + 1 in by_number for frame in frames))
+        (is_given, folder): (is_given, shared_folders(folder, file), PurePosixPath(file).stem in folder.split("/"), had)
+        for (is_given, folder), by_number in folders.items()
+        if (had := sum(frame in by_number or frame + 1 in by_number for frame in frames))
     }
-    best = [folder for folder in ranks if ranks[folder] == max(ranks.values())]
-    if not best:
-        return "", {}, ""
+    best = [key for key in ranks if ranks[key] == max(ranks.values())]
     if len(best) > 1:
         raise BadAnnotation(
-            f"its frames could be the pictures of any of the folders {listed(best, 4)}; put it into the folder that is"
-            " meant, or name that with --images"
+            f"its frames could be the pictures of any of the folders {listed((name for _, name in best), 4)}; put it"
+            " into the folder that is meant, or name that with --images"
         )
-    numbers = folders[best[0]]
-    folder = "" if best[0] == "." else f"{best[0]}/"
+    if not best:
+        return "", {}
     # CVAT's own files have six digits; others of the same number are something else.
-    by_number = {
+    return "" if best[0][1] == "." else f"{best[0][1]}/", {
         number: [name for name in names if PurePosixPath(name).stem == f"frame_{number:06d}"][:1] or names
-        for number, names in numbers.items()
+        for number, names in folders[best[0]].items()
     }
-    first, last = min(by_number), max(by_number)
-    counted = f"the pictures in {folder or 'the export'} are numbered from {first} to {last}"
-    if video.start in by_number or first != video.start + 1:
-        return folder, by_number, ""
-    end = video.start + video.num_frames * video.step
-    if video.num_frames and video.start == 0 and video.step == 1 and last == end and len(by_number) == last:
+
+
+def _by_frame(folder: str, by_number: dict[int, list[str]], video: _Video) -> tuple[dict[int, list[str]], str]:
+    """The pictures of a folder by frame, and what to say about it.
+
+    CVAT counts frames from 0, other programs count their files from 1.
+
+    Raises:
+        BadAnnotation: The pictures' numbers can't be those of the frames.
+    """
+    if not by_number or video.start in by_number or min(by_number) != video.start + 1:
+        return by_number, ""
+    last, end = max(by_number), video.start + video.num_frames * video.step
+    counted = f"the pictures in {folder or 'the export'} are numbered from {min(by_number)} to {last}"
+    if video.num_frames and (video.start, video.step, end) == (0, 1, last) and len(by_number) == last:
         shifted = {number - 1: names for number, names in by_number.items()}
-        return (
-            folder,
-            shifted,
-            f"{counted}, the task's frames from 0 to {last - 1}: the first picture was taken for frame 0",
-        )
+        return shifted, f"{counted}, the task's frames from 0 to {last - 1}: the first picture was taken for frame 0"
     if video.num_frames and last >= end:
         raise BadAnnotation(
             f"{counted}, but the task's frames are numbered from {video.start} to {end - video.step}; rename them so"
             " that each has the number of its frame"
         )
-    if len(by_number) == last - first + 1 > 1:
-        return (
-            folder,
-            by_number,
-            (
-                f"{counted}, and CVAT counts frames from 0: they were taken by their numbers. If the first picture is the"
-                " first frame, as ffmpeg writes them, rename them so that it has the number 0"
-            ),
+    if len(by_number) == last - video.start > 1:
+        return by_number, (
+            f"{counted}, and CVAT counts frames from 0: they were taken by their numbers. If the first picture is the"
+            " first frame, as ffmpeg writes them, rename them so that it has the number 0"
         )
-    return folder, by_number, ""
+    return by_number, ""

@@ -87,7 +87,7 @@ class ExportSource(ABC):
             ) from error
         if at_most < 0 and len(content) > MAX_READ_BYTES:
             raise UserError(
-                f"{name} in {self.path} is larger than {MAX_READ_BYTES >> 20} MiB, the most that is read of such a file.",
+                f"{name} in {self.path} is larger than {MAX_READ_BYTES >> 20} MiB, the most that is read at once.",
                 "Export in several parts.",
             )
         return content
@@ -143,10 +143,10 @@ def _is_of_system(name: str) -> bool:
     return any(part in SYSTEM_FILES or part.startswith(".") for part in PurePosixPath(name).parts)
 
 
-def _is_file(path: str) -> bool:
+def _is_file(path: Path) -> bool:
     """Whether this is no pipe, socket or device: to open one may wait for ever."""
     try:
-        return stat.S_ISREG(os.stat(path).st_mode)
+        return stat.S_ISREG(path.stat().st_mode)
     except OSError:
         return True  # a broken link; to read it tells
 
@@ -171,7 +171,7 @@ class FolderSource(ExportSource):
     def __init__(self, path: Path, only: str = "") -> None:
         names = []
         for folder, _, files in os.walk(path):
-            files = [file for file in files if _is_file(os.path.join(folder, file))]
+            files = [file for file in files if _is_file(Path(folder, file))]
             relative = os.path.relpath(folder, path).replace(os.sep, "/")
             names += files if relative == "." else [f"{relative}/{file}" for file in files]
         odd = [name for name in names if not _is_unicode(name)]
@@ -292,7 +292,7 @@ def _distrust(member: zipfile.ZipInfo) -> str:
 
 
 def open_source(path: Path) -> ExportSource:
-    """Open a folder, a zip, a data.yaml with its folder, or one annotation file with the pictures that lie beside it or below.
+    """Open a folder, a zip, a data.yaml's folder, or one annotation file with the pictures beside it or below.
 
     Raises:
         UserError: There is none, or it can't be read or trusted.
