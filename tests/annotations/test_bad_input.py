@@ -169,6 +169,10 @@ REFUSED = {
         one('<mask label="car" rle="1" left="0" top="0" width="999999" height="999999"/>'),
         "999999 x 999999",
     ),
+    "an outline without end": (
+        lambda f: _large(f, "0,0;2000,1;" * 1000 + "9,9"),
+        r"a: object 1 \(car\): its outline crosses the picture without end",
+    ),
     "negative RLE": (one('<mask label="car" rle="-1, 10" left="0" top="0" width="3" height="3"/>'), "from 0 up"),
     "size of the picture exchanged": (lambda f: cvat(f, image("a.jpg", polygon(), width=20, height=30)), "EXIF"),
     "another size": (lambda f: cvat(f, image("a.jpg", polygon(), width=31)), "another picture, or a cropped one"),
@@ -217,6 +221,14 @@ REFUSED = {
     "two labels of one colour": (masks("background:0,0,0::\ncar:200,0,0::\nbus:200,0,0::\n"), "car.*bus|bus.*car"),
     "a colour in no table": (masks("background:0,0,0::\ncar:0,200,0::\n"), r"200, ?0, ?0"),
 }  # fmt: skip
+
+
+def _large(folder, points):
+    for name in ("a.jpg", "b.jpg"):
+        picture(folder / name, (2000, 20))
+    text = "".join(image(name, polygon(points), width=2000) for name in ("a.jpg", "b.jpg"))
+    (folder / "annotations.xml").write_text(f"<annotations>{text}</annotations>")
+    return folder
 
 
 def _emptied(folder):

@@ -17,6 +17,9 @@ from segtune.pictures import MAX_PIXELS
 MAX_COORDINATE = 1e6
 """Above this a coordinate is no pixel of a picture."""
 
+MAX_RUNS = 2**24
+"""Of all masks of a picture: 128 MiB."""
+
 SUBSETS = {
     "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test",
     "testing": "test",
@@ -51,6 +54,7 @@ class ImageBuilder:
         self._skipped: Counter[str] = Counter()
         self._problems: list[str] = []
         self._warnings: list[str] = []
+        self._num_runs = 0
 
     @contextmanager
     def reading(self, what: str) -> Iterator[None]:
@@ -78,8 +82,12 @@ class ImageBuilder:
         """Add a shape.
 
         Raises:
-            BadAnnotation: Its label is empty.
+            BadAnnotation: Its label is empty, or the picture's masks are too many for the memory.
         """
+        if isinstance(geometry, Runs):
+            self._num_runs += len(geometry.lengths)
+            if self._num_runs > MAX_RUNS:
+                raise BadAnnotation(f"the masks of its picture have more than {MAX_RUNS:,} runs; draw them coarser")
         self._shapes.append(Shape(None if label is None else class_name(label), geometry, kind, z_order))
 
     def add_polygon(
@@ -90,7 +98,7 @@ class ImageBuilder:
         kind: str = "polygon",
         z_order: int = 0,
     ) -> None:
-        """Add a polygon; outlines of fewer than 3 points have no area, and are counted as left out.
+        """Add a polygon; outlines and holes of fewer than 3 points have no area, and are counted as left out.
 
         Args:
             label: Its class; None for pixels that never count.
@@ -102,13 +110,16 @@ class ImageBuilder:
         Raises:
             BadAnnotation: Coordinates are no pixels, or the label is empty.
         """
-        arrays = [to_points(outline) for outline in outlines]
-        areas = tuple(points for points in arrays if len(points) >= 3)
-        cut = tuple(points for points in map(to_points, holes) if len(points) >= 3)
-        if areas:
-            self.add(label, Polygon(areas, cut), kind, z_order)
-        else:
+        areas, cut = (
+            tuple(points for points in map(to_points, rings) if len(points) >= 3) for rings in (outlines, holes)
+        )
+        if not areas:
             self.skip("objects of fewer than 3 points")
+            return
+        self.add(label, Polygon(areas, cut), kind, z_order)
+        for what, all_of, kept in (("parts", outlines, areas), ("holes", holes, cut)):
+            if len(kept) < len(all_of):
+                self.skip(f"{what} of fewer than 3 points", len(all_of) - len(kept))
 
     def build(self) -> AnnotatedImage:
         """The picture."""

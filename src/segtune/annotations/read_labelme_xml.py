@@ -15,7 +15,7 @@ import numpy as np
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
-from segtune.annotations.annotated_image import AnnotatedImage, Annotations, Mask
+from segtune.annotations.annotated_image import AnnotatedImage, Annotations, Runs
 from segtune.annotations.export import Export
 from segtune.annotations.image_builder import (
     BadAnnotation,
@@ -28,6 +28,7 @@ from segtune.annotations.image_builder import (
     subset_of,
     to_points,
 )
+from segtune.annotations.mask_picture import mask_runs
 from segtune.annotations.source import ExportSource
 from segtune.pictures import DECODE_ERRORS, open_picture
 
@@ -111,7 +112,7 @@ def _add(export: Export, image: ImageBuilder, element: Element, masks: dict[str,
         image.add_polygon(label, [points])
 
 
-def _read_mask(export: Export, image: ImageBuilder, filename: str, masks: dict[str, list[str]]) -> Mask:
+def _read_mask(export: Export, image: ImageBuilder, filename: str, masks: dict[str, list[str]]) -> Runs:
     """A mask of the picture's size: every pixel of which any channel is not 0."""
     names = masks.get(filename, [])
     if not names:
@@ -132,7 +133,7 @@ def _read_mask(export: Export, image: ImageBuilder, filename: str, masks: dict[s
         raise BadAnnotation(f"its mask {name} can't be decoded ({error})") from error
     if pixels.ndim == 3 and pixels.shape[2] == 4 and (pixels[:, :, 3] == 255).all():
         pixels = pixels[:, :, :3]
-    return Mask(pixels != 0 if pixels.ndim == 2 else (pixels != 0).any(axis=2))
+    return mask_runs(pixels != 0 if pixels.ndim == 2 else (pixels != 0).any(axis=2))
 
 
 def _text(element: Element, path: str) -> str:
