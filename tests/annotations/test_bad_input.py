@@ -182,7 +182,7 @@ REFUSED = {
     "XML cut short": (with_file("x.xml", b"<annotations><image name='a.jpg'><poly"), "not readable XML"),
     "empty XML": (with_file("x.xml", b""), r"no annotation export .*\n.*x\.xml is not readable XML: no element found"),
     "XML cut before its root": (with_file("x.xml", b"<?xml version='1.0'?>\n<anno"), r"x\.xml .*: line 2, column 0"),
-    "empty JSON": (with_file("x.json", b""), r"no annotation export .*\n.*x\.json in .* is empty"),
+    "empty JSON": (with_file("x.json", b""), r"no annotation export .*\n.*x\.json .* not readable JSON: it is empty"),
     "JSON cut short": (
         with_file("x.json", b'{"images": [{"id": 1}], "annotations": [{"id": 1, '),
         r"x\.json in .* is not readable JSON: .*line 1 column 5",

@@ -1,5 +1,6 @@
 """CVAT for images 1.1 and for video 1.1."""
 
+import re
 import zipfile
 
 import numpy as np
@@ -396,3 +397,25 @@ def test_frames_of_the_given_folder_count(tmp_path):
     for folder in ("images/a", "images/b"):
         (image,) = read_annotations(open_export(source, source / folder))[1].images()
         assert image.picture == "frame_000001.png"
+
+
+@pytest.mark.parametrize(
+    ("elements", "splits", "told"),
+    [
+        (["Fold1", "Val", "Train"], {"train": 2, "val": 1}, r"subset 'Fold1' is not known .* are in train"),
+        (["holdout"] * 3, {"train": 2, "val": 1}, "subset 'holdout' is not known .* divided"),
+        (["Train", "Train", "Test"], {"train": 1, "val": 1, "test": 1}, "test, train .*test stay"),
+        (["Train", "Train", "Train"], {"train": 2, "val": 1}, "only train"),
+        (["default"] * 3, {"train": 2, "val": 1}, ""),
+    ],
+)
+def test_what_becomes_of_subsets_is_told(tmp_path, elements, splits, told):
+    names = ("a.jpg", "b.jpg", "c.jpg")
+    pictures = [
+        image(POLYGON, name=name, subset=f'subset="{subset}"') for name, subset in zip(names, elements, strict=True)
+    ]
+    report = convert(ConvertConfig(export(tmp_path / "e", *pictures, pictures=names), tmp_path / "d", val_fraction=0.3))
+    texts = [text for text in (*report.warnings, *report.notes) if "not known" in text or "only" in text]
+    assert report.num_pictures == splits
+    assert len(texts) == bool(told)
+    assert re.search(told, " ".join(texts))

@@ -11,11 +11,15 @@ import numpy as np
 import numpy.typing as npt
 
 from segtune.annotations.annotated_image import AnnotatedImage, Geometry, Points, Polygon, Runs, Shape
+from segtune.annotations.source import MAX_NAME
 from segtune.errors import UserError
 from segtune.pictures import MAX_PIXELS
 
 MAX_COORDINATE = 1e6
 """Above this a coordinate is no pixel of a picture."""
+
+NO_SUBSETS = frozenset({"", "default", "none", "all"})
+"""Names that tools give to the only subset."""
 
 MAX_RUNS = 2**24
 """Of all masks of a picture: 128 MiB."""
@@ -70,6 +74,15 @@ class ImageBuilder:
         """Note what is wrong; a sentence without a full stop."""
         self._problems.append(text)
 
+    def put_into(self, subset: Any) -> None:
+        """Set the subset by the name that the export gives it; what becomes of an unknown one is said."""
+        self.subset = subset_named(subset)
+        if not self.subset and str(subset or "").strip().lower() not in NO_SUBSETS:
+            self.warn(
+                f"the export's subset {_shown(subset)} is not known as train, val or test: where the export has a val,"
+                " its pictures are in train, else they are divided as the others are"
+            )
+
     def warn(self, text: str) -> None:
         """Note what was decided and may be wrong; a sentence without a full stop."""
         self._warnings.append(text)
@@ -123,6 +136,9 @@ class ImageBuilder:
 
     def build(self) -> AnnotatedImage:
         """The picture."""
+        if len(self.name) > MAX_NAME:
+            self.problem(f"its name has {len(self.name):,} characters")
+            self.name = f"{self.name[:40]}…"
         return AnnotatedImage(
             name=self.name.replace("\\", "/"),
             shapes=self._shapes,

@@ -162,7 +162,7 @@ def _pictures(export: Export, name: str) -> Iterator[AnnotatedImage]:
     num_tracks = 0
     for tag, element in xml_elements(export.source, name):
         if tag == "meta":
-            subset = subset_named(element.findtext("./*/subset")) or subset_named(PurePosixPath(name).stem)
+            subset = (element.findtext("./*/subset") or "").strip() or subset_named(PurePosixPath(name).stem)
         elif tag == "image":
             yield _image(name, element, subset)
         num_tracks += tag == "track"
@@ -174,11 +174,8 @@ ONE_KIND = "CVAT writes one or the other: export the task once more"
 
 
 def _image(file: str, element: Element, subset: str) -> AnnotatedImage:
-    image = ImageBuilder(
-        (element.get("name") or "").strip(),
-        subset=subset_named(element.get("subset")) or ("" if element.get("subset") else subset),
-        file=file,
-    )
+    image = ImageBuilder((element.get("name") or "").strip(), file=file)
+    image.put_into(element.get("subset") or subset)
     with image.reading(""):
         if not image.name:
             raise BadAnnotation(f"image {element.get('id')} has no name")

@@ -111,7 +111,9 @@ class ExportSource(ABC):
         if self._json[0] != name:
             content = self.read(name)
             try:
-                value = json.loads(content) if content.strip() else None
+                if not content.strip():
+                    raise ValueError("it is empty")
+                value = json.loads(content)
                 if HALF_CHARACTER.search(content):
                     json.dumps(value, ensure_ascii=False).encode()
             except UnicodeEncodeError as error:
@@ -125,8 +127,6 @@ class ExportSource(ABC):
                     f"{name} in {self.path} is not readable JSON: {error or 'too large for the memory'}.",
                     "Download or copy the export once more.",
                 ) from error
-            if not content.strip():
-                raise UserError(f"{name} in {self.path} is empty.", "Download or copy the export once more.")
             self._json = name, value
         return self._json[1]
 

@@ -9,11 +9,11 @@ from pathlib import PurePosixPath
 
 from segtune.errors import UserError, listed
 
-ROBOFLOW = r"(.+)_(?:jpe?g|png|bmp|webp|tiff?)\.rf\.[0-9a-zA-Z]+$"
+ROBOFLOW = r"^(.+)_(?:jpe?g|png|bmp|webp|tiff?)\.rf\.[0-9a-zA-Z]+$"
 """Roboflow's augmented copies of one picture share what stands before this."""
 
-FRAMES = r"(.*?)[-_. ]?(?:frame|img|image)?[-_. ]?\d+$"
-"""Frames of a video share what stands before their number."""
+FRAMES = r"^(.*?)[-_. ]?(?:frame|img|image)?[-_. ]?(?<!\d)\d+$"
+"""Frames of a video share what stands before their number; all of it, so that long rows of digits take no time."""
 
 MIN_GROUPS = 5
 """With fewer groups, none of a sensible size could go to val."""
@@ -74,6 +74,10 @@ def assign_splits(pictures: Sequence[Candidate], val_fraction: float = 0.2, grou
             "Annotate more.",
         )
     names, notes = _group_names([pictures[index] for index in free], group_by)
+    stated = sorted({picture.subset for picture in pictures} - {""})
+    if stated:
+        tests = "those of test stay, and the others" if "test" in stated else "they"
+        notes.insert(0, f"the export tells only {listed(stated)} apart: {tests} were divided into train and val")
     groups: dict[str, list[int]] = defaultdict(list)
     for index, name in zip(free, names, strict=True):
         groups[name].append(index)
