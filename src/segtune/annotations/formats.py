@@ -8,18 +8,15 @@ from pathlib import PurePosixPath
 from segtune.annotations.annotated_image import Annotations
 from segtune.annotations.export import Export
 from segtune.annotations.json_values import MAX_PROBED
+from segtune.annotations.read_ade20k import is_ade20k, read_ade20k
+from segtune.annotations.read_camvid import is_camvid, read_camvid
+from segtune.annotations.read_cityscapes import is_cityscapes, read_cityscapes
 from segtune.annotations.read_coco import is_coco, read_coco
 from segtune.annotations.read_cvat import is_cvat_images, is_cvat_video, read_cvat, xml_elements
 from segtune.annotations.read_datumaro import is_datumaro, read_datumaro
 from segtune.annotations.read_label_images import (
-    is_ade20k,
-    is_camvid,
-    is_cityscapes,
     is_mask_folder,
     is_segmentation_mask,
-    read_ade20k,
-    read_camvid,
-    read_cityscapes,
     read_mask_folder,
     read_segmentation_mask,
 )
