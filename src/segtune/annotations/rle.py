@@ -43,11 +43,11 @@ def unpack(runs: Runs, size: tuple[int, int]) -> Mask:
     top, left = (runs.left, runs.top) if runs.column_major else (runs.top, runs.left)
     line = runs.height if runs.column_major else runs.width
     ends = np.cumsum(runs.lengths)
-    covered = ends[:-1:2], ends[1::2]  # from where to where
-    if not len(covered[1]):
+    if len(ends) < 2:
         return EMPTY
-    first = max(int(covered[0][0]) // line, -top)
-    last = min(-(-int(covered[1][-1]) // line), height - top)
+    # Covered is what lies between the first end and the last of odd index.
+    first = max(int(ends[0]) // line, -top)
+    last = min(-(-int(ends[-1 - len(ends) % 2]) // line), height - top)
     inside = slice(max(0, -left), max(0, min(line, width - left)))
     if last <= first or inside.stop <= inside.start:
         return EMPTY
@@ -67,7 +67,11 @@ def unpack(runs: Runs, size: tuple[int, int]) -> Mask:
 def _unpack_lines(ends: npt.NDArray[np.int64], first: int, last: int, line: int) -> npt.NDArray[np.bool_]:
     """The lines from ``first`` to before ``last``, bool (last - first, line), of runs that end at ``ends``."""
     start, end = first * line, last * line
-    a, b = np.searchsorted(ends, (start, end), side="right").tolist()
-    lengths = np.diff(ends[a:b], prepend=start, append=end)
+    a, b = (int(ends.searchsorted(place, side="right")) for place in (start, end))
+    inside = ends[a:b]
+    lengths = np.full(len(inside) + 1, end)
+    lengths[:-1] = inside
+    lengths[1:] -= inside
+    lengths[0] -= start
     covered = np.arange(len(lengths), dtype=np.uint8) + (a & 1) & 1
     return np.repeat(covered, lengths).reshape(-1, line).view(np.bool_)
