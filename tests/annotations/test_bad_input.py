@@ -99,7 +99,7 @@ def coco(**changes):
         ],
         "categories": [{"id": 1, "name": "car"}],
         "annotations": [
-            {"id": index, "image_id": index, "category_id": 1, "segmentation": [[2, 2, 12, 2, 12, 8]]}
+            {"id": index, "image_id": index, "category_id": 1, "segmentation": [[2, 2, 12, 2, 12, 8, 2, 8]]}
             for index in (0, 1)
         ],
         **changes,
@@ -169,6 +169,10 @@ REFUSED = {
         one('<mask label="car" rle="1" left="0" top="0" width="999999" height="999999"/>'),
         "999999 x 999999",
     ),
+    "an outline without end": (
+        lambda f: _large(f, "0,0;2000,1;" * 1000 + "9,9"),
+        r"a: object 1 \(car\): its outline crosses the picture without end",
+    ),
     "negative RLE": (one('<mask label="car" rle="-1, 10" left="0" top="0" width="3" height="3"/>'), "from 0 up"),
     "size of the picture exchanged": (lambda f: cvat(f, image("a.jpg", polygon(), width=20, height=30)), "EXIF"),
     "another size": (lambda f: cvat(f, image("a.jpg", polygon(), width=31)), "another picture, or a cropped one"),
@@ -176,13 +180,18 @@ REFUSED = {
     "stems that collide": (stems, r"images/a\.jpg and images/a\.png"),
     "a picture annotated twice": (lambda f: cvat(f, image("b.jpg", polygon())), "annotated 2 times"),
     "XML cut short": (with_file("x.xml", b"<annotations><image name='a.jpg'><poly"), "not readable XML"),
-    "empty XML": (with_file("x.xml", b""), "no annotation export"),
-    "empty JSON": (with_file("x.json", b""), "no annotation export|not readable JSON"),
+    "empty XML": (with_file("x.xml", b""), r"no annotation export .*\n.*x\.xml is not readable XML: no element found"),
+    "XML cut before its root": (with_file("x.xml", b"<?xml version='1.0'?>\n<anno"), r"x\.xml .*: line 2, column 0"),
+    "empty JSON": (with_file("x.json", b""), r"no annotation export .*\n.*x\.json .* not readable JSON: it is empty"),
     "JSON cut short": (
         with_file("x.json", b'{"images": [{"id": 1}], "annotations": [{"id": 1, '),
-        "no annotation export|not readable JSON",
+        r"x\.json in .* is not readable JSON: .*line 1 column 5",
     ),
-    "JSON nested without end": (with_file("x.json", b"[" * 200_000), "no annotation export|not readable JSON"),
+    "JSON nested without end": (with_file("x.json", b"[" * 200_000), r"x\.json in .* is not readable JSON"),
+    "half a character in a label": (
+        coco(categories=[{"id": 1, "name": "car \udcff"}]),
+        r"instances\.json in .* holds half a character.*car \\udcff",
+    ),
     "zip cut short": (with_file("e.zip", b"PK\x03\x04broken"), "no annotation export"),
     "empty folder": (with_file("readme.txt", b""), "no annotation export"),
     "empty picture": (lambda f: cvat(f, image("a.jpg", polygon())) and _emptied(f), "not a picture"),
@@ -214,6 +223,14 @@ REFUSED = {
 }  # fmt: skip
 
 
+def _large(folder, points):
+    for name in ("a.jpg", "b.jpg"):
+        picture(folder / name, (2000, 20))
+    text = "".join(image(name, polygon(points), width=2000) for name in ("a.jpg", "b.jpg"))
+    (folder / "annotations.xml").write_text(f"<annotations>{text}</annotations>")
+    return folder
+
+
 def _emptied(folder):
     (folder / "images" / "a.jpg").write_bytes(b"")
     return folder
@@ -235,6 +252,12 @@ def test_refused(tmp_path, case):
     assert not (tmp_path / "d").exists()
 
 
+def recoded(folder, encoding, mark=""):
+    for path in (*folder.glob("*.xml"), *folder.glob("*.json")):
+        path.write_bytes((mark + path.read_text(encoding="utf-8")).encode(encoding))
+    return folder
+
+
 ACCEPTED = {
     "brackets": named("[a] (1).jpg"),
     "blanks and commas": named("a b, c.jpg"),
@@ -246,6 +269,11 @@ ACCEPTED = {
     "byte order mark": lambda f: cvat(
         f, image("a.jpg", polygon()), head="\ufeff<?xml version='1.0' encoding='utf-8'?>"
     ),
+    "UTF-16": lambda f: recoded(cvat(f, image("a.jpg", polygon())), "utf-16"),
+    "UTF-16 with its declaration": lambda f: recoded(
+        cvat(f, image("a.jpg", polygon()), head='<?xml version="1.0" encoding="utf-16"?>'), "utf-16"
+    ),
+    "UTF-16 JSON": lambda f: recoded(coco()(f), "utf-16-be", "\ufeff"),
     "Windows line ends": lambda f: cvat(f, image("a.jpg", polygon()), head="<?xml version='1.0'?>\r\n"),
     "polygon off the picture": lambda f: cvat(f, image("a.jpg", polygon(), polygon("-90,-90;-80,-90;-80,-80"))),
     "polygon of 2 points": lambda f: cvat(f, image("a.jpg", polygon(), polygon("1,1;2,2"))),

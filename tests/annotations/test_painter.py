@@ -1,10 +1,13 @@
 """Painting: which pixels, which order, what is hidden."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
-from segtune.annotations.annotated_image import Mask, Polygon, Runs, Shape
+from segtune.annotations.annotated_image import Mask, Polygon, Region, Runs, Shape
 from segtune.annotations.painter import Painted, clip, paint
+from segtune.errors import UserError
 
 IDS = {"sky": 1, "person": 2}
 SQUARE = [(0, 0), (10, 0), (10, 10), (0, 10)]
@@ -120,3 +123,50 @@ def test_clip_keeps_what_is_inside():
     assert (clip(points, 10, 10) == points).all()
     assert (clip(points - [4, 0], 10, 10) == points - [4, 0]).all()
     assert clip(points * [10, 1] - [5, 0], 10, 10).max(axis=0).tolist() == [20.0, 2.0]
+
+
+FULL = np.array([(0, 0), (1920, 0), (1920, 1080), (0, 1080)], np.float64)
+LARGE = {
+    "masks": [Runs(np.array([0, 1080 * 1920]), 1080, 1920)] * 150,
+    "masks by columns": [Runs(np.array([0, 1080 * 1920]), 1080, 1920, column_major=True)] * 150,
+    "polygons": [Polygon((FULL,))] * 150,
+    "parts of a polygon": [Polygon((FULL,) * 150, (FULL,) * 150)],
+    "values of a label image": [Region(np.zeros((1080, 1920), np.uint8), value) for value in range(150)],
+    "a mask far beyond the picture": [Runs(np.array([0, 13_000**2]), 13_000, 13_000, top=-100, left=-11_000)],
+    "a mask far to the right": [Runs(np.array([0, 180 * 900_000]), 180, 900_000, left=-11_000)],
+    "a mask far down": [Runs(np.array([0, 180 * 900_000]), 900_000, 180, top=-100, column_major=True)],
+}
+
+
+@pytest.mark.parametrize("case", LARGE)
+def test_memory_is_bounded(case):
+    shapes = [Shape("sky", geometry, "mask") for geometry in LARGE[case]]
+    tracemalloc.start()
+    try:
+        result = paint(shapes, (1080, 1920), IDS)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 150 * 2**20
+    assert result.areas.any() == (case != "parts of a polygon")
+
+
+@pytest.mark.parametrize("column_major", [False, True])
+@pytest.mark.parametrize("at_once", [1, 20, 2**24])
+def test_runs_are_cut_to_the_picture(monkeypatch, column_major, at_once):
+    monkeypatch.setattr("segtune.annotations.rle.MAX_AT_ONCE", at_once)
+    generator = np.random.default_rng(0)
+    for _ in range(200):
+        height, width, top, left = generator.integers([1, 1, -12, -12], [25, 25, 12, 12]).tolist()
+        pixels = generator.random((height, width)) < generator.choice([0, 0.02, 0.5, 1])
+        flat = pixels.ravel(order="F" if column_major else "C")
+        lengths = np.diff([0, *np.flatnonzero(np.diff(flat, prepend=False)), flat.size])
+        runs = Runs(lengths, height, width, top, left, column_major)
+        expected = painted(Shape("sky", Mask(pixels, top, left), "mask"))
+        assert (painted(Shape("sky", runs, "mask")).labels == expected.labels).all()
+
+
+def test_an_outline_without_end_is_named():
+    zigzag = np.array([(0, 0), (2000, 1)] * 1000, np.float64)
+    with pytest.raises(UserError, match=r"object 2 \(person\): its outline crosses the picture without end"):
+        painted(polygon("sky", SQUARE), polygon("person", zigzag), height=20, width=2000)

@@ -82,8 +82,8 @@ def test_endless_zigzags_are_refused():
     zigzag[::2, 0] = 3000
     zigzag[:, 1] = np.arange(200_000) % 7
     with pytest.raises(UserError, match="without end"):
-        fill_outlines([zigzag], (300, 3000))
+        list(fill_outlines([zigzag], (300, 3000)))
 
 
 def test_nothing_to_fill():
-    assert fill_outlines([], (3, 4)) == []
+    assert list(fill_outlines([], (3, 4))) == []

@@ -315,3 +315,16 @@ def test_real_panoptic_files_are_refused(shared_data):
     folder = shared_data / "annotation-samples/coco/cvat-ai+datumaro/tests/assets/coco_dataset/coco_panoptic"
     with pytest.raises(UserError, match="COCO's panoptic format"):
         read_annotations(open_export(folder))
+
+
+def test_parts_without_area_are_counted(tmp_path):
+    (image,) = images(export(tmp_path, thing([BOX, [1, 1, 2, 2], []]), thing([[1, 1, 2, 2]])))
+    assert len(image.shapes) == 1
+    assert image.skipped == {"parts of fewer than 3 points": 2, "objects of fewer than 3 points": 1}
+
+
+def test_masks_beyond_the_memory_are_told(tmp_path, monkeypatch):
+    monkeypatch.setattr("segtune.annotations.image_builder.MAX_RUNS", 100)
+    (image,) = images(export(tmp_path, *[thing(uncompressed(RING))] * 20))
+    assert image.problems
+    assert "masks of its picture have more than 100 runs" in image.problems[0]

@@ -1,5 +1,6 @@
 """CVAT for images 1.1 and for video 1.1."""
 
+import re
 import zipfile
 
 import numpy as np
@@ -309,3 +310,112 @@ def test_real_video_export_is_read(shared_data):
         ("images/frame_000013.png", (20, 25)),
     ]
     assert [dict(image.skipped) for image in images] == [{"points": 1}, {"polylines": 1}]
+
+
+def track(*frames, label="car", task=""):
+    boxes = "".join(f'<polygon frame="{frame}" outside="0" points="0,0;9,0;9,9"/>' for frame in frames)
+    return f'<track id="0" {task} label="{label}">{boxes}</track>'
+
+
+def video(size, start=0, step=1):
+    numbers = f"<size>{size}</size><start_frame>{start}</start_frame><frame_filter>step={step}</frame_filter>"
+    return VIDEO.replace("<id>", f"{numbers}<id>")
+
+
+def frames(*numbers, name="frame_{:06d}.png"):
+    return [name.format(number) for number in numbers]
+
+
+@pytest.mark.parametrize(
+    ("meta", "annotated", "pictures", "expected", "warning"),
+    [
+        (video(4), [0, 3], frames(0, 1, 2, 3), frames(0, 3), ""),
+        (video(4), [0, 3], frames(1, 2, 3, 4), frames(1, 4), "first picture was taken for frame 0"),
+        (video(4), [1, 2], frames(1, 2, 3, 4, name="out{}.jpg"), ["out2.jpg", "out3.jpg"], "taken for frame 0"),
+        (video(4, start=1), [1, 4], frames(1, 2, 3, 4), frames(1, 4), ""),
+        (video(4, start=10, step=3), [10, 19], frames(10, 13, 16, 19), frames(10, 19), ""),
+        (VIDEO, [1, 2], frames(1, 2, 3), frames(1, 2), "were taken by their numbers"),
+        (VIDEO, [1, 3], frames(1, 3), frames(1, 3), ""),
+        (VIDEO, [1], [*frames(1, 0), "cover_1.png"], frames(1), ""),
+        (VIDEO, [0, 1], [*frames(0, 1), "../annotations/frame_000000.png"], None, ""),
+    ],
+)
+def test_frames_are_found_by_number(tmp_path, meta, annotated, pictures, expected, warning):
+    if expected is None:
+        pictures, expected = pictures[:2], frames(0, 1)
+        (tmp_path / "old").mkdir()
+        Image.new("RGB", (30, 20)).save(tmp_path / "old" / "frame_000000.png")
+    images = read(export(tmp_path, track(*annotated), meta=meta, pictures=pictures))[2]
+    assert [problem for image in images for problem in image.problems] == []
+    assert [image.picture for image in images] == [f"images/{name}" for name in expected]
+    assert all(warning in " ".join(image.warnings) for image in images)
+    assert bool(warning) == bool(images[0].warnings)
+
+
+@pytest.mark.parametrize(
+    ("meta", "elements", "pictures", "message"),
+    [
+        (
+            video(4),
+            track(0, 3),
+            frames(1, 2, 4),
+            "numbered from 1 to 4, but the task's frames are numbered from 0 to 3",
+        ),
+        (video(4), track(0), frames(1, 2, 3, 4, 5), "numbered from 1 to 5, but"),
+        (VIDEO, track(1), ["frame_1.png", "frame_01.png"], "several pictures have its number: .*frame_01.*frame_1"),
+        (VIDEO, track(1), ["a/frame_000001.png", "b/frame_000001.png"], "any of the folders images/a, images/b"),
+        (VIDEO, track(1, task='task_id="1"') + track(1, task='task_id="2"'), frames(1), "tracks are of 2 tasks"),
+        (VIDEO, track(1) + image(POLYGON), frames(1), "<track> and 1 <image>"),
+        (VIDEO, image(POLYGON) + track(1), frames(1), "<image> and 1 <track>"),
+    ],
+)
+def test_frames_in_doubt_are_told(tmp_path, meta, elements, pictures, message):
+    with pytest.raises(UserError, match=message):
+        convert(ConvertConfig(export(tmp_path / "e", elements, meta=meta, pictures=pictures), tmp_path / "d"))
+
+
+def test_a_shift_of_frames_is_reported(tmp_path):
+    source = export(tmp_path / "e", track(0, 1, 2, 3), meta=video(4), pictures=frames(1, 2, 3, 4))
+    (warning,) = [text for text in convert(ConvertConfig(source, tmp_path / "d")).warnings if "frame 0" in text]
+    assert warning.startswith("annotations.xml: the pictures in images/ are numbered from 1 to 4")
+
+
+def test_each_file_is_read_as_what_it_is(tmp_path):
+    export(tmp_path / "video 1", track(1), meta=VIDEO, pictures=frames(1))
+    export(tmp_path / "video 2", track(1, label="sky"), meta=VIDEO, pictures=frames(1))
+    export(tmp_path / "pictures", image(POLYGON))
+    images = read(tmp_path)[2]
+    assert [(image.file, image.picture, len(image.shapes)) for image in images] == [
+        ("pictures/annotations.xml", "", 1),
+        ("video 1/annotations.xml", "video 1/images/frame_000001.png", 1),
+        ("video 2/annotations.xml", "video 2/images/frame_000001.png", 1),
+    ]
+
+
+def test_frames_of_the_given_folder_count(tmp_path):
+    source = export(tmp_path / "e", track(1), meta=VIDEO, pictures=["a/frame_000001.png", "b/frame_000001.png"])
+    for folder in ("images/a", "images/b"):
+        (image,) = read_annotations(open_export(source, source / folder))[1].images()
+        assert image.picture == "frame_000001.png"
+
+
+@pytest.mark.parametrize(
+    ("elements", "splits", "told"),
+    [
+        (["Fold1", "Val", "Train"], {"train": 2, "val": 1}, r"subset 'Fold1' is not known .* are in train"),
+        (["holdout"] * 3, {"train": 2, "val": 1}, "subset 'holdout' is not known .* divided"),
+        (["Train", "Train", "Test"], {"train": 1, "val": 1, "test": 1}, "test, train .*test stay"),
+        (["Train", "Train", "Train"], {"train": 2, "val": 1}, "only train"),
+        (["default"] * 3, {"train": 2, "val": 1}, ""),
+    ],
+)
+def test_what_becomes_of_subsets_is_told(tmp_path, elements, splits, told):
+    names = ("a.jpg", "b.jpg", "c.jpg")
+    pictures = [
+        image(POLYGON, name=name, subset=f'subset="{subset}"') for name, subset in zip(names, elements, strict=True)
+    ]
+    report = convert(ConvertConfig(export(tmp_path / "e", *pictures, pictures=names), tmp_path / "d", val_fraction=0.3))
+    texts = [text for text in (*report.warnings, *report.notes) if "not known" in text or "only" in text]
+    assert report.num_pictures == splits
+    assert len(texts) == bool(told)
+    assert re.search(told, " ".join(texts))

@@ -105,7 +105,10 @@ def test_masks_are_read(tmp_path, mode):
     mask.save(tmp_path / "default" / "Masks" / "a_mask_0.png")
     source = export(tmp_path, thing("<segm><mask>a_mask_0.png</mask></segm>"))
     geometry = images(source)[0].shapes[0].geometry
-    assert np.argwhere(geometry.pixels).tolist() == [[row, column] for row in (3, 4) for column in (6, 7, 8)]
+    (mask,) = rasterize([geometry], (20, 30))
+    assert np.add(np.argwhere(mask.pixels), (mask.top, mask.left)).tolist() == [
+        [row, column] for row in (3, 4) for column in (6, 7, 8)
+    ]
 
 
 def test_picture_is_found_in_a_folder_beside_and_subset_is_kept(tmp_path):

@@ -289,3 +289,14 @@ def test_real_files_are_read(shared_data):
     assert (image.picture, image.subset, image.size) == ("images/train/1.jpg", "train", (10, 15))
     # The picture is 15 x 10 pixels.
     assert np.allclose(image.shapes[0].geometry.outlines[0], [[1.5, 1], [6, 1], [6, 5]])
+
+
+def test_a_data_yaml_stands_for_its_folder(tmp_path):
+    one(tmp_path, f"0 {RECTANGLE}")
+    (image,) = images(tmp_path / "data.yaml")
+    assert image.picture == "images/train/a.jpg"
+
+
+def test_names_that_no_file_can_hold_are_told(tmp_path):
+    with pytest.raises(UserError, match=r"data\.yaml .* half a character"):
+        images(one(tmp_path, f"0 {RECTANGLE}", yaml='names: ["car \\ud800"]\n'))

@@ -35,14 +35,14 @@ def placed(mask: Mask, shape: tuple[int, int]) -> np.ndarray:
 @given(MASKS)
 def test_runs_along_rows_as_cvat_writes_them(mask):
     text = ", ".join(map(str, lengths_of(mask.ravel())))
-    assert (placed(unpack(runs(text, *mask.shape)), mask.shape) == mask).all()
+    assert (placed(unpack(runs(text, *mask.shape), mask.shape), mask.shape) == mask).all()
 
 
 @settings(max_examples=300, deadline=None)
 @given(MASKS)
 def test_runs_down_columns_as_coco_writes_them(mask):
     lengths = lengths_of(mask.T.ravel())
-    assert (placed(unpack(runs(lengths, *mask.shape, column_major=True)), mask.shape) == mask).all()
+    assert (placed(unpack(runs(lengths, *mask.shape, column_major=True), mask.shape), mask.shape) == mask).all()
 
 
 @settings(max_examples=300, deadline=None)
@@ -50,7 +50,7 @@ def test_runs_down_columns_as_coco_writes_them(mask):
 def test_compressed_runs_of_coco(mask):
     counts = coco_mask.encode(np.asfortranarray(mask.astype(np.uint8)))["counts"]
     lengths = np.diff(run_ends(counts), prepend=0)
-    assert (placed(unpack(runs(lengths, *mask.shape, column_major=True)), mask.shape) == mask).all()
+    assert (placed(unpack(runs(lengths, *mask.shape, column_major=True), mask.shape), mask.shape) == mask).all()
 
 
 @settings(max_examples=300, deadline=None)

@@ -1,7 +1,11 @@
 """Folders and zips, also hostile ones."""
 
+import os
+import socket
 import stat
+import struct
 import zipfile
+import zlib
 
 import pytest
 
@@ -78,3 +82,100 @@ def test_link_out_of_the_folder_is_refused(tmp_path):
 def test_missing_export_is_told(tmp_path):
     with pytest.raises(UserError, match="no annotation export"):
         open_source(tmp_path / "nothing.zip")
+
+
+def test_pipes_and_sockets_are_no_files(tmp_path, monkeypatch):
+    (tmp_path / "e").mkdir()
+    (tmp_path / "e" / "x.xml").touch()
+    os.mkfifo(tmp_path / "e" / "pipe.xml")
+    (tmp_path / "e" / "link.xml").symlink_to("pipe.xml")
+    monkeypatch.chdir(tmp_path / "e")  # a socket's path is short
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind("socket.xml")
+        assert open_source(tmp_path / "e").names == ("x.xml",)
+    os.mkfifo(tmp_path / "e.zip")
+    with pytest.raises(UserError, match="neither a file nor a folder"):
+        open_source(tmp_path / "e.zip")
+
+
+def test_broken_links_are_told(tmp_path):
+    (tmp_path / "x.xml").symlink_to("nothing")
+    with pytest.raises(UserError, match=r"x\.xml can't be read: No such file"):
+        open_source(tmp_path).read("x.xml")
+
+
+def test_names_that_are_not_utf8_are_told(tmp_path):
+    (tmp_path / os.fsdecode(b"gr\xfc\xdfe.png")).touch()
+    with pytest.raises(UserError, match=r"not UTF-8:\n  - gr\\xfc\\xdfe\.png\n.*convmv"):
+        open_source(tmp_path)
+
+
+def overlapping(path, count=3):
+    """A zip of members that share their packed bytes: each starts inside of the one before."""
+    packer = zlib.compressobj(9, wbits=-15)
+    kernel = packer.compress(b"a" * 1000) + packer.flush()
+    names = [f"{number}.txt".encode() for number in range(count)]
+    content, entries = b"", b""
+    offsets = []
+    for name in names:
+        offsets.append(len(content))
+        content += struct.pack("<IHHHHHIIIHH", 0x04034B50, 20, 0, 8, 0, 0, 0, len(kernel), 1000, len(name), 0) + name
+    content += kernel
+    for name, offset in zip(names, offsets, strict=True):
+        entries += struct.pack(
+            "<IHHHHHHIIIHHHHHII", 0x02014B50, 20, 20, 0, 8, 0, 0, 0, len(kernel), 1000, len(name), 0, 0, 0, 0, 0, offset
+        ) + name  # fmt: skip
+    end = struct.pack("<IHHHHIIH", 0x06054B50, 0, 0, count, count, len(entries), len(content), 0)
+    path.write_bytes(content + entries + end)
+    return path
+
+
+def test_members_that_overlap_are_refused(tmp_path):
+    with pytest.raises(UserError, match=r"0\.txt: lies over 1\.txt\n  - 1\.txt: lies over 2\.txt"):
+        open_source(overlapping(tmp_path / "e.zip"))
+    assert open_source(overlapping(tmp_path / "one.zip", 1)).names == ("0.txt",)
+
+
+def test_names_without_end_are_refused(tmp_path):
+    with pytest.raises(UserError, match="a name of 5004 characters"):
+        open_source(zipped(tmp_path / "e.zip", "a/" * 2500 + "a.xml"[:4]))
+
+
+def test_files_that_are_read_whole_have_a_limit(tmp_path, monkeypatch):
+    monkeypatch.setattr("segtune.annotations.source.MAX_READ_BYTES", 2**20)
+    (tmp_path / "a.json").write_bytes(b" " * (2**20 - 2) + b"{}")
+    (tmp_path / "b.json").write_bytes(b" " * 2**20 + b"{}")
+    assert open_source(tmp_path).json("a.json") == {}
+    with pytest.raises(UserError, match=r"b\.json .* larger than 1 MiB"):
+        open_source(tmp_path).json("b.json")
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ('{"a": "ü"}'.encode("utf-8-sig"), {"a": "ü"}),
+        ('{"a": "ü"}'.encode("utf-16"), {"a": "ü"}),
+        (rb'{"a": "\ud83d\ude00"}', {"a": "😀"}),
+        (rb'{"a": "\\ud800"}', {"a": "\\ud800"}),
+        (rb'{"name": "car \ud83d"}', r"x\.json in .* holds half a character, .*car \\ud83d"),
+        (rb'{"\udcff": 1}', "half a character"),
+        (b"", r"x\.json in .* not readable JSON: it is empty"),
+        (b" \n", "it is empty"),
+        (b'{"a": [1,', r"x\.json in .* not readable JSON: .*line 1 column"),
+        (b"\xff{}", "not readable JSON"),
+        (b"[" * 200_000, "not readable JSON"),
+    ],
+)
+def test_json_is_read_or_told(tmp_path, content, expected):
+    (tmp_path / "x.json").write_bytes(content)
+    if isinstance(expected, dict):
+        assert open_source(tmp_path).json("x.json") == expected
+        return
+    with pytest.raises(UserError, match=expected):
+        open_source(tmp_path).json("x.json")
+
+
+def test_texts_may_be_utf16(tmp_path):
+    (tmp_path / "x.txt").write_bytes("ü\n".encode("utf-16"))
+    (tmp_path / "y.txt").write_bytes("ü\n".encode("latin-1"))
+    assert [open_source(tmp_path).text(name) for name in ("x.txt", "y.txt")] == ["ü\n", "ü\n"]

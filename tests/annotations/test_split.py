@@ -1,5 +1,6 @@
 """Which pictures are for training and which for validation."""
 
+import time
 from dataclasses import replace
 
 import pytest
@@ -181,3 +182,10 @@ def test_copies_of_single_pictures_may_come_later():
 def test_impossible_splits_are_refused(pictures, fraction, group_by, message):
     with pytest.raises(UserError, match=message):
         assign_splits(pictures, fraction, group_by)
+
+
+@pytest.mark.parametrize("name", ["1" * 4000 + "x", "frame" * 800 + "x", "a_jpg.rf." * 400 + "-", "-" * 4000])
+def test_long_names_take_no_time(name):
+    start = time.monotonic()
+    assign_splits([Candidate(f"{name}{number}x.png") for number in range(20)])
+    assert time.monotonic() - start < 5

@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 import traceback
-from collections import Counter
+from collections import Counter, deque
 from pathlib import Path
 from typing import IO
 
@@ -90,7 +90,7 @@ def read(source: ExportSource, name: str) -> int:
         picture = image.picture or export.pictures.find(image.name, image.subset, image.file)
         size = image.size or (export.pictures.size(picture) if picture else (100, 100))
         if not image.problems and size[0] * size[1] < 10**8:
-            rasterize([shape.geometry for shape in image.shapes], size)
+            deque(rasterize([shape.geometry for shape in image.shapes], size), maxlen=0)
         num_shapes += len(image.shapes)
     return num_shapes
 

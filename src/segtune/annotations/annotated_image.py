@@ -108,6 +108,7 @@ class AnnotatedImage:
         subset: The part of the dataset that the export puts it in: train, val, test, or empty.
         skipped: How many objects were left out, by reason: 'polylines', 'objects deleted in the tool', …
         problems: What is wrong with this picture's annotations, a sentence each; they stop the conversion.
+        warnings: What was decided and may be wrong, a sentence each; one that several pictures have is told once.
         file: The annotation file, for messages; empty where the whole export is one file.
     """
 
@@ -118,6 +119,7 @@ class AnnotatedImage:
     subset: str = ""
     skipped: Mapping[str, int] = field(default_factory=dict)
     problems: Sequence[str] = ()
+    warnings: Sequence[str] = ()
     file: str = ""
 
 

@@ -109,6 +109,7 @@ class _Inventory:
     entries: list[_Entry | None] = field(default_factory=list)
     objects: Counter[tuple[str | None, str]] = field(default_factory=Counter)
     skipped: Counter[str] = field(default_factory=Counter)
+    warnings: dict[str, None] = field(default_factory=dict)
 
 
 def convert(config: ConvertConfig) -> ConvertReport | RepairReport:
@@ -166,6 +167,7 @@ def _take_inventory(export: Export, annotations: Annotations, options: Conversio
     for image in track(annotations.images(), "Reading the export"):
         shapes = _wanted(image.shapes, options, inventory.skipped)
         inventory.skipped.update(image.skipped)
+        inventory.warnings.update(dict.fromkeys(image.warnings))
         inventory.entries.append(None)
         files.add(image.file)
         picture = image.picture or export.pictures.find(image.name, image.subset, image.file)
@@ -173,7 +175,7 @@ def _take_inventory(export: Export, annotations: Annotations, options: Conversio
         if image.problems:
             problems += [f"{where}: {problem}" for problem in image.problems]
         elif picture is None:
-            missing.append(where)
+            missing.append(f"{where}: {export.pictures.why_missing(image.name, image.subset, image.file)}")
         else:
             annotated[picture].append(where)
             size, problem = _check_size(export, image, picture, options)
@@ -186,7 +188,7 @@ def _take_inventory(export: Export, annotations: Annotations, options: Conversio
             )
             inventory.objects.update((shape.label, shape.kind) for shape in shapes)
     if missing and not options.allow_missing:
-        problems += [f"{name}: its picture is not there" for name in missing]
+        problems += missing
     inventory.skipped[MISSING] += len(missing)
     problems += [
         f"{picture} is annotated {len(names)} times: {listed(names)}"
@@ -355,5 +357,5 @@ def _report(
         hidden=hidden,
         skipped=+skipped,
         notes=notes,
-        warnings=choice.warnings,
+        warnings=[*inventory.warnings, *choice.warnings],
     )

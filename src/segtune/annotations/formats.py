@@ -1,24 +1,22 @@
 """The formats that 'segtune convert' reads, and how one is recognised."""
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from segtune.annotations.annotated_image import Annotations
 from segtune.annotations.export import Export
+from segtune.annotations.json_values import MAX_PROBED
+from segtune.annotations.read_ade20k import is_ade20k, read_ade20k
+from segtune.annotations.read_camvid import is_camvid, read_camvid
+from segtune.annotations.read_cityscapes import is_cityscapes, read_cityscapes
 from segtune.annotations.read_coco import is_coco, read_coco
-from segtune.annotations.read_cvat import is_cvat_images, is_cvat_video, read_cvat_images, read_cvat_video
+from segtune.annotations.read_cvat import is_cvat_images, is_cvat_video, read_cvat, xml_elements
 from segtune.annotations.read_datumaro import is_datumaro, read_datumaro
 from segtune.annotations.read_label_images import (
-    is_ade20k,
-    is_camvid,
-    is_cityscapes,
     is_mask_folder,
     is_segmentation_mask,
-    read_ade20k,
-    read_camvid,
-    read_cityscapes,
     read_mask_folder,
     read_segmentation_mask,
 )
@@ -29,7 +27,7 @@ from segtune.annotations.read_supervisely import is_supervisely, read_supervisel
 from segtune.annotations.read_via import is_via, read_via
 from segtune.annotations.read_yolo import is_yolo, read_yolo
 from segtune.annotations.source import ExportSource
-from segtune.errors import UserError, listed, nearest
+from segtune.errors import DataError, UserError, listed, nearest
 
 
 @dataclass(frozen=True)
@@ -50,8 +48,8 @@ class Format:
 
 
 FORMATS: dict[str, Format] = {
-    "cvat-images": Format("CVAT for images 1.1", is_cvat_images, read_cvat_images),
-    "cvat-video": Format("CVAT for video 1.1", is_cvat_video, read_cvat_video),
+    "cvat-images": Format("CVAT for images 1.1", is_cvat_images, read_cvat),
+    "cvat-video": Format("CVAT for video 1.1", is_cvat_video, read_cvat),
     "labelme-xml": Format("LabelMe 3.0 XML", is_labelme_xml, read_labelme_xml),
     "segmentation-mask": Format("Segmentation mask 1.1 or PASCAL VOC", is_segmentation_mask, read_segmentation_mask),
     "coco": Format("COCO JSON", is_coco, read_coco),
@@ -85,12 +83,34 @@ def detect_format(source: ExportSource) -> str:
             f"{source.path} could be of several formats: {titles}.",
             f"Say which: --format {matching[0]}; or give the one folder or file that is meant.",
         )
+    broken = _broken_files(source)
+    if broken:
+        raise DataError(
+            f"{source.path} is no annotation export that segtune reads, and holds files that can't be read:",
+            broken,
+            "Download or copy the export once more.",
+        )
     kinds = Counter(PurePosixPath(name).suffix.lower() or "no suffix" for name in source.names)
     found = listed(f"{count} x {kind}" for kind, count in kinds.most_common(6)) or "no files"
     raise UserError(
         f"{source.path} is no annotation export that segtune reads; it holds {found}.",
         f"Expected one of: {listed((entry.title for entry in FORMATS.values()), 30)}.",
     )
+
+
+def _broken_files(source: ExportSource) -> list[str]:
+    """What is wrong with JSON and XML files, of which an even selection is read."""
+    problems = []
+    names = source.with_suffix(".json", ".xml")
+    for name in names[:: -(-len(names) // MAX_PROBED) or 1]:
+        try:
+            if name.lower().endswith(".json"):
+                source.json(name)
+            else:
+                deque(xml_elements(source, name, root=""), maxlen=0)
+        except UserError as error:
+            problems.append(error.message)
+    return problems
 
 
 def read_annotations(export: Export, name: str = "auto") -> tuple[str, Annotations]:

@@ -11,11 +11,18 @@ import numpy as np
 import numpy.typing as npt
 
 from segtune.annotations.annotated_image import AnnotatedImage, Geometry, Points, Polygon, Runs, Shape
+from segtune.annotations.source import MAX_NAME
 from segtune.errors import UserError
 from segtune.pictures import MAX_PIXELS
 
 MAX_COORDINATE = 1e6
 """Above this a coordinate is no pixel of a picture."""
+
+NO_SUBSETS = frozenset({"", "default", "none", "all"})
+"""Names that tools give to the only subset."""
+
+MAX_RUNS = 2**24
+"""Of all masks of a picture: 128 MiB."""
 
 SUBSETS = {
     "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test",
@@ -50,6 +57,8 @@ class ImageBuilder:
         self._shapes: list[Shape] = []
         self._skipped: Counter[str] = Counter()
         self._problems: list[str] = []
+        self._warnings: list[str] = []
+        self._num_runs = 0
 
     @contextmanager
     def reading(self, what: str) -> Iterator[None]:
@@ -65,6 +74,19 @@ class ImageBuilder:
         """Note what is wrong; a sentence without a full stop."""
         self._problems.append(text)
 
+    def put_into(self, subset: Any) -> None:
+        """Set the subset by the name that the export gives it; what becomes of an unknown one is said."""
+        self.subset = subset_named(subset)
+        if not self.subset and str(subset or "").strip().lower() not in NO_SUBSETS:
+            self.warn(
+                f"the export's subset {_shown(subset)} is not known as train, val or test: where the export has a val,"
+                " its pictures are in train, else they are divided as the others are"
+            )
+
+    def warn(self, text: str) -> None:
+        """Note what was decided and may be wrong; a sentence without a full stop."""
+        self._warnings.append(text)
+
     def skip(self, reason: str, count: int = 1) -> None:
         """Count what is left out; ``reason`` is a plural: 'polylines'."""
         self._skipped[reason] += count
@@ -73,8 +95,12 @@ class ImageBuilder:
         """Add a shape.
 
         Raises:
-            BadAnnotation: Its label is empty.
+            BadAnnotation: Its label is empty, or the picture's masks are too many for the memory.
         """
+        if isinstance(geometry, Runs):
+            self._num_runs += len(geometry.lengths)
+            if self._num_runs > MAX_RUNS:
+                raise BadAnnotation(f"the masks of its picture have more than {MAX_RUNS:,} runs; draw them coarser")
         self._shapes.append(Shape(None if label is None else class_name(label), geometry, kind, z_order))
 
     def add_polygon(
@@ -85,7 +111,7 @@ class ImageBuilder:
         kind: str = "polygon",
         z_order: int = 0,
     ) -> None:
-        """Add a polygon; outlines of fewer than 3 points have no area, and are counted as left out.
+        """Add a polygon; outlines and holes of fewer than 3 points have no area, and are counted as left out.
 
         Args:
             label: Its class; None for pixels that never count.
@@ -97,16 +123,22 @@ class ImageBuilder:
         Raises:
             BadAnnotation: Coordinates are no pixels, or the label is empty.
         """
-        arrays = [to_points(outline) for outline in outlines]
-        areas = tuple(points for points in arrays if len(points) >= 3)
-        cut = tuple(points for points in map(to_points, holes) if len(points) >= 3)
-        if areas:
-            self.add(label, Polygon(areas, cut), kind, z_order)
-        else:
+        areas, cut = (
+            tuple(points for points in map(to_points, rings) if len(points) >= 3) for rings in (outlines, holes)
+        )
+        if not areas:
             self.skip("objects of fewer than 3 points")
+            return
+        self.add(label, Polygon(areas, cut), kind, z_order)
+        for what, all_of, kept in (("parts", outlines, areas), ("holes", holes, cut)):
+            if len(kept) < len(all_of):
+                self.skip(f"{what} of fewer than 3 points", len(all_of) - len(kept))
 
     def build(self) -> AnnotatedImage:
         """The picture."""
+        if len(self.name) > MAX_NAME:
+            self.problem(f"its name has {len(self.name):,} characters")
+            self.name = f"{self.name[:40]}…"
         return AnnotatedImage(
             name=self.name.replace("\\", "/"),
             shapes=self._shapes,
@@ -115,6 +147,7 @@ class ImageBuilder:
             subset=self.subset,
             skipped=self._skipped,
             problems=self._problems,
+            warnings=self._warnings,
             file=self.file,
         )
 
@@ -127,6 +160,8 @@ def class_name(label: Any) -> str:
     """
     if not isinstance(label, str | int | float) or isinstance(label, bool) or not str(label).strip():
         raise BadAnnotation(f"the class is {_shown(label)}, expected a name")
+    if any("\ud800" <= letter <= "\udfff" for letter in str(label)):
+        raise BadAnnotation(f"the class {_shown(label)} holds half a character, which no file can hold")
     return str(label).strip()
 
 

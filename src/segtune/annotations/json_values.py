@@ -92,6 +92,7 @@ def _has_words(source: ExportSource, name: str, words: Sequence[bytes]) -> bool:
     try:
         with source.open(name) as file:
             while missing and (chunk := file.read(2**20)):
+                chunk = chunk.replace(b"\0", b"")  # UTF-16 has a zero byte beside each of these letters
                 missing = {word for word in missing if word not in tail + chunk}
                 tail = chunk[-64:]
     except UNZIP_ERRORS:

@@ -15,10 +15,12 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from segtune.annotations.annotated_image import Mask, Polygon, Shape
+from segtune.annotations.annotated_image import Polygon, Shape
 from segtune.annotations.class_choice import ClassChoice
+from segtune.annotations.mask_picture import mask_runs
 from segtune.annotations.painter import paint, rasterize
 from segtune.config import Fill
+from segtune.errors import UserError
 from segtune.pictures import labels_png
 
 MIN_FOR_PROCESSES = 100
@@ -104,7 +106,10 @@ def write_label_image(job: LabelJob, choice: ClassChoice, fill: Fill) -> LabelRe
     shapes = job.shapes
     if job.annotated_size != job.size:
         shapes = [_scaled(shape, job.annotated_size, job.size) for shape in shapes]
-    painted = paint(shapes, job.size, choice.ids, choice.outside, choice.ranks, fill)
+    try:
+        painted = paint(shapes, job.size, choice.ids, choice.outside, choice.ranks, fill)
+    except UserError as error:
+        raise UserError(f"{job.path.stem}: {error.message}", error.hint) from error
     job.path.write_bytes(labels_png(painted.labels, choice.table))
     facts = zip(shapes, painted.areas.tolist(), painted.visible.tolist(), strict=True)
     uncovered = painted.labels.size - int(painted.visible.sum())
@@ -126,4 +131,4 @@ def _scaled(shape: Shape, annotated: tuple[int, int], size: tuple[int, int]) -> 
     whole = np.zeros(annotated, np.uint8)
     whole[mask.top : mask.top + mask.pixels.shape[0], mask.left : mask.left + mask.pixels.shape[1]] = mask.pixels
     scaled = cv2.resize(whole, size[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
-    return Shape(shape.label, Mask(scaled.astype(np.bool_)), shape.kind, shape.z_order)
+    return Shape(shape.label, mask_runs(scaled.astype(np.bool_)), shape.kind, shape.z_order)

@@ -127,9 +127,15 @@ def _beside(name: str, candidates: Iterable[str]) -> str:
 
 
 def _nearest(mask: str, candidates: Iterable[str], taken: set[str]) -> str:
-    """The picture that shares most of a mask's folders; never one of another subset."""
-    subset, folders = _subset(mask), _folders(mask)
-    fitting = [other for other in candidates if other not in taken and (not subset or _subset(other) in {"", subset})]
+    """The picture that shares most of a mask's folders; never one of another subset or where both have others."""
+    subset, folders, named = _subset(mask), _folders(mask), _named(mask)
+    fitting = [
+        other
+        for other in candidates
+        if other not in taken
+        and (not subset or _subset(other) in {"", subset})
+        and (named <= _named(other) or named >= _named(other))
+    ]
     return max(fitting, key=lambda other: (len(folders & _folders(other)), -len(_folders(other)), other), default="")
 
 
@@ -137,6 +143,18 @@ def _folders(name: str) -> set[str]:
     """The words of a path's folders but those that say masks or pictures."""
     words = {word for part in PurePosixPath(name).parts[:-1] for word in _words(part)}
     return {subset_named(word) or word for word in words - MASK_WORDS - PICTURE_WORDS - MASK_FOLDERS}
+
+
+def _named(name: str) -> set[str]:
+    """The folders of a path that tell neither its subset nor that masks or pictures are in them."""
+    parts = PurePosixPath(name).parts[:-1]
+    return {
+        _key(part)
+        for part in parts
+        if not _words(part) & (MASK_WORDS | PICTURE_WORDS)
+        and _key(part) not in MASK_FOLDERS
+        and not _subset(f"{part}/x")
+    }
 
 
 def _subset(name: str) -> str:

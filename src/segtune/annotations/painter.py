@@ -1,16 +1,18 @@
 """Ordered shapes -> label image. Later shapes lie on top; what lies hidden below is counted."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice, tee
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from segtune.annotations.annotated_image import Geometry, Mask, Points, Polygon, Region, Runs, Shape
-from segtune.annotations.polygon_fill import EMPTY, fill_outlines
+from segtune.annotations.polygon_fill import EMPTY, fill_outlines, is_endless
 from segtune.annotations.rle import unpack
 from segtune.config import Fill
+from segtune.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,9 @@ def paint(
         ranks: Labels of higher rank lie on top; None: shapes of higher z order do. Of equals, the later one.
         fill: Which pixels a polygon covers: 'center', those whose centre is inside, as CVAT; 'truncate', what OpenCV
             fills between the coordinates cut to whole pixels, as the original project.
+
+    Raises:
+        UserError: An outline runs to and fro without end.
     """
     order = sorted(
         range(len(shapes)),
@@ -54,10 +59,14 @@ def paint(
     labels = np.full(size, outside, np.uint8)
     covered = np.zeros(size, np.bool_)
     areas, visible = np.zeros((2, len(shapes)), np.int64)
-    masks = rasterize([shape.geometry for shape in shapes], size, fill)
+    for index, shape in enumerate(shapes):
+        if isinstance(shape.geometry, Polygon) and any(is_endless(points, size) for points in shape.geometry.outlines):
+            raise UserError(
+                f"object {index + 1} ({shape.label}): its outline crosses the picture without end.", "Mend it."
+            )
     # From the top down: what is visible of a shape is what nothing has covered yet.
-    for index in reversed(order):
-        mask = masks[index]
+    order.reverse()
+    for index, mask in zip(order, rasterize((shapes[index].geometry for index in order), size, fill), strict=True):
         box = np.s_[mask.top : mask.top + mask.pixels.shape[0], mask.left : mask.left + mask.pixels.shape[1]]
         new = mask.pixels > covered[box]
         # There 'outside' is: exclusive or with 0 leaves it, and with this value makes it the id, without branches.
@@ -67,29 +76,25 @@ def paint(
     return Painted(labels, areas, visible)
 
 
-def rasterize(geometries: Sequence[Geometry], size: tuple[int, int], fill: Fill = "center") -> list[Mask]:
-    """The pixels of a picture of ``size`` that each geometry covers; what is outside is cut away."""
-    outlines = [
-        points
-        for geometry in geometries
-        if isinstance(geometry, Polygon)
-        for points in geometry.outlines + geometry.holes
-    ]
-    filled = iter(
-        fill_outlines(outlines, size) if fill == "center" else [_truncate(points, size) for points in outlines]
+def rasterize(geometries: Iterable[Geometry], size: tuple[int, int], fill: Fill = "center") -> Iterator[Mask]:
+    """The pixels of a picture of ``size`` that each geometry covers; what is outside is cut away.
+
+    They are made as they are asked for: all masks of a picture together may take more than the memory.
+    """
+    ours, theirs = tee(geometries)
+    outlines = (
+        points for geometry in theirs if isinstance(geometry, Polygon) for points in geometry.outlines + geometry.holes
     )
-    return [
-        _cut_holes(geometry, filled) if isinstance(geometry, Polygon) else _inside(geometry, size)
-        for geometry in geometries
-    ]
+    filled = fill_outlines(outlines, size) if fill == "center" else (_truncate(points, size) for points in outlines)
+    for geometry in ours:
+        yield _cut_holes(geometry, filled, size) if isinstance(geometry, Polygon) else _inside(geometry, size)
 
 
 def _inside(geometry: Mask | Runs | Region, size: tuple[int, int]) -> Mask:
     """The part of a mask that is inside of a picture."""
-    if isinstance(geometry, Region):
-        mask = Mask(geometry.values == geometry.value)
-    else:
-        mask = unpack(geometry) if isinstance(geometry, Runs) else geometry
+    if isinstance(geometry, Runs):
+        return unpack(geometry, size)
+    mask = Mask(geometry.values == geometry.value) if isinstance(geometry, Region) else geometry
     top, left = max(0, -mask.top), max(0, -mask.left)
     bottom, right = size[0] - mask.top, size[1] - mask.left
     if bottom <= top or right <= left or not mask.pixels.size:
@@ -97,35 +102,32 @@ def _inside(geometry: Mask | Runs | Region, size: tuple[int, int]) -> Mask:
     return Mask(mask.pixels[top:bottom, left:right], mask.top + top, mask.left + left)
 
 
-def _cut_holes(polygon: Polygon, filled: Iterator[Mask]) -> Mask:
+def _cut_holes(polygon: Polygon, filled: Iterator[Mask], size: tuple[int, int]) -> Mask:
     """What a polygon covers; the next of ``filled`` are its outlines, then its holes."""
-    mask = _union([next(filled) for _ in polygon.outlines])
-    hole = _union([next(filled) for _ in polygon.holes])
-    return Mask(mask.pixels & ~_in_window(hole, mask), mask.top, mask.left) if hole.pixels.size else mask
-
-
-def _union(masks: Sequence[Mask]) -> Mask:
-    """What any mask covers."""
-    masks = [mask for mask in masks if mask.pixels.size]
-    if len(masks) < 2:
-        return masks[0] if masks else EMPTY
-    top, left = min(mask.top for mask in masks), min(mask.left for mask in masks)
-    bottom = max(mask.top + mask.pixels.shape[0] for mask in masks)
-    right = max(mask.left + mask.pixels.shape[1] for mask in masks)
+    if len(polygon.outlines) == 1 and not polygon.holes:
+        return next(filled)
+    points = np.concatenate(polygon.outlines)
+    limit = size[1], size[0]
+    # A fill may round to the next pixel.
+    left, top = np.clip(np.floor(points.min(axis=0)) - 1, 0, limit).astype(int).tolist()
+    right, bottom = np.clip(np.ceil(points.max(axis=0)) + 1, 0, limit).astype(int).tolist()
     window = Mask(np.zeros((bottom - top, right - left), np.bool_), top, left)
-    return Mask(np.logical_or.reduce([_in_window(mask, window) for mask in masks]), top, left)
+    for mask in islice(filled, len(polygon.outlines)):
+        place, pixels = _shared(mask, window)
+        place |= pixels
+    for hole in islice(filled, len(polygon.holes)):
+        place, pixels = _shared(hole, window)
+        place &= ~pixels
+    return window
 
 
-def _in_window(mask: Mask, window: Mask) -> npt.NDArray[np.bool_]:
-    """What a mask covers of another's box, in the shape of that box."""
-    covered = np.zeros_like(window.pixels)
+def _shared(mask: Mask, window: Mask) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+    """The part of a window where a mask's box is, and that part of the mask; views of both."""
     top, left = max(mask.top, window.top), max(mask.left, window.left)
     bottom = max(top, min(mask.top + mask.pixels.shape[0], window.top + window.pixels.shape[0]))
     right = max(left, min(mask.left + mask.pixels.shape[1], window.left + window.pixels.shape[1]))
-    covered[top - window.top : bottom - window.top, left - window.left : right - window.left] = mask.pixels[
-        top - mask.top : bottom - mask.top, left - mask.left : right - mask.left
-    ]
-    return covered
+    inside, own = (of.pixels[top - of.top : bottom - of.top, left - of.left : right - of.left] for of in (window, mask))
+    return inside, own
 
 
 def _truncate(points: Points, size: tuple[int, int]) -> Mask:

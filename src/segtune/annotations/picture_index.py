@@ -1,20 +1,40 @@
 """PictureIndex: finds the pictures that an export's annotations speak of, wherever they lie."""
 
+import re
 import unicodedata
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-from segtune.annotations.image_builder import subset_of
-from segtune.annotations.source import UNZIP_ERRORS, ExportSource, FolderSource
-from segtune.errors import UserError
+from segtune.annotations.image_builder import subset_named, subset_of
+from segtune.annotations.mask_pairs import MASK_FOLDERS, MASK_WORDS, PICTURE_WORDS
+from segtune.annotations.source import MAX_NAME, UNREAD_SUFFIXES, UNZIP_ERRORS, ExportSource, FolderSource
+from segtune.errors import UserError, listed
 from segtune.pictures import PICTURE_SUFFIXES, open_picture, shown_size
 
 LABEL_FOLDERS = frozenset({"masks", "labels", "scribbles", "segmentationclass", "segmentationobject"})
 """Folders whose pictures are annotations."""
 
+PLAIN_FOLDERS = frozenset({
+    *PICTURE_WORDS, *MASK_WORDS, *MASK_FOLDERS, *LABEL_FOLDERS, "/", "..", "data", "dataset", "default",
+    "obj_train_data", "ann", "anns", "json", "jsons", "xml", "xmls", "jpg", "jpgs", "png", "pngs", "pics", "upload",
+    "uploads",
+})  # fmt: skip
+"""Names of folders that say what kind of files is in them, not which."""
+
+ELSEWHERE = re.compile(r"[/\\~]|[A-Za-z]:|[A-Za-z][A-Za-z0-9+.-]*://")
+"""How a path starts that is of another machine: absolute, or an address."""
+
 
 class PictureIndex:
     """The pictures of an export, and those of a folder beside it where one is given.
+
+    A picture is the one that an annotation names where its own name is the same, and its folders don't contradict those
+    of the name: from the innermost outwards they are the same until one of the two has no more. So 'cam1/a.png' is
+    found at 'a.png' and 'day 2/cam1/a.png', but not at 'cam2/a.png'. Folders that only say what kind of files they
+    hold, as 'images', don't count; train, val and test must not differ, wherever they stand in the path. What the
+    annotation file's own path has in common with both doesn't count either. Of a path of another machine only the
+    innermost folder is compared, as the others are that machine's.
 
     Attributes:
         names: All pictures, those in LABEL_FOLDERS left out.
@@ -39,32 +59,68 @@ class PictureIndex:
         self._pictures = frozenset(self.names)
 
     def find(self, name: str, subset: str = "", near: str = "") -> str | None:
-        """The picture that an annotation names, or None.
+        """The picture that an annotation names; None where it is not there, or several could be meant.
 
-        The picture with most of the name's folders is taken; where several have, one of the same subset, then one
-        nearest to the annotation file. A picture of another suffix is taken where there is none of the same.
+        Of several, that with most of the name's folders is taken, then one of the same subset, then the nearest to the
+        annotation file, then one without further folders. A picture of another suffix is taken where there is none of
+        the same.
 
         Args:
             name: Its relative path as the export writes it.
             subset: The part of the dataset that it is in, or empty.
             near: Name of the annotation file.
         """
-        path = PurePosixPath(name.replace("\\", "/"))
-        for key in (path.name, path.stem):
-            found = [other for other in self._by_key.get(_key(key), ()) if other in self._pictures] if key else []
-            # A picture of the same name in another subset is another picture.
-            found = [other for other in found if not subset or subset_of(other) in {"", subset}]
-            if found:
-                return min(found, key=lambda other: self._distance(path, subset, near, other))
-        return None
+        found = self._find_all(name, subset, near)
+        return found[0] if len(found) == 1 else None
 
-    @staticmethod
-    def _distance(path: PurePosixPath, subset: str, near: str, other: str) -> tuple[int, bool, bool, int, int, str]:
-        folders, parts = ([_key(part) for part in of.parts[:-1]] for of in (path, PurePosixPath(other)))
-        own = _shared(folders[::-1], parts[::-1])
-        beside = _shared([_key(part) for part in PurePosixPath(near).parts[:-1]], parts)
-        exact = path.name == PurePosixPath(other).name
-        return -own, subset_of(other) != subset, not exact, -beside, len(parts), other
+    def why_missing(self, name: str, subset: str = "", near: str = "") -> str:
+        """Why ``find`` finds none, for a person: the rest of a sentence."""
+        path = _path(name)
+        found = self._find_all(name, subset, near)
+        if len(found) > 1:
+            return f"its picture could be any of {listed(found, 4)}; rename them, or name one's folder with --images"
+        unread = [
+            other
+            for source in self._sources
+            for other in source.names
+            if PurePosixPath(other).suffix.lower() in UNREAD_SUFFIXES
+            and {_key(key) for key in _keys(path)} & {_key(key) for key in _keys(PurePosixPath(other))}
+        ]
+        if unread:
+            suffix = PurePosixPath(unread[0]).suffix
+            return f"its picture {unread[0]} is there, but {suffix} files are not read; convert it to PNG or JPEG"
+        others = [other for key in _keys(path) for other in self._by_key.get(_key(key), ()) if other in self._pictures]
+        if others:
+            folder = PurePosixPath(others[0]).parent
+            return (
+                f"its picture is not there; {listed(dict.fromkeys(others), 4)} has its name, but lies in another folder"
+                f" (if that is the picture: --images {self._source_of[others[0]].path / folder})"
+            )
+        return "its picture is not there"
+
+    def _find_all(self, name: str, subset: str, near: str) -> list[str]:
+        """The picture, or those between which nothing decides."""
+        if len(name) > MAX_NAME:
+            return []
+        path, beside = _path(name), _folders(PurePosixPath(near))
+        is_elsewhere = ELSEWHERE.match(name) is not None
+        for key in _keys(path):
+            found = [
+                other
+                for other in self._by_key.get(_key(key), ())
+                if other in self._pictures
+                # A picture of the same name in another subset is another picture.
+                and (not subset or subset_of(other) in {"", subset})
+                and _agree(_folders(path), _folders(PurePosixPath(other)), beside, is_elsewhere)
+            ]
+            if len(found) > 1:
+                ranks = {other: _rank(path, subset, beside, other) for other in found}
+                found = [other for other in found if ranks[other] == min(ranks.values())]
+                if len({tuple(_telling(_folders(PurePosixPath(other)))) for other in found}) == 1:
+                    found = [min(found, key=lambda other: (other.count("/"), other))]
+            if found:
+                return found
+        return []
 
     def source(self, picture: str) -> ExportSource:
         """Where a picture is; other files of the export are found, too."""
@@ -84,11 +140,62 @@ class PictureIndex:
             raise UserError(f"{picture} in {source.path} can't be read: {error}.", "Replace it.") from error
 
 
+def shared_folders(folder: str, file: str) -> int:
+    """How many folders, from the outermost on, a folder has in common with those of a file."""
+    return _shared([_key(part) for part in PurePosixPath(folder).parts], _folders(PurePosixPath(file)))
+
+
+def _path(name: str) -> PurePosixPath:
+    return PurePosixPath(name.replace("\\", "/"))
+
+
+def _keys(path: PurePosixPath) -> list[str]:
+    """The names that a picture may have: its own; the stem, too, where what follows it is a picture's suffix."""
+    is_suffix = path.suffix.lower() in PICTURE_SUFFIXES | UNREAD_SUFFIXES
+    return [key for key in (path.name, path.stem if is_suffix else "") if key]
+
+
 def _key(name: str) -> str:
     """What stays the same when systems change the case or the composition of a name's letters."""
     return unicodedata.normalize("NFC", name).casefold()
 
 
-def _shared(one: list[str], other: list[str]) -> int:
+def _folders(path: PurePosixPath) -> list[str]:
+    return [_key(part) for part in path.parts[:-1]]
+
+
+def _telling(folders: Sequence[str]) -> list[str]:
+    """The folders that tell pictures of one name apart."""
+    return [part for part in folders if part not in PLAIN_FOLDERS and part[-1] != ":" and not subset_named(part)]
+
+
+def _agree(named: Sequence[str], folders: Sequence[str], beside: Sequence[str], is_elsewhere: bool) -> bool:
+    """Whether the folders of a picture don't contradict those of a name; see PictureIndex."""
+    common = _shared(beside, folders)
+    if not is_elsewhere:
+        common = min(common, _shared(named, folders))
+        named = named[common:]
+    subsets = {subset for part in (named, folders) if (subset := next(filter(None, map(subset_named, part)), ""))}
+    pairs = list(zip(_telling(named)[::-1], _telling(folders[common:])[::-1], strict=False))
+    return len(subsets) < 2 and all(one == other for one, other in pairs[: 1 if is_elsewhere else None])
+
+
+def _rank(
+    path: PurePosixPath, subset: str, beside: Sequence[str], other: str
+) -> tuple[int, int, bool, bool, int, bool]:
+    named, folders = _folders(path), _folders(PurePosixPath(other))
+    told, telling = _telling(named), _telling(folders)
+    agreed = _shared(told[::-1], telling[::-1])
+    return (
+        -agreed,
+        -_shared(named[::-1], folders[::-1]),
+        subset_of(other) != subset,
+        path.name != PurePosixPath(other).name,
+        -_shared(beside, folders),
+        len(telling) > agreed,
+    )
+
+
+def _shared(one: Sequence[str], other: Sequence[str]) -> int:
     """How many parts two lists have in common from the start."""
     return next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))

@@ -6,7 +6,7 @@ the third to the fourth, and so on. Here these places alone are computed, for al
 pycocotools and the unpacking of what it returns take twice as long.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 
 import cv2
@@ -19,16 +19,18 @@ from segtune.errors import UserError
 FINER = 5
 CENTER = FINER // 2
 MAX_AT_ONCE = 2**17
-"""Places that are computed at once."""
-MAX_PLACES = 2**25
-"""Of one outline: 2 GB. The longest outlines that people draw pass a thousandth of that."""
+"""Places that are computed at once: 15 MB."""
+MAX_PIXELS_AT_ONCE = 2**26
+"""Pixels of the masks that are computed at once; an outline has two places a column of its mask at least."""
+MAX_PLACES = 2**20
+"""Of one outline: 110 MB. The longest outlines that people draw pass a thirtieth of that."""
 
 EMPTY = Mask(np.zeros((0, 0), np.bool_))
 
 Values = npt.NDArray[np.float64]
 
 
-def fill_outlines(outlines: Sequence[Points], size: tuple[int, int]) -> list[Mask]:
+def fill_outlines(outlines: Iterable[Points], size: tuple[int, int]) -> Iterator[Mask]:
     """Fill outlines by the even-odd rule.
 
     Args:
@@ -41,22 +43,30 @@ def fill_outlines(outlines: Sequence[Points], size: tuple[int, int]) -> list[Mas
     Raises:
         UserError: An outline runs to and fro without end.
     """
-    masks: list[Mask] = []
-    for part in _parts(outlines, size[1]):
-        masks += _fill_at_once(part, *size)
-    return masks
+    for part in _parts(outlines, *size):
+        yield from _fill_at_once(part, *size)
 
 
-def _parts(outlines: Sequence[Points], width: int) -> Iterator[list[Points]]:
+def is_endless(points: Points, size: tuple[int, int]) -> bool:
+    """Whether an outline passes so many places of a picture of ``size`` that it is not filled."""
+    return len(points) * size[1] > MAX_PLACES and _num_places(points, size[1]) > MAX_PLACES
+
+
+def _num_places(points: Points, width: int) -> float:
+    x = points[:, 0].clip(0, width)
+    return float(np.abs(np.diff(x, append=x[:1])).sum())
+
+
+def _parts(outlines: Iterable[Points], height: int, width: int) -> Iterator[list[Points]]:
     """The outlines in parts that are small enough to be done at once."""
     part: list[Points] = []
     num_places = 0.0
+    at_most = min(MAX_AT_ONCE, 2 * MAX_PIXELS_AT_ONCE / height)
     for points in outlines:
-        x = points[:, 0].clip(0, width)
-        places = float(np.abs(np.diff(x, append=x[:1])).sum())
+        places = _num_places(points, width)
         if places > MAX_PLACES:
             raise UserError(f"An outline of {len(points)} points crosses its picture without end.", "Mend it.")
-        if part and num_places + places > MAX_AT_ONCE:
+        if part and num_places + places > at_most:
             yield part
             part, num_places = [], 0.0
         part.append(points)

@@ -36,6 +36,9 @@ from segtune.errors import UserError
 
 KEYS = frozenset({"images", "annotations", "categories"})
 
+INSTANCES = re.compile(r"instances_(.+)")
+"""The names of COCO's and CVAT's files: with a subset."""
+
 LEFT_OUT = {
     "": "JSON files that are not COCO's",
     "panoptic": "JSON files of COCO's panoptic format",
@@ -186,6 +189,8 @@ def _images(export: Export, plan: _Plan) -> Iterator[AnnotatedImage]:
             yield AnnotatedImage(name, problems=problems, file=name)
         for key, item in images.items():
             image = ImageBuilder(f"image {key}", subset=subset, file=name)
+            if not subset and (stated := INSTANCES.match(PurePosixPath(name).stem)):
+                image.put_into(stated[1])
             for reason, count in skipped.items():
                 image.skip(reason, count)
             skipped = Counter()  # told once

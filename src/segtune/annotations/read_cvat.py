@@ -6,8 +6,9 @@ their z order. The file is streamed: at no time does more than one picture of it
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping
 from contextlib import closing
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import PurePosixPath
 from xml.etree.ElementTree import Element, ParseError
@@ -30,8 +31,9 @@ from segtune.annotations.image_builder import (
     subset_named,
     whole_number,
 )
+from segtune.annotations.picture_index import shared_folders
 from segtune.annotations.source import UNZIP_ERRORS, ExportSource
-from segtune.errors import UserError
+from segtune.errors import UserError, listed
 
 WITHOUT_AREA = {
     "polyline": "polylines", "points": "points", "tag": "tags", "skeleton": "skeletons", "cuboid": "cuboids",
@@ -47,12 +49,17 @@ def is_cvat_images(source: ExportSource) -> bool:
 
 
 def is_cvat_video(source: ExportSource) -> bool:
-    """Whether the export is a "CVAT for video 1.1"."""
+    """Whether the export is a "CVAT for video 1.1"; tasks of pictures may be in it, too."""
     return any(_first_element(source, name) == "track" for name in _cvat_files(source))
 
 
 def _cvat_files(source: ExportSource) -> list[str]:
-    return [name for name in source.with_suffix(".xml") if re.search(rb"<annotations[\s>/]", source.read(name, 4096))]
+    # UTF-16 has a zero byte beside each of these letters.
+    return [
+        name
+        for name in source.with_suffix(".xml")
+        if re.search(rb"<annotations[\s>/]", source.read(name, 4096).replace(b"\0", b""))
+    ]
 
 
 def _first_element(source: ExportSource, name: str) -> str:
@@ -60,7 +67,7 @@ def _first_element(source: ExportSource, name: str) -> str:
     tail = b""
     with source.open(name) as file:
         try:
-            while chunk := file.read(2**20):
+            while chunk := file.read(2**20).replace(b"\0", b""):
                 found = re.search(rb"<(image|track)[\s/>]", tail + chunk)
                 if found:
                     return found[1].decode()
@@ -70,18 +77,18 @@ def _first_element(source: ExportSource, name: str) -> str:
     return ""
 
 
-def read_cvat_images(export: Export) -> Annotations:
-    """Read a "CVAT for images 1.1"."""
-    return Annotations(partial(_images, export.source), _declared(export.source))
+def read_cvat(export: Export) -> Annotations:
+    """Read a "CVAT for images 1.1" or "for video 1.1", whose pictures are named by the number of their frame.
+
+    Each file is read as what it is: a folder may hold tasks of both kinds.
+    """
+    return Annotations(partial(_images, export), _declared(export.source))
 
 
-def read_cvat_video(export: Export) -> Annotations:
-    """Read a "CVAT for video 1.1", whose pictures are named by the number of their frame."""
-    return Annotations(partial(_frames, export), _declared(export.source))
-
-
-def _elements(source: ExportSource, name: str) -> Generator[tuple[str, Element], None, None]:
-    """Each child of the root and each label, when its end has been read; what came before is forgotten.
+def xml_elements(
+    source: ExportSource, name: str, root: str = "annotations"
+) -> Generator[tuple[str, Element], None, None]:
+    """Each child of the root, when its end has been read; what came before is forgotten. Empty: any root is fine.
 
     Raises:
         UserError: The file is broken, or holds what no annotation file needs.
@@ -89,18 +96,18 @@ def _elements(source: ExportSource, name: str) -> Generator[tuple[str, Element],
     try:
         with source.open(name) as file:
             depth = 0
-            root = None
+            top = None
             for event, element in iterparse(file, events=("start", "end"), forbid_dtd=True):
                 depth += 1 if event == "start" else -1
-                if root is None:
-                    root = element
-                    if root.tag != "annotations":
-                        raise UserError(f"{name}: its root is <{root.tag[:40]}>, expected <annotations>.")
+                if top is None:
+                    top = element
+                    if root and top.tag != root:
+                        raise UserError(f"{name}: its root is <{top.tag[:40]}>, expected <{root}>.")
                 elif depth > MAX_DEPTH:
                     raise UserError(f"{name}: its elements lie more than {MAX_DEPTH} deep.")
                 elif event == "end" and depth == 1:
                     yield element.tag, element
-                    root.clear()
+                    top.clear()
     except DefusedXmlException as error:
         raise UserError(
             f"{name} declares entities or a document type, which annotation files never need.", "Don't trust it."
@@ -135,7 +142,7 @@ def _color(text: str) -> tuple[int, int, int] | None:
 
 def _meta(source: ExportSource, name: str) -> Element:
     """The <meta> of a file; an empty one where it has none."""
-    with closing(_elements(source, name)) as elements:
+    with closing(xml_elements(source, name)) as elements:
         for tag, element in elements:
             if tag == "meta":
                 return element
@@ -144,22 +151,31 @@ def _meta(source: ExportSource, name: str) -> Element:
     return Element("meta")
 
 
-def _images(source: ExportSource) -> Iterator[AnnotatedImage]:
-    for name in _cvat_files(source):
-        subset = ""
-        for tag, element in _elements(source, name):
-            if tag == "meta":
-                subset = subset_named(element.findtext("./*/subset")) or subset_named(PurePosixPath(name).stem)
-            elif tag == "image":
-                yield _image(name, element, subset)
+def _images(export: Export) -> Iterator[AnnotatedImage]:
+    for name in _cvat_files(export.source):
+        read = _frames if _first_element(export.source, name) == "track" else _pictures
+        yield from read(export, name)
+
+
+def _pictures(export: Export, name: str) -> Iterator[AnnotatedImage]:
+    subset = ""
+    num_tracks = 0
+    for tag, element in xml_elements(export.source, name):
+        if tag == "meta":
+            subset = (element.findtext("./*/subset") or "").strip() or subset_named(PurePosixPath(name).stem)
+        elif tag == "image":
+            yield _image(name, element, subset)
+        num_tracks += tag == "track"
+    if num_tracks:
+        yield AnnotatedImage(name, problems=[f"it holds <image> and {num_tracks} <track>; {ONE_KIND}"], file=name)
+
+
+ONE_KIND = "CVAT writes one or the other: export the task once more"
 
 
 def _image(file: str, element: Element, subset: str) -> AnnotatedImage:
-    image = ImageBuilder(
-        (element.get("name") or "").strip(),
-        subset=subset_named(element.get("subset")) or ("" if element.get("subset") else subset),
-        file=file,
-    )
+    image = ImageBuilder((element.get("name") or "").strip(), file=file)
+    image.put_into(element.get("subset") or subset)
     with image.reading(""):
         if not image.name:
             raise BadAnnotation(f"image {element.get('id')} has no name")
@@ -214,33 +230,102 @@ SHAPES: dict[str, Callable[[ImageBuilder, Mapping[str, str], str, int], None]] =
 }
 
 
-def _frames(export: Export) -> Iterator[AnnotatedImage]:
+@dataclass(frozen=True)
+class _Video:
+    """What <meta> says of a video: its size, and which frames a task has: ``num_frames``, 0 where it doesn't say."""
+
+    size: tuple[int, int] | None = None
+    num_frames: int = 0
+    start: int = 0
+    step: int = 1
+
+
+def _video(meta: Element) -> _Video:
+    """What <meta> says of a video.
+
+    Raises:
+        BadAnnotation: The size of its pictures is none.
+    """
+    stated = meta.find(".//original_size")
+    size = None if stated is None else picture_size(stated.findtext("height"), stated.findtext("width"))
+    try:
+        num_frames, start = (whole_number(meta.findtext(f"./*/{key}") or 0) for key in ("size", "start_frame"))
+    except BadAnnotation:
+        return _Video(size)
+    step = re.search(r"step\s*=\s*(\d{1,6})", meta.findtext("./*/frame_filter") or "")
+    return _Video(size, num_frames, start, max(1, int(step[1])) if step else 1)
+
+
+@dataclass
+class _Tracks:
+    """What a file with tracks holds.
+
+    Attributes:
+        frames: Label and shape of what is seen in each frame, in the order of the document.
+        video: What is said of the video.
+        broken: What is wrong with the file.
+    """
+
+    broken: ImageBuilder
+    frames: dict[int, list[tuple[str | None, Element]]] = field(default_factory=lambda: defaultdict(list))
+    video: _Video = field(default_factory=_Video)
+
+
+def _frames(export: Export, name: str) -> Iterator[AnnotatedImage]:
     """The frames that have shapes; of a video all shapes lie in memory, as the file has them by track."""
-    by_number = _pictures_by_number(export)
-    for name in _cvat_files(export.source):
-        frames: dict[int, list[tuple[str | None, Element]]] = defaultdict(list)
-        size = None
-        broken = ImageBuilder(name, file=name)
-        for tag, element in _elements(export.source, name):
-            if tag == "meta":
-                with broken.reading(f"{name}, <original_size>"):
-                    size = _original_size(element)
-            for index, shape in numbered(element if tag == "track" else ()):
-                with broken.reading(f"track {element.get('id')} ({element.get('label')}), shape {index}"):
-                    frame = whole_number(shape.get("frame"), limit=10**9)
-                    if shape.get("outside") != "1":
-                        frames[frame].append((element.get("label"), shape))
-        if broken.build().problems:
-            yield broken.build()
-        for frame in sorted(frames):
-            # Stable, as CVAT paints the shapes of a frame.
-            shapes = sorted(frames[frame], key=lambda item: _z_order(item[1]))
-            title = f"frame_{frame:06d}"
-            image = ImageBuilder(title, size, by_number.get(frame, ""), file=name)
-            for label, shape in shapes:
-                with image.reading(f"{title} ({shape.tag}, {label})"):
-                    _add(image, shape, label)
-            yield image.build()
+    tracks = _tracks(export.source, name)
+    folder, pictures, warning = "", dict[int, list[str]](), ""
+    with tracks.broken.reading(""):
+        folder, pictures = _frame_folder(export, name, tracks.frames.keys())
+        pictures, warning = _by_frame(folder, pictures, tracks.video)
+    if tracks.broken.build().problems:
+        yield tracks.broken.build()
+        return
+    for frame in sorted(tracks.frames):
+        # Stable, as CVAT paints the shapes of a frame.
+        shapes = sorted(tracks.frames[frame], key=lambda item: _z_order(item[1]))
+        title = f"frame_{frame:06d}"
+        found = pictures.get(frame, [])
+        image = ImageBuilder(folder + title, tracks.video.size, found[0] if found else "", file=name)
+        if len(found) > 1:
+            image.problem(f"several pictures have its number: {listed(found, 4)}; keep the one that is meant")
+        for label, shape in shapes:
+            with image.reading(f"{title} ({shape.tag}, {label})"):
+                _add(image, shape, label)
+        if warning:
+            image.warn(f"{name}: {warning}")
+        yield image.build()
+
+
+def _tracks(source: ExportSource, name: str) -> _Tracks:
+    tracks = _Tracks(ImageBuilder(name, file=name))
+    tasks = set()
+    num_images = 0
+    for tag, element in xml_elements(source, name):
+        if tag == "meta":
+            with tracks.broken.reading(f"{name}, <original_size>"):
+                tracks.video = _video(element)
+        elif tag == "image":
+            num_images += 1
+        elif tag == "track":
+            tasks.add(element.get("task_id") or "")
+            _add_track(tracks, element)
+    if num_images:
+        tracks.broken.problem(f"it holds <track> and {num_images} <image>; {ONE_KIND}")
+    if len(tasks) > 1:
+        tracks.broken.problem(
+            f"its tracks are of {len(tasks)} tasks (task_id {listed(sorted(tasks), 4)}), whose frames have the same"
+            " numbers; export one task at a time"
+        )
+    return tracks
+
+
+def _add_track(tracks: _Tracks, track: Element) -> None:
+    for index, shape in numbered(track):
+        with tracks.broken.reading(f"track {track.get('id')} ({track.get('label')}), shape {index}"):
+            frame = whole_number(shape.get("frame"), limit=10**9)
+            if shape.get("outside") != "1":
+                tracks.frames[frame].append((track.get("label"), shape))
 
 
 def _z_order(shape: Element) -> float:
@@ -250,16 +335,64 @@ def _z_order(shape: Element) -> float:
         return 0  # told when the shape is read
 
 
-def _original_size(meta: Element) -> tuple[int, int] | None:
-    size = meta.find(".//original_size")
-    return None if size is None else picture_size(size.findtext("height"), size.findtext("width"))
+def _frame_folder(export: Export, file: str, frames: Collection[int]) -> tuple[str, dict[int, list[str]]]:
+    """The folder of a video's frames, and its pictures by the number at the end of their names.
 
+    It is in --images if that has frames, shares most folders with the annotation file or is named like it, and then
+    has most of the frames.
 
-def _pictures_by_number(export: Export) -> dict[int, str]:
-    """The pictures whose name ends with a number; of several with the same, the first."""
-    pictures: dict[int, str] = {}
+    Raises:
+        BadAnnotation: Several folders could be meant.
+    """
+    folders: dict[tuple[bool, str], dict[int, list[str]]] = defaultdict(lambda: defaultdict(list))
     for name in export.pictures.names:
-        found = re.search(r"(\d{1,9})$", PurePosixPath(name).stem)
-        if found:
-            pictures.setdefault(int(found[1]), name)
-    return pictures
+        path = PurePosixPath(name)
+        if found := re.search(r"(?<!\d)(\d{1,9})$", path.stem):
+            is_given = export.pictures.source(name) is not export.source
+            folders[is_given, path.parent.as_posix()][int(found[1])].append(name)
+    ranks = {
+        (is_given, folder): (is_given, shared_folders(folder, file), PurePosixPath(file).stem in folder.split("/"), had)
+        for (is_given, folder), by_number in folders.items()
+        if (had := sum(frame in by_number or frame + 1 in by_number for frame in frames))
+    }
+    best = [key for key in ranks if ranks[key] == max(ranks.values())]
+    if len(best) > 1:
+        raise BadAnnotation(
+            f"its frames could be the pictures of any of the folders {listed((name for _, name in best), 4)}; put it"
+            " into the folder that is meant, or name that with --images"
+        )
+    if not best:
+        return "", {}
+    # CVAT's own files have six digits; others of the same number are something else.
+    return "" if best[0][1] == "." else f"{best[0][1]}/", {
+        number: [name for name in names if PurePosixPath(name).stem == f"frame_{number:06d}"][:1] or names
+        for number, names in folders[best[0]].items()
+    }
+
+
+def _by_frame(folder: str, by_number: dict[int, list[str]], video: _Video) -> tuple[dict[int, list[str]], str]:
+    """The pictures of a folder by frame, and what to say about it.
+
+    CVAT counts frames from 0, other programs count their files from 1.
+
+    Raises:
+        BadAnnotation: The pictures' numbers can't be those of the frames.
+    """
+    if not by_number or video.start in by_number or min(by_number) != video.start + 1:
+        return by_number, ""
+    last, end = max(by_number), video.start + video.num_frames * video.step
+    counted = f"the pictures in {folder or 'the export'} are numbered from {min(by_number)} to {last}"
+    if video.num_frames and (video.start, video.step, end) == (0, 1, last) and len(by_number) == last:
+        shifted = {number - 1: names for number, names in by_number.items()}
+        return shifted, f"{counted}, the task's frames from 0 to {last - 1}: the first picture was taken for frame 0"
+    if video.num_frames and last >= end:
+        raise BadAnnotation(
+            f"{counted}, but the task's frames are numbered from {video.start} to {end - video.step}; rename them so"
+            " that each has the number of its frame"
+        )
+    if len(by_number) == last - video.start > 1:
+        return by_number, (
+            f"{counted}, and CVAT counts frames from 0: they were taken by their numbers. If the first picture is the"
+            " first frame, as ffmpeg writes them, rename them so that it has the number 0"
+        )
+    return by_number, ""

@@ -18,7 +18,6 @@ from segtune.annotations.image_builder import (
     ellipse_outline,
     number,
     picture_size,
-    subset_named,
     whole_number,
 )
 from segtune.annotations.json_values import as_dict, as_list, as_text, objects_of, probed_json
@@ -109,9 +108,9 @@ def _images(
     for name, problem in broken.items():
         yield AnnotatedImage(name, problems=[problem], file=name)
     for name in labels:
-        subset = subset_named(PurePosixPath(name).stem)
         for place, item in enumerate(export.source.json(name)["items"]):
-            image = ImageBuilder(f"item {place}", subset=subset, file=name)
+            image = ImageBuilder(f"item {place}", file=name)
+            image.put_into(PurePosixPath(name).stem)  # Datumaro writes a file a subset
             if others:
                 image.skip("JSON files that are not Datumaro's", others)
                 others = 0  # told once

@@ -5,9 +5,11 @@ an annotation; its numbers are percent of the picture. Results of several contro
 id.
 """
 
+import base64
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import PurePosixPath
 from typing import Any
@@ -45,6 +47,8 @@ WITHOUT_AREA = {
 """Kinds of results that cover no pixels, less a final 'labels', and how they are called in the report."""
 
 MAX_PROBED_TASKS = 100
+
+UPLOAD = re.compile(r"(data/)?upload/\d+/")
 
 CHANNELS = 4
 """Masks are stored as RGBA; the last channel is the mask."""
@@ -190,16 +194,26 @@ def _picture_names(data: Mapping[str, Any]) -> list[str]:
 
 
 def _path(text: str) -> str:
-    """The path of a picture that a URL, an upload, or a file of a local storage names; or an empty string."""
+    """The path of a picture that a URL, an upload, or a file of a storage names; or an empty string."""
     text = text.strip().replace("\\", "/")
-    if "://" not in text and not text.startswith("/data/"):
+    if "://" not in text and not text.startswith(("/data/", "/tasks/")):
         return text.lstrip("/")
+    scheme, _, rest = text.partition("://")
+    if rest and not scheme.lower().startswith("http"):
+        return rest.partition("/")[2]  # s3://bucket/a b?.jpg is no URL: nothing in it is escaped
     try:
         parts = urlsplit(text)
-        inner = parse_qs(parts.query).get("d")  # /data/local-files/?d=folder/a.jpg
+        query = parse_qs(parts.query)
     except ValueError:
         return text.rpartition("/")[2]
-    return (inner[0].replace("\\", "/") if inner else unquote(parts.path)).lstrip("/")
+    if "d" in query:  # /data/local-files/?d=folder/a.jpg
+        return query["d"][0].replace("\\", "/").lstrip("/")
+    if "fileuri" in query:  # /tasks/1/presign/?fileuri=czM6Ly9idWNrZXQvYS5qcGc=, the storage's own address in base64
+        with suppress(ValueError):
+            # A plus that nobody escaped is read as a blank.
+            packed = query["fileuri"][0].replace(" ", "+").replace("+", "-").replace("/", "_")
+            return _path(base64.urlsafe_b64decode(packed + "=" * (-len(packed) % 4)).decode())
+    return unquote(parts.path).lstrip("/")
 
 
 def _find_picture(export: Export, image: ImageBuilder, names: Sequence[str]) -> None:
@@ -208,9 +222,10 @@ def _find_picture(export: Export, image: ImageBuilder, names: Sequence[str]) -> 
         raise BadAnnotation("it names no picture")
     image.name = names[0]
     for name in names:
-        folder, slash, own = name.rpartition("/")
+        # Uploads lie in folders by project; the folders of other paths are those of a server or storage.
+        folder, slash, own = ("", "", PurePosixPath(name).name) if UPLOAD.match(name) else f"/{name}".rpartition("/")
         plain = re.sub(r"^[0-9a-f]{8}-(?=.)", "", own)
-        for candidate in dict.fromkeys((name, folder + slash + plain)):
+        for candidate in dict.fromkeys((folder + slash + own, folder + slash + plain)):
             picture = export.pictures.find(candidate, image.subset, image.file)
             if picture:
                 image.name, image.picture = name, picture

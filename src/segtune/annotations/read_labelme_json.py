@@ -30,6 +30,7 @@ from segtune.annotations.image_builder import (
 )
 from segtune.annotations.json_values import from_base64, probed_json
 from segtune.annotations.mask_picture import mask_runs, picture_mask
+from segtune.annotations.picture_index import ELSEWHERE
 from segtune.annotations.source import ExportSource
 
 OTHER_KEYS = frozenset({"version", "flags", "imagePath", "imageData", "imageHeight", "imageWidth"})
@@ -91,7 +92,8 @@ def _name_picture(export: Export, image: ImageBuilder, content: Mapping[str, Any
     stated = content.get("imagePath")
     stated = stated.replace("\\", "/").strip() if isinstance(stated, str) else ""
     folder, stem = posixpath.split(PurePosixPath(image.file).with_suffix("").as_posix())
-    names = [posixpath.normpath(posixpath.join(folder, stated))] if stated else []
+    beside = stated if ELSEWHERE.match(stated) else posixpath.normpath(posixpath.join(folder, stated))
+    names = [beside] if stated else []
     names.append(posixpath.join(folder, stem + PurePosixPath(stated).suffix))
     image.name = stated or names[-1]
     found = (export.pictures.find(name, image.subset, image.file) for name in names)

@@ -15,7 +15,7 @@ import numpy as np
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
-from segtune.annotations.annotated_image import AnnotatedImage, Annotations, Mask
+from segtune.annotations.annotated_image import AnnotatedImage, Annotations, Runs
 from segtune.annotations.export import Export
 from segtune.annotations.image_builder import (
     BadAnnotation,
@@ -28,6 +28,7 @@ from segtune.annotations.image_builder import (
     subset_of,
     to_points,
 )
+from segtune.annotations.mask_picture import mask_runs
 from segtune.annotations.source import ExportSource
 from segtune.pictures import DECODE_ERRORS, open_picture
 
@@ -40,7 +41,7 @@ def is_labelme_xml(source: ExportSource) -> bool:
 
 
 def _is_labelme_file(source: ExportSource, name: str) -> bool:
-    return re.search(rb"<annotation[\s>]", source.read(name, 4096)) is not None
+    return re.search(rb"<annotation[\s>]", source.read(name, 4096).replace(b"\0", b"")) is not None  # UTF-16, too
 
 
 def read_labelme_xml(export: Export) -> Annotations:
@@ -84,7 +85,7 @@ def _name_picture(export: Export, image: ImageBuilder, filename: str, folder: st
     """Name the picture by the XML's text; where no such picture is there, by the XML's own name."""
     own = filename.replace("\\", "/").split("/")[-1]
     beside = PurePosixPath(image.file).with_suffix(PurePosixPath(own).suffix or ".jpg").as_posix()
-    names = [name for name in (f"{folder}/{own}".strip("/") if own else "", beside) if name]
+    names = [name for name in (f"{folder.rstrip('/')}/{own}" if folder and own else own, beside) if name]
     found = [(name, export.pictures.find(name, image.subset, image.file)) for name in names]
     image.name, picture = next(((name, picture) for name, picture in found if picture), (names[0], None))
     image.picture = picture or ""
@@ -111,7 +112,7 @@ def _add(export: Export, image: ImageBuilder, element: Element, masks: dict[str,
         image.add_polygon(label, [points])
 
 
-def _read_mask(export: Export, image: ImageBuilder, filename: str, masks: dict[str, list[str]]) -> Mask:
+def _read_mask(export: Export, image: ImageBuilder, filename: str, masks: dict[str, list[str]]) -> Runs:
     """A mask of the picture's size: every pixel of which any channel is not 0."""
     names = masks.get(filename, [])
     if not names:
@@ -132,7 +133,7 @@ def _read_mask(export: Export, image: ImageBuilder, filename: str, masks: dict[s
         raise BadAnnotation(f"its mask {name} can't be decoded ({error})") from error
     if pixels.ndim == 3 and pixels.shape[2] == 4 and (pixels[:, :, 3] == 255).all():
         pixels = pixels[:, :, :3]
-    return Mask(pixels != 0 if pixels.ndim == 2 else (pixels != 0).any(axis=2))
+    return mask_runs(pixels != 0 if pixels.ndim == 2 else (pixels != 0).any(axis=2))
 
 
 def _text(element: Element, path: str) -> str:

@@ -22,6 +22,7 @@ from segtune.annotations.image_builder import (
     BadAnnotation,
     ImageBuilder,
     box_outline,
+    class_name,
     number,
     numbered,
     subset_named,
@@ -163,7 +164,10 @@ def _describe(source: ExportSource, name: str) -> _Description:
         for value in (values if isinstance(values, list) else [values])
         if isinstance(value, str)
     ]
-    by_number = {int(str(key)[:9]): label.strip() for key, label in pairs if label.strip()}
+    try:
+        by_number = {int(str(key)[:9]): class_name(label) for key, label in pairs if label.strip()}
+    except BadAnnotation as problem:
+        raise UserError(f"The names of {where} can't be used: {problem}.") from problem
     return _Description(name, by_number, entries, "kpt_shape" in described)
 
 

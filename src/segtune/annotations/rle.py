@@ -4,6 +4,10 @@ import numpy as np
 import numpy.typing as npt
 
 from segtune.annotations.annotated_image import Mask, Runs
+from segtune.annotations.polygon_fill import EMPTY
+
+MAX_AT_ONCE = 2**24
+"""Pixels that are unpacked at once."""
 
 
 def run_ends(counts: bytes) -> npt.NDArray[np.int64]:
@@ -30,15 +34,44 @@ def run_ends(counts: bytes) -> npt.NDArray[np.int64]:
     return np.cumsum(lengths)
 
 
-def unpack(runs: Runs) -> Mask:
-    """The covered pixels of run lengths; whole lines before the first and after the last are left out."""
+def unpack(runs: Runs, size: tuple[int, int]) -> Mask:
+    """The pixels of a picture of ``size`` that runs cover; whole lines before the first and after the last left out.
+
+    Only lines inside of the picture are unpacked, and not all at once where they are much longer than it.
+    """
+    height, width = size[::-1] if runs.column_major else size
+    top, left = (runs.left, runs.top) if runs.column_major else (runs.top, runs.left)
     line = runs.height if runs.column_major else runs.width
-    lengths = runs.lengths.copy()
-    skipped = int(lengths[0]) // line
-    lengths[0] -= skipped * line
-    if len(lengths) % 2:
-        lengths[-1] %= line
-    covered = np.repeat(np.arange(len(lengths), dtype=np.uint8) & 1, lengths).reshape(-1, line).view(np.bool_)
+    ends = np.cumsum(runs.lengths)
+    if len(ends) < 2:
+        return EMPTY
+    # Covered is what lies between the first end and the last of odd index.
+    first = max(int(ends[0]) // line, -top)
+    last = min(-(-int(ends[-1 - len(ends) % 2]) // line), height - top)
+    inside = slice(max(0, -left), max(0, min(line, width - left)))
+    if last <= first or inside.stop <= inside.start:
+        return EMPTY
+    at_once = max(1, MAX_AT_ONCE // line)
+    if last - first <= at_once:
+        pixels = _unpack_lines(ends, first, last, line)[:, inside]
+    else:
+        pixels = np.empty((last - first, inside.stop - inside.start), np.bool_)
+        for start in range(first, last, at_once):
+            end = min(start + at_once, last)
+            pixels[start - first : end - first] = _unpack_lines(ends, start, end, line)[:, inside]
     if runs.column_major:
-        return Mask(np.ascontiguousarray(covered.T), runs.top, runs.left + skipped)
-    return Mask(covered, runs.top + skipped, runs.left)
+        return Mask(np.ascontiguousarray(pixels.T), top=max(0, left), left=top + first)
+    return Mask(pixels, top=top + first, left=max(0, left))
+
+
+def _unpack_lines(ends: npt.NDArray[np.int64], first: int, last: int, line: int) -> npt.NDArray[np.bool_]:
+    """The lines from ``first`` to before ``last``, bool (last - first, line), of runs that end at ``ends``."""
+    start, end = first * line, last * line
+    a, b = (int(ends.searchsorted(place, side="right")) for place in (start, end))
+    inside = ends[a:b]
+    lengths = np.full(len(inside) + 1, end)
+    lengths[:-1] = inside
+    lengths[1:] -= inside
+    lengths[0] -= start
+    covered = np.arange(len(lengths), dtype=np.uint8) + (a & 1) & 1
+    return np.repeat(covered, lengths).reshape(-1, line).view(np.bool_)

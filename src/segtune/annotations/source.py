@@ -1,15 +1,19 @@
 """ExportSource: an annotation export, a folder, a zip or a file, read by relative names. Zips are not unpacked."""
 
+import codecs
 import json
 import lzma
 import os
+import re
 import shutil
 import stat
 import zipfile
 import zlib
 from abc import ABC, abstractmethod
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
@@ -18,8 +22,17 @@ from segtune.files import atomic_path
 from segtune.pictures import PICTURE_SUFFIXES
 
 MAX_MEMBER_BYTES = 2 * 2**30
+MAX_READ_BYTES = 2**29
+"""Of a file that is read as a whole, as JSON is, which takes ten times its size; COCO's largest file has 448 MB."""
+MAX_NAME = 4096
+"""Characters of a path: what Linux takes."""
 MAX_RATIO, MIN_BOMB_BYTES = 200, 64 * 2**20
 """A member that unpacks to more than 64 MiB at over 200 times its packed size is taken for a zip bomb."""
+
+UNREAD_SUFFIXES = frozenset({
+    ".gif", ".heic", ".heif", ".avif", ".jp2", ".jxl", ".tga", ".ppm", ".pgm", ".psd", ".svg", ".dng", ".cr2", ".nef",
+})  # fmt: skip
+"""Of pictures that segtune does not read."""
 
 SYSTEM_FILES = frozenset({"__MACOSX", "Thumbs.db", "desktop.ini"})
 """What systems leave in folders and zips, beside hidden files."""
@@ -27,7 +40,11 @@ SYSTEM_FILES = frozenset({"__MACOSX", "Thumbs.db", "desktop.ini"})
 UTF8_NAME = 0x800
 """The flag of a zip member whose name is UTF-8; without it Python takes the name for code page 437."""
 
-HEAD_BYTES = 65536
+HALF_CHARACTER = re.compile(rb"\\u[dD][89a-fA-F]")
+"""JSON writes emojis and the like as two of these escapes; one alone stands for nothing."""
+
+LOCAL_HEADER_BYTES = 30
+"""Of a member of a zip, before its name."""
 
 UNZIP_ERRORS = (
     zipfile.BadZipFile, zlib.error, lzma.LZMAError, OSError, EOFError, RuntimeError, NotImplementedError, ValueError,
@@ -59,19 +76,27 @@ class ExportSource(ABC):
         """The content of a file, or its first bytes.
 
         Raises:
-            UserError: It can't be read.
+            UserError: It can't be read, or is larger than MAX_READ_BYTES.
         """
         try:
             with self.open(name) as file:
-                return file.read(at_most)
+                content = file.read(at_most if at_most >= 0 else MAX_READ_BYTES + 1)
         except UNZIP_ERRORS as error:
             raise UserError(
                 f"{name} in {self.path} can't be read: {error}.", "Download or copy the export once more."
             ) from error
+        if at_most < 0 and len(content) > MAX_READ_BYTES:
+            raise UserError(
+                f"{name} in {self.path} is larger than {MAX_READ_BYTES >> 20} MiB, the most that is read at once.",
+                "Export in several parts.",
+            )
+        return content
 
     def text(self, name: str) -> str:
-        """The content of a text file: UTF-8, with or without byte order mark; Latin-1 where it isn't that."""
+        """The content of a text file: UTF-8 or, by its byte order mark, UTF-16; Latin-1 where it isn't that."""
         content = self.read(name)
+        if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            return content.decode("utf-16", "replace")
         try:
             return content.decode("utf-8-sig")
         except UnicodeDecodeError:
@@ -81,15 +106,28 @@ class ExportSource(ABC):
         """The content of a JSON file. The last one is remembered: telling a format and reading it take one parse.
 
         Raises:
-            UserError: It is no JSON.
+            UserError: It is no JSON, or its texts are no Unicode.
         """
         if self._json[0] != name:
+            content = self.read(name)
             try:
-                self._json = name, json.loads(self.read(name).decode("utf-8-sig"))
-            except (ValueError, RecursionError) as error:
+                if not content.strip():
+                    raise ValueError("it is empty")
+                value = json.loads(content)
+                if HALF_CHARACTER.search(content):
+                    json.dumps(value, ensure_ascii=False).encode()
+            except UnicodeEncodeError as error:
+                found = error.object[max(0, error.start - 20) : error.end + 20].encode("ascii", "backslashreplace")
                 raise UserError(
-                    f"{name} in {self.path} is not readable JSON: {error}.", "Download or copy the export once more."
+                    f"{name} in {self.path} holds half a character, which no other file can hold: …{found.decode()}….",
+                    "Rename it in the annotation tool, and export again.",
                 ) from error
+            except (ValueError, RecursionError, MemoryError) as error:
+                raise UserError(
+                    f"{name} in {self.path} is not readable JSON: {error or 'too large for the memory'}.",
+                    "Download or copy the export once more.",
+                ) from error
+            self._json = name, value
         return self._json[1]
 
     def with_suffix(self, *suffixes: str) -> list[str]:
@@ -105,6 +143,23 @@ def _is_of_system(name: str) -> bool:
     return any(part in SYSTEM_FILES or part.startswith(".") for part in PurePosixPath(name).parts)
 
 
+def _is_file(path: Path) -> bool:
+    """Whether this is no pipe, socket or device: to open one may wait for ever."""
+    try:
+        return stat.S_ISREG(path.stat().st_mode)
+    except OSError:
+        return True  # a broken link; to read it tells
+
+
+def _is_unicode(name: str) -> bool:
+    """Whether a file's name is text; Python keeps bytes that are no UTF-8 as lone surrogates."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 class FolderSource(ExportSource):
     """An unpacked export.
 
@@ -116,10 +171,19 @@ class FolderSource(ExportSource):
     def __init__(self, path: Path, only: str = "") -> None:
         names = []
         for folder, _, files in os.walk(path):
+            files = [file for file in files if _is_file(Path(folder, file))]
             relative = os.path.relpath(folder, path).replace(os.sep, "/")
             names += files if relative == "." else [f"{relative}/{file}" for file in files]
+        odd = [name for name in names if not _is_unicode(name)]
+        if odd:
+            raise DataError(
+                f"{path} holds files whose names are not UTF-8:",
+                [os.fsencode(name).decode("utf-8", "backslashreplace") for name in odd],
+                "Rename them, as with: convmv -r -f latin1 -t utf8 --notest FOLDER",
+            )
         if only:
-            names = [name for name in names if name == only or PurePosixPath(name).suffix.lower() in PICTURE_SUFFIXES]
+            pictures = PICTURE_SUFFIXES | UNREAD_SUFFIXES
+            names = [name for name in names if name == only or PurePosixPath(name).suffix.lower() in pictures]
         self._root = path.resolve()
         super().__init__(path, names)
 
@@ -157,6 +221,7 @@ class ZipSource(ExportSource):
         members = [member for member in self._zip.infolist() if not member.is_dir()]
         problems = [f"{member.filename}: {problem}" for member in members if (problem := _distrust(member))]
         times = Counter(_readable_name(member) for member in members)
+        problems += _overlaps(members)
         problems += [f"{name}: {count} files of this name" for name, count in times.items() if count > 1]
         unpacked, packed = (
             sum(sizes) for sizes in ((m.file_size for m in members), (m.compress_size for m in members))
@@ -179,8 +244,13 @@ class ZipSource(ExportSource):
 
     def copy(self, name: str, target: Path) -> None:
         """Unpack a file to ``target``."""
-        with atomic_path(target) as temporary:
-            temporary.write_bytes(self.read(name))
+        try:
+            with atomic_path(target) as temporary, self.open(name) as file, temporary.open("wb") as copy:
+                shutil.copyfileobj(file, copy)
+        except UNZIP_ERRORS as error:
+            raise UserError(
+                f"{name} in {self.path} can't be unpacked: {error}.", "Download the export once more."
+            ) from error
 
 
 def _readable_name(member: zipfile.ZipInfo) -> str:
@@ -192,11 +262,26 @@ def _readable_name(member: zipfile.ZipInfo) -> str:
     return name.replace("\\", "/")
 
 
+def _overlaps(members: Sequence[zipfile.ZipInfo]) -> list[str]:
+    """Members that share their packed bytes with the next, so that a small zip unpacks to a huge one.
+
+    Source: D. Fifield, A better zip bomb (2019).
+    """
+    ordered = sorted(members, key=lambda member: member.header_offset)
+    return [
+        f"{one.filename}: lies over {other.filename}"
+        for one, other in pairwise(ordered)
+        if one.header_offset + LOCAL_HEADER_BYTES + one.compress_size > other.header_offset
+    ]
+
+
 def _distrust(member: zipfile.ZipInfo) -> str:
     """What is wrong with a member, or an empty string."""
     name = _readable_name(member)
     if name.startswith("/") or ":" in name.split("/")[0] or ".." in PurePosixPath(name).parts:
         return "a path that leads out of the folder"
+    if len(name) > MAX_NAME:
+        return f"a name of {len(name)} characters"
     if stat.S_ISLNK(member.external_attr >> 16):
         return "a link"
     if member.file_size > MAX_MEMBER_BYTES:
@@ -207,7 +292,7 @@ def _distrust(member: zipfile.ZipInfo) -> str:
 
 
 def open_source(path: Path) -> ExportSource:
-    """Open a folder, a zip, or one annotation file with the pictures that lie beside it or below.
+    """Open a folder, a zip, a data.yaml's folder, or one annotation file with the pictures beside it or below.
 
     Raises:
         UserError: There is none, or it can't be read or trusted.
@@ -216,9 +301,13 @@ def open_source(path: Path) -> ExportSource:
         return FolderSource(path)
     if path.suffix.lower() in {".xml", ".json", ".ndjson"} and path.is_file():
         return FolderSource(path.parent, only=path.name)
+    if path.suffix.lower() in {".yaml", ".yml"} and path.is_file():
+        return FolderSource(path.parent)  # a data.yaml describes the dataset that it stands in
     if not path.exists():
         raise UserError(
             f"There is no annotation export {path}.",
             "Give the zip that CVAT exported, a folder, or an XML or JSON file.",
         )
+    if not path.is_file():
+        raise UserError(f"{path} is neither a file nor a folder.", "Give the export's zip or folder.")
     return ZipSource(path)

@@ -10,11 +10,11 @@ from pathlib import PurePosixPath
 from segtune.annotations.dataset_folder import ALL_SPLITS, SPLITS
 from segtune.errors import UserError, listed
 
-ROBOFLOW = r"(?i)(.+)_[a-z0-9]{2,5}\.rf\.[a-z0-9]+$"
+ROBOFLOW = r"(?i)^(.+)_[a-z0-9]{2,5}\.rf\.[a-z0-9]+$"
 """Roboflow's augmented copies of one picture share what stands before this: 'name_jpg.rf.HASH'."""
 
-FRAMES = r"(.*?)[-_. ]?(?:frame|img|image)?[-_. ]?\d+$"
-"""Frames of a video share what stands before their number."""
+FRAMES = r"^(.*?)[-_. ]?(?:frame|img|image)?[-_. ]?(?<!\d)\d+$"
+"""Frames of a video share what stands before their number; all of it, so that long rows of digits take no time."""
 
 MIN_GROUPS = 5
 """With fewer groups, none of a sensible size could go to val."""
@@ -77,6 +77,10 @@ def assign_splits(pictures: Sequence[Candidate], val_fraction: float = 0.2, grou
         )
     elif len(to_split) > 1:
         names, notes = _group_names([pictures[index] for index in to_split], group_by)
+        stated = sorted({picture.subset for picture in pictures} - {""})
+        if stated:
+            tests = "those of test stay, and the others" if "test" in stated else "they"
+            notes.insert(0, f"the export tells only {listed(stated)} apart: {tests} were divided into train and val")
         groups: dict[str, list[int]] = defaultdict(list)
         for index, name in zip(to_split, names, strict=True):
             groups[name].append(index)
