@@ -91,7 +91,9 @@ def main() -> None:
             words: tuple[object, ...] = ("train", dataset, run, *OPTIONS)
             kills = []
             for _ in range(dice.randint(1, 3)):
-                if finish(segtune(*words, "--num-workers", dice.choice((0, 1, 2))), dice.uniform(0, whole_seconds)):
+                if finish(
+                    segtune(*words, "--num-workers", dice.choice((0, 1, 2))), dice.uniform(0, 0.8 * whole_seconds)
+                ):
                     break
                 kills.append(epochs_done(run))
                 words = ("resume", run) if (run / "run.json").exists() else words

@@ -89,7 +89,9 @@ def pipeline(dataset: Path, /, classes: int, **options: object) -> dict[str, flo
     """Median seconds of a step in the pipeline and bare."""
     turns = TakingTurns(classes)
     with tempfile.TemporaryDirectory() as folder:
-        config = TrainConfig(dataset, Path(folder) / "run", model=MODEL, batch_size=BATCH_SIZE, log="none", **options)
+        config = TrainConfig(
+            dataset, Path(folder) / "run", model=MODEL, batch_size=BATCH_SIZE, report_to="none", **options
+        )
         with suppress(TrainingInterrupted):
             train(config, listeners=[turns])
     whole, bare = statistics.median(turns.pipeline), statistics.median(turns.bare)
@@ -138,7 +140,7 @@ def stop(event):
         raise KeyboardInterrupt
 try:
     train(TrainConfig(Path(sys.argv[1]), Path(sys.argv[2]), num_classes=11, ignore_value=11, model=sys.argv[3],
-                      batch_size=8, log="tensorboard"), listeners=[stop])
+                      batch_size=8, report_to="tensorboard"), listeners=[stop])
 except TrainingInterrupted:
     pass
 """
@@ -167,7 +169,7 @@ peaks = []
 def note(event):
     if isinstance(event, EpochDone):
         peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
-options = dict(model=sys.argv[3], batch_size=4, crop=64, epochs=int(sys.argv[4]), cache=sys.argv[5], log="none")
+options = dict(model=sys.argv[3], batch_size=4, crop=64, epochs=int(sys.argv[4]), cache=sys.argv[5], report_to="none")
 train(TrainConfig(Path(sys.argv[1]), Path(sys.argv[2]), **options), listeners=[note])
 print(*peaks)
 """

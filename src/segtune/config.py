@@ -231,7 +231,7 @@ class TrainConfig(ConversionOptions):
     """Processes that prepare batches; 0: none beside the main one. 'auto': by the machine."""
     nproc: int = 1
     """Processes that train together, one a CUDA device. For several machines see docs/scaling.md."""
-    log: str = "tensorboard"
+    report_to: str = "tensorboard"
     """Where metrics go beside metrics.jsonl, separated by commas: tensorboard, mlflow, wandb; or 'none'."""
     overwrite: bool = False
     """Replace the run that the run folder holds."""

@@ -12,7 +12,7 @@ import pytest
 
 OPTIONS = [
     "--model", "unet:efficientnet_lite0", "--batch-size", "4", "--crop", "64", "--batch-norm", "sync",
-    "--optimizer", "sgd", "--learning-rate", "0.02", "--log", "none", "--device", "cpu",
+    "--optimizer", "sgd", "--learning-rate", "0.02", "--report-to", "none", "--device", "cpu",
 ]  # fmt: skip
 # With 9 pictures the last batch has one: the second process has nothing to do in that step.
 NUM_TRAIN, NUM_VAL = 9, 3

@@ -2,6 +2,8 @@
 
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,7 @@ import torch
 from PIL import Image
 
 from segtune.cli import main, parse
+from segtune.config import TrainConfig
 from segtune.demo.labelme_export import write_labelme_zip
 from segtune.demo.scenes import draw_scene
 from segtune.models.catalog import build_model
@@ -62,6 +65,31 @@ def test_commands_of_the_pages_run(workplace, monkeypatch):
                 assert main(shlex.split(command)[1:]) == 0, command
                 ran += 1
     assert ran >= 5
+
+
+def test_python_of_the_pages_runs(workplace, monkeypatch):
+    monkeypatch.chdir(workplace)
+    for page in sorted((ROOT / "docs").glob("*.md")):
+        for code in re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL):
+            exec(code.replace('"my-dataset"', f'"{workplace / "my-dataset"}"'), {})
+
+
+def test_torchrun_of_the_pages_starts_a_training(workplace, monkeypatch):
+    """On this machine: what names other machines is left out."""
+    monkeypatch.chdir(workplace)
+    text = (ROOT / "docs" / "scaling.md").read_text().replace("\\\n", "")
+    commands = re.findall(r"torchrun .*", text)
+    assert len(commands) == 2
+    for command in commands:
+        words = shlex.split(command)
+        arguments = words[words.index("segtune") + 1 :]
+        assert isinstance(parse(arguments), TrainConfig)
+    options = ["--model", "unet:efficientnet_lite0", "--epochs", "1", "--device", "cpu", "--report-to", "none"]
+    arguments = [{"DATASET": "my-dataset", "RUN": "runs/torchrun"}.get(word, word) for word in arguments]
+    program = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "segtune"]
+    result = subprocess.run([*program, *arguments, *options], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert (workplace / "runs" / "torchrun" / "model.safetensors").exists()
 
 
 def test_commands_in_the_text_and_the_table_mean_something():

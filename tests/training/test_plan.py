@@ -91,3 +91,74 @@ def test_single_class_is_refused():
 def test_impossible_choices_are_refused(options, message):
     with pytest.raises(UserError, match=message):
         make_plan(config(**options), FACTS)
+
+
+@pytest.mark.parametrize(("num_train", "epochs"), [(20, 200), (400, 50), (2000, 10), (50_000, 10)])
+def test_the_fewer_pictures_the_more_epochs(num_train, epochs):
+    assert make_plan(config(), replace(FACTS, num_train=num_train)).epochs == epochs
+
+
+@pytest.mark.parametrize(
+    ("options", "facts", "values"),
+    [
+        ({}, {}, {"batch_size": 10, "accumulate": 1, "precision": "float32", "compile": False, "channels_last": True}),
+        ({}, {"num_train": 99}, {"batch_size": 16, "steps_per_epoch": 7}),
+        ({"recipe": "original"}, {"num_train": 17}, {"batch_size": 16, "steps_per_epoch": 1, "epochs": 100}),
+        ({}, {"num_val": 35}, {"validate_every": 4}),
+        ({"time_budget": "10m"}, {}, {"epochs": 0, "total_steps": 0, "time_budget": 600}),
+        ({"time_budget": "10m", "epochs": 3}, {}, {"epochs": 3, "total_steps": 3, "time_budget": 600}),
+        ({}, {"device": "cuda", "has_bf16": True}, {"precision": "bf16", "num_workers": 1}),
+        ({}, {"device": "cuda"}, {"precision": "fp16"}),
+        ({"precision": "float32"}, {"device": "cuda", "has_bf16": True}, {"precision": "float32"}),
+        ({"recipe": "original"}, {"device": "cuda", "has_bf16": True}, {"precision": "float32"}),
+        ({"epochs": 400, "batch_size": 1}, {"device": "cuda"}, {"compile": True}),
+        ({"epochs": 40}, {"device": "cuda"}, {"compile": False}),
+        ({"compile": "on", "channels_last": "off"}, {}, {"compile": True, "channels_last": False}),
+        ({"keep_feature_extract": True}, {}, {"freeze": -1}),
+        (
+            {"freeze": 3, "cache": "disk", "class_weights": "none"},
+            {},
+            {"freeze": 3, "cache": "disk", "class_weights": ()},
+        ),
+        # 85 % of 10 GB, less 2 GB: 6.5 pictures of 1 GB at once.
+        (
+            {"batch_size": 16},
+            {"num_train": 99, "free_memory": 10**10, "fixed_memory": 2 * 10**9, "memory_per_picture": 10**9},
+            {"batch_size": 16, "accumulate": 3},
+        ),
+        (
+            {"batch_size": 16},
+            {"num_train": 99, "world_size": 4, "free_memory": 10**10, "memory_per_picture": 10**9},
+            {"accumulate": 1},
+        ),
+        ({}, {"free_memory": 1, "fixed_memory": 9, "memory_per_picture": 9}, {"accumulate": 10}),
+    ],
+)
+def test_what_is_auto_follows_data_and_machine(options, facts, values):
+    plan = make_plan(config(**options), replace(FACTS, **facts))
+    assert {name: getattr(plan, name) for name in values} == values
+
+
+def test_model_files_do_not_depend_on_the_machine():
+    one = make_plan(config(num_workers=0, cache="none"), FACTS)
+    other = make_plan(config(num_workers=3, cache="ram"), replace(FACTS, num_cpus=8))
+    assert one != other
+    assert one.for_model_file() == other.for_model_file()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"min_scale": 2.0}, "--min-scale 2.0 is above --max-scale 1.5"),
+        ({"ema": 1.0}, "--ema is 1.0"),
+        ({"rotation": 200.0}, "--rotation is 200.0; 0 to 180"),
+        ({"precision": "fp16"}, "needs a CUDA device"),
+        ({"freeze": 2, "keep_feature_extract": True}, "both given"),
+        ({"time_budget": "soon"}, "--time-budget is 'soon'"),
+        ({"nproc": 0}, "--nproc is 0"),
+        ({"warmup": float("nan")}, "--warmup is nan"),
+    ],
+)
+def test_options_that_contradict_are_refused(options, message):
+    with pytest.raises(UserError, match=message):
+        make_plan(config(**options), FACTS)

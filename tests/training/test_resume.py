@@ -16,8 +16,8 @@ from segtune.training.resume import read_progress
 from segtune.training.train import TrainingInterrupted, resume, train
 
 OPTIONS = {
-    "model": "deeplabv3plus:efficientnet_lite0", "epochs": 3, "batch_size": 4, "crop": 64, "ema": 0.9, "log": "none",
-    "cutmix": 0.5, "clip_gradient": 1.0,
+    "model": "deeplabv3plus:efficientnet_lite0", "epochs": 3, "batch_size": 4, "crop": 64, "ema": 0.9,
+    "report_to": "none", "cutmix": 0.5, "clip_gradient": 1.0,
 }  # fmt: skip
 
 

@@ -91,8 +91,9 @@ def limit(event):
     if isinstance(event, Notice):
         print(event.text, flush=True)
 
-options = dict(model="deeplabv3plus:efficientnet_lite0", epochs=1, batch_size=6, crop=512, cache="none", log="none")
-train(TrainConfig(Path(sys.argv[1]), Path(sys.argv[2]), **options), listeners=[limit])
+options = dict(epochs=1, batch_size=6, crop=512, cache="none", report_to="none")
+config = TrainConfig(Path(sys.argv[1]), Path(sys.argv[2]), model="deeplabv3plus:efficientnet_lite0", **options)
+train(config, listeners=[limit])
 """
 
 

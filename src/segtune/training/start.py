@@ -11,8 +11,8 @@ from segtune.training.plan import MACHINE_VALUES, TrainPlan
 from segtune.training.run_folder import RunFolder
 
 CHANGEABLE = (
-    "accumulate", "cache", "compile", "device", "epochs", "log", "nproc", "num_workers", "overwrite", "resume", "run",
-    "time_budget",
+    "accumulate", "cache", "compile", "device", "epochs", "nproc", "num_workers", "overwrite", "report_to", "resume",
+    "run", "time_budget",
 )  # fmt: skip
 """Options that a resumed run may have at other values: the machine's, and how long to train."""
 

@@ -166,7 +166,7 @@ def _train(config: TrainConfig, earlier: Earlier | None, listeners: Sequence[Lis
         if not processes.is_first:
             listeners = []
         elif listeners is None:
-            watchers = make_watchers(config.log, folder, earlier is not None)
+            watchers = make_watchers(config.report_to, folder, earlier is not None)
             listeners = [stack.enter_context(ConsoleListener()), *map(stack.enter_context, watchers)]
         stack.enter_context(processes.losses_told())
         stop = stack.enter_context(StopSignal(processes.is_first))

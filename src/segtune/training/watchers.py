@@ -14,7 +14,7 @@ STEPS_BETWEEN = 10
 
 
 def make_watchers(names: str, folder: RunFolder, resume: bool) -> list["Metrics"]:
-    """The watchers that ``--log`` names.
+    """The watchers that ``--report-to`` names.
 
     Args:
         names: Names separated by commas; 'none' for none.
@@ -28,7 +28,7 @@ def make_watchers(names: str, folder: RunFolder, resume: bool) -> list["Metrics"
     unknown = [name for name in chosen if name not in WRITERS]
     if unknown:
         raise UserError(
-            f"--log names {listed(unknown)}; known are {listed(WRITERS)} and none.", nearest(unknown[0], WRITERS)
+            f"--report-to names {listed(unknown)}; known are {listed(WRITERS)} and none.", nearest(unknown[0], WRITERS)
         )
     return [Metrics(_installed(name)(folder, resume)) for name in chosen]
 
@@ -36,7 +36,9 @@ def make_watchers(names: str, folder: RunFolder, resume: bool) -> list["Metrics"
 def _installed(name: str) -> "Callable[[RunFolder, bool], Writer]":
     # Each is named as its package.
     if find_spec(name) is None:
-        raise UserError(f"--log {name} needs the package {name}.", f"pip install 'segtune[{name}]', or --log none.")
+        raise UserError(
+            f"--report-to {name} needs the package {name}.", f"pip install 'segtune[{name}]', or --report-to none."
+        )
     return WRITERS[name]
 
 

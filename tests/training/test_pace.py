@@ -1,0 +1,66 @@
+"""How far a training is: by steps, by time."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from segtune.config import TrainConfig
+from segtune.errors import UserError
+from segtune.training.events import EpochDone, StepDone
+from segtune.training.pace import Pace
+from segtune.training.plan import Facts, make_plan, seconds_in
+from segtune.training.resume import Progress
+from segtune.training.train import train
+
+PLAN = make_plan(TrainConfig(Path("d"), Path("r"), epochs=10, batch_size=1), Facts(2, 10, (9, 9), "cpu", 2))
+
+
+def test_share_of_the_steps():
+    assert [Pace(PLAN, Progress(step=step), 1).done() for step in (0, 50, 100)] == [0, 0.5, 1]
+
+
+def test_share_of_the_time_leaves_room_for_the_last_validation():
+    plan = replace(PLAN, epochs=0, total_steps=0, time_budget=100.0)
+    assert Pace(plan, Progress(seconds=25), 1).done() == pytest.approx(0.25, abs=0.01)
+    assert Pace(plan, Progress(seconds=25, validation_seconds=50 / 1.1), 1).done() == pytest.approx(0.5, abs=0.01)
+    # Before the first validation it is guessed: a picture takes as long as one of the training.
+    guessed = Progress(seconds=25, num_pictures=10, epoch_seconds=20)
+    assert Pace(plan, guessed, 25).done() == pytest.approx(0.5, abs=0.01)
+
+
+def test_steps_and_time_whichever_comes_first():
+    plan = replace(PLAN, time_budget=100.0)
+    assert Pace(plan, Progress(seconds=25, step=70), 1).done() == pytest.approx(0.7)
+    assert Pace(plan, Progress(seconds=125, step=7), 1).done() == 1
+
+
+def test_state_is_saved_the_more_rarely_the_longer_it_takes():
+    pace = Pace(PLAN, Progress(), 1)
+    assert pace.is_time_to_save()
+    pace.saved(1.0)
+    assert not pace.is_time_to_save()
+    pace.saved(0.0)
+    assert pace.is_time_to_save()
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("1h30m", 5400), ("1.5h", 5400), (" 2M ", 120)])
+def test_times_are_read(text, seconds):
+    assert seconds_in(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "10", "m", "-5m", "10 minutes", "0s", "1m1h"])
+def test_what_is_no_time_is_refused(text):
+    with pytest.raises(UserError, match="--time-budget is"):
+        seconds_in(text)
+
+
+def test_training_ends_when_the_time_is_up_with_its_rate_decayed(dataset):
+    events = []
+    options = {"model": "unet:efficientnet_lite0", "crop": 64, "batch_size": 2, "report_to": "none"}
+    train(TrainConfig(dataset, dataset.parent / "run", time_budget="6s", **options), listeners=[events.append])
+    steps = [event for event in events if isinstance(event, StepDone)]
+    last = [event for event in events if isinstance(event, EpochDone)][-1]
+    assert steps[-1].learning_rate < 0.2 * max(step.learning_rate for step in steps)
+    assert last.metrics["mean_iou"] is not None
+    assert len({event.epoch for event in events if isinstance(event, EpochDone)}) == last.epoch
