@@ -1,5 +1,6 @@
 # The README's two commands are `make demo` and `make test`; each does the set-up that it needs.
 PYTHON ?= python3
+CAMVID ?= ../shared/camvid
 UV_VERSION = 0.13.9
 BIN = .venv/bin
 COMPILE = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
@@ -35,6 +36,9 @@ bench: setup
 	$(BIN)/python benchmarks/conversion.py --kind polygon --result benchmarks/results/conversion-polygons.json
 	$(BIN)/python benchmarks/conversion.py --kind mask --result benchmarks/results/conversion-masks.json
 	$(BIN)/python benchmarks/conversion.py --kind polygon --suffix png --result benchmarks/results/conversion-png.json
+	$(BIN)/python benchmarks/resume.py --result benchmarks/results/resume.json
+	$(BIN)/python benchmarks/training.py --camvid $(CAMVID) --result benchmarks/results/training.json
+	$(BIN)/python benchmarks/reading.py --result benchmarks/results/reading.json
 	$(BIN)/python benchmarks/checking.py --result benchmarks/results/checking.json
 	$(BIN)/python benchmarks/reading.py --result benchmarks/results/reading.json
 
