@@ -16,8 +16,8 @@ with ConsoleListener() as listener:
     listener(RunStarted(plan, ("a note with [brackets]",)))
     for epoch in (1, 2, 3):
         for step in range(4):
-            listener(StepDone(epoch, 4 * epoch + step - 3, 0.5, 1))
-        listener(EpochDone(epoch, metrics, True))
+            listener(StepDone(epoch, 4 * epoch + step - 3, 0.5, 1, 0.001, (4 * epoch + step - 3) / 12))
+        listener(EpochDone(epoch, 4 * epoch, metrics, True))
 """
 
 

@@ -117,12 +117,13 @@ def describe(plan: TrainPlan) -> str:
     frozen = {0: "the whole net", -1: "the head alone (feature extractor frozen)"}
     trained = frozen.get(plan.freeze, f"all but the first {plan.freeze} stages")
     rate = f"rate {plan.learning_rate:g} ({plan.schedule}; backbone x {plan.backbone_rate:g})"
+    often = "each epoch" if plan.validate_every == 1 else f"every {plan.validate_every} epochs"
     lines = [
         f"Plan: recipe {plan.recipe}, {length} of {plan.batch_size} crops{parts} of {plan.crop} px{shrink}",
         f"trains {trained} with {plan.optimizer}, {rate}, {plan.loss}; seed {plan.seed}",
         f"on {plan.device}, {plan.precision}{', compiled' if plan.compile else ''}"
         f"{f', {plan.world_size} processes' if plan.world_size > 1 else ''}, {plan.num_workers} workers,"
-        f" decoded pictures kept in: {plan.cache}; validates every {plan.validate_every} epochs",
+        f" decoded pictures kept in: {plan.cache}; validates {often}",
     ]
     used = [f"{name.replace('_', ' ')} {getattr(plan, name):g}" for name in SOMETIMES if getattr(plan, name)]
     lines += ["with " + ", ".join(used)] if used else []

@@ -82,6 +82,8 @@ class RunFolder:
         try:
             yield
         finally:
+            if not self.made():  # a training that did not begin leaves nothing behind
+                (self.path / ".lock").unlink(missing_ok=True)
             lock.release()
 
     @contextmanager
