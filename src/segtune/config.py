@@ -282,7 +282,8 @@ class PredictConfig:
     model: Annotated[Positional[Path], arg(metavar="MODEL")]
     """A model.safetensors."""
     input: Annotated[Positional[Path], arg(metavar="INPUT")]
-    """A picture, or a folder of pictures."""
+    """A picture or a video; a folder, searched with all below it; a pattern in quotes ('days/**/*.jpg'); a .txt list
+    with a path a line; or - for such a list on standard input."""
     output: Annotated[Positional[Path], arg(metavar="OUTPUT")]
     """Folder to write labels/, segmentation/ and overlays/ to."""
     overwrite: bool = False

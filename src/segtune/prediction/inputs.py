@@ -1,0 +1,123 @@
+"""What INPUT means: a picture, a video, a folder, a pattern or a list -> files, and the names of their results."""
+
+import glob
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from segtune.errors import UserError, listed
+from segtune.files import name_key
+from segtune.pictures import PICTURE_SUFFIXES
+
+VIDEO_SUFFIXES = frozenset({".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg"})
+LIST_SUFFIX = ".txt"
+STDIN = Path("-")
+
+
+@dataclass(frozen=True)
+class Input:
+    """A file to predict.
+
+    Attributes:
+        path: The file.
+        name: Its results' path below OUTPUT/KIND, without a suffix: ``street/007`` for ``street/007.jpg``.
+    """
+
+    path: Path
+    name: Path
+
+    @property
+    def is_video(self) -> bool:
+        """Told by the suffix."""
+        return self.path.suffix.lower() in VIDEO_SUFFIXES
+
+
+def find_inputs(source: Path, output: Path) -> list[Input]:
+    """All files that ``source`` stands for, in the order of their names, or of the list.
+
+    A folder means the pictures in it and below; hidden ones, and those in an ``output`` inside it, are left out.
+    The relative paths of a list, and of a pattern, start at the current folder.
+
+    Raises:
+        UserError: Nothing there, no picture in it, or two files whose results would have the same name.
+    """
+    if source == STDIN:
+        inputs = _from_list(sys.stdin.read(), "standard input")
+    elif source.is_dir():
+        inputs = _in_folder(source, output)
+    elif source.is_file() and source.suffix.lower() == LIST_SUFFIX:
+        inputs = _from_list(_list_text(source), str(source))
+    elif source.is_file():
+        inputs = _named([source])
+    elif glob.has_magic(str(source)):
+        inputs = _matching(str(source))
+    else:
+        raise UserError(
+            f"There is no picture or folder {source}.",
+            "Expected: a picture, a video, a folder, a pattern in quotes, a .txt list, or - for one on standard input.",
+        )
+    _refuse_same_names(inputs)
+    return inputs
+
+
+def _in_folder(folder: Path, output: Path) -> list[Input]:
+    # Results of an earlier run are no pictures to predict. Where OUTPUT holds INPUT, nothing would be left.
+    own = output.resolve()
+    skipped = own if own.is_relative_to(folder.resolve()) and own != folder.resolve() else None
+    paths = []
+    for place, folders, files in os.walk(folder):
+        folders[:] = sorted(
+            name for name in folders if not name.startswith(".") and (Path(place) / name).resolve() != skipped
+        )
+        paths += [Path(place) / name for name in sorted(files) if not name.startswith(".")]
+    pictures = [path for path in paths if path.suffix.lower() in PICTURE_SUFFIXES]
+    if not pictures:
+        videos = [path.name for path in paths if path.suffix.lower() in VIDEO_SUFFIXES]
+        hint = f"Expected files ending in {listed(sorted(PICTURE_SUFFIXES))}."
+        if videos:
+            pattern = f"'{folder}/*{Path(videos[0]).suffix}'"
+            hint = f"It holds videos ({listed(videos, 3)}): name one, or give a pattern: {pattern}."
+        raise UserError(f"{folder} holds no pictures.", hint)
+    return [Input(path, path.relative_to(folder).with_suffix("")) for path in pictures]
+
+
+def _matching(pattern: str) -> list[Input]:
+    suffixes = PICTURE_SUFFIXES | VIDEO_SUFFIXES
+    found = [Path(name) for name in sorted(glob.glob(pattern, recursive=True))]  # noqa: PTH207 - may be absolute
+    paths = [path for path in found if path.is_file() and path.suffix.lower() in suffixes]
+    if not paths:
+        raise UserError(f"No picture or video matches {pattern}.", "Check the pattern; ** stands for any folders.")
+    return _named(paths)
+
+
+def _list_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} can't be read as a list: {error}.", "Expected: UTF-8, a path a line.") from error
+
+
+def _from_list(text: str, called: str) -> list[Input]:
+    paths = [Path(line.strip()) for line in text.splitlines() if line.strip()]
+    if not paths:
+        raise UserError(f"{called} lists no pictures.", "Expected: a path a line.")
+    # A file listed twice is predicted once.
+    return _named(list(dict.fromkeys(paths)))
+
+
+def _named(paths: Sequence[Path]) -> list[Input]:
+    """Names are relative to the deepest folder that holds all of them, so that files of several folders stay apart."""
+    absolute = [Path(os.path.abspath(path)) for path in paths]  # noqa: PTH100 - a link keeps its name
+    common = os.path.commonpath([path.parent for path in absolute])
+    return [Input(path, whole.relative_to(common).with_suffix("")) for path, whole in zip(paths, absolute, strict=True)]
+
+
+def _refuse_same_names(inputs: Iterable[Input]) -> None:
+    """Files that differ only in suffix, or in the case of letters, would overwrite each other's results."""
+    first: dict[str, Input] = {}
+    for entry in inputs:
+        other = first.setdefault(name_key(str(entry.name)), entry)
+        if other is not entry:
+            raise UserError(f"{other.path} and {entry.path} would both become {entry.name}.png.", "Rename one.")

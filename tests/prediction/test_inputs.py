@@ -1,0 +1,73 @@
+"""What INPUT may be, and how results are named after it."""
+
+import io
+from pathlib import Path
+
+import pytest
+
+from segtune.errors import UserError
+from segtune.prediction.inputs import STDIN, find_inputs
+
+FILES = ["a.jpg", "day 1/b.PNG", "day 1/c.tif", "day [2]/ü/b.webp", ".hidden/x.jpg", ".y.jpg", "film.mp4", "notes.md"]
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    for name in FILES:
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "in" / name).touch()
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.usefixtures("place")
+@pytest.mark.parametrize(
+    ("source", "names"),
+    [
+        ("in", ["a", "day 1/b", "day 1/c", "day [2]/ü/b"]),
+        ("in/day 1", ["b", "c"]),
+        ("in/day [2]/ü/b.webp", ["b"]),
+        ("in/film.mp4", ["film"]),
+        ("in/*.jpg", ["a"]),
+        ("in/**/b.*", ["day 1/b", "day [2]/ü/b"]),
+        ("in/*.m*", ["film"]),
+    ],
+)
+def test_names_keep_the_structure(source, names):
+    assert [str(entry.name) for entry in find_inputs(Path(source), Path("out"))] == names
+
+
+@pytest.mark.parametrize("from_stdin", [True, False])
+def test_a_list_is_taken_in_its_order(place, monkeypatch, from_stdin):
+    text = f"in/day 1/c.tif\n\n{place}/in/a.jpg\nin/day 1/c.tif\nin/missing.jpg\n"
+    Path("list.txt").write_text(text)
+    monkeypatch.setattr("sys.stdin", io.StringIO(text))
+    found = find_inputs(STDIN if from_stdin else Path("list.txt"), Path("out"))
+    assert [str(entry.name) for entry in found] == ["day 1/c", "a", "missing"]
+
+
+def test_results_of_an_earlier_run_inside_the_folder_are_no_pictures(place):
+    (place / "in" / "out" / "overlays").mkdir(parents=True)
+    (place / "in" / "out" / "overlays" / "a.png").touch()
+    assert len(find_inputs(Path("in"), Path("in/out"))) == 4
+
+
+@pytest.mark.usefixtures("place")
+@pytest.mark.parametrize(
+    ("source", "files", "message"),
+    [
+        ("nothing", [], "no picture or folder nothing"),
+        ("empty", ["empty/x.md"], "empty holds no pictures"),
+        ("films", ["films/x.mp4"], r"It holds videos \(x.mp4\)"),
+        ("in/*.xyz", [], r"No picture or video matches"),
+        ("list.txt", ["list.txt"], "lists no pictures"),
+        ("twice", ["twice/a.jpg", "twice/a.png"], "both become a.png"),
+        ("twice", ["twice/a.jpg", "twice/A.jpg"], "both become"),
+    ],
+)
+def test_what_can_not_be_meant_is_refused(source, files, message):
+    for name in files:
+        Path(name).parent.mkdir(exist_ok=True)
+        Path(name).touch()
+    with pytest.raises(UserError, match=message):
+        find_inputs(Path(source), Path("out"))
