@@ -64,3 +64,15 @@ def test_impossible_values_are_refused(change):
 def test_values_read_back():
     preprocessing = Preprocessing((0.1, 0.2, 0.3), (0.4, 0.5, 0.6), 32, 1024)
     assert Preprocessing.from_dict(preprocessing.to_dict(), "file") == preprocessing
+
+
+@pytest.mark.parametrize(("height", "width"), [(50, 40), (333, 200), (1, 400), (400, 1)])
+@pytest.mark.parametrize("band", [1, 7, 1000])
+def test_restoring_by_bands_is_bilinear(monkeypatch, height, width, band):
+    monkeypatch.setattr("segtune.preprocessing.MAX_RESTORED_VALUES", 5 * 3 * width)
+    preprocessing = Preprocessing(longest_side=100)
+    logits = torch.rand(1, 3, *preprocessing.working_size(height, width))
+    expected = torch.nn.functional.interpolate(logits, (height, width), mode="bilinear", align_corners=False)
+    parts = list(preprocessing.restore_rows(logits.split(band, dim=2), height, width))
+    assert [row for rows, _ in parts for row in range(rows.start, rows.stop)] == list(range(height))
+    torch.testing.assert_close(torch.cat([part for _, part in parts], dim=2), expected)

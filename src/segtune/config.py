@@ -19,6 +19,7 @@ BatchNorm = Literal["train", "frozen", "sync"]
 Schedule = Literal["constant", "poly", "cosine", "one-cycle"]
 Precision = Literal["float32", "bf16", "fp16"]
 Cache = Literal["auto", "ram", "disk", "none"]
+TestTimeAugmentation = Literal["none", "flip", "flip+scale"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -286,6 +287,14 @@ class PredictConfig:
     with a path a line; or - for such a list on standard input."""
     output: Annotated[Positional[Path], arg(metavar="OUTPUT")]
     """Folder to write labels/, segmentation/ and overlays/ to."""
+    tile: Annotated[int | Auto, arg(metavar="PIXELS")] = "auto"
+    """Side of the tiles that a large picture is cut into, to be predicted without being shrunk; 0: never cut. 'auto':
+    pictures are shrunk as in training, and cut only where they are still above 2048 x 2048."""
+    overlap: Annotated[int | Auto, arg(metavar="PIXELS")] = "auto"
+    """By how much tiles overlap, at least. 'auto': half of the tile."""
+    tta: TestTimeAugmentation = "none"
+    """Predict the picture mirrored as well ('flip'), and at 3/4 and 5/4 of its size ('flip+scale'), and take the mean:
+    a little better, 2 and 6 times slower."""
     overwrite: bool = False
     """Replace predictions that the output folder already holds."""
     device: Device = "auto"

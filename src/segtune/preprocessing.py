@@ -1,6 +1,7 @@
 """Preprocessing: picture -> what the network takes, and logits -> class ids at the picture's own size."""
 
 import math
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -18,6 +19,9 @@ Triple = tuple[float, float, float]
 
 IMAGENET_MEAN: Triple = (0.485, 0.456, 0.406)
 IMAGENET_STD: Triple = (0.229, 0.224, 0.225)
+
+MAX_RESTORED_VALUES = 1 << 24
+"""Logits that are at a picture's own size at once: 64 MB."""
 
 
 @dataclass(frozen=True)
@@ -97,11 +101,45 @@ class Preprocessing:
 
     def restore(self, logits: Tensor, height: int, width: int) -> Tensor:
         """Logits of a prepared picture, (1, C, H', W') -> at the picture's own size, (1, C, height, width)."""
+        return torch.cat([rows for _, rows in self.restore_rows([logits], height, width)], dim=2)
+
+    def restore_rows(self, bands: Iterable[Tensor], height: int, width: int) -> Iterator[tuple[slice, Tensor]]:
+        """Logits of a prepared picture -> at the picture's own size, some rows at a time.
+
+        Bilinear, as ``functional.interpolate`` does it with ``align_corners=False``.
+
+        Args:
+            bands: (1, C, h, W') each, from the top to the bottom; what was padded is cut away.
+            height: The picture's own.
+            width: The picture's own.
+
+        Yields:
+            Which rows, and their logits (1, C, rows, width).
+        """
         working = self.working_size(height, width)
-        logits = logits[:, :, : working[0], : working[1]]
-        if working == (height, width):
-            return logits
-        return functional.interpolate(logits, size=(height, width), mode="bilinear", align_corners=False)
+        position = ((torch.arange(height, dtype=torch.float64) + 0.5) * (working[0] / height) - 0.5).clamp(min=0)
+        above = position.long()
+        below = (above + 1).clamp(max=working[0] - 1) if working[0] != height else above
+        share = (position - above).float()
+        held: Tensor | None = None
+        start = held_top = 0
+        for band in bands:
+            # The row before a band is needed to go on from.
+            held = band if held is None else torch.cat([held, band], dim=2)
+            stop = int(torch.searchsorted(below, held_top + held.shape[2]))
+            step = max(1, MAX_RESTORED_VALUES // (held.shape[1] * width))
+            for first in range(start, stop, step):
+                rows = slice(first, min(first + step, stop))
+                one, two = held[:, :, above[rows] - held_top], held[:, :, below[rows] - held_top]
+                mixed = torch.lerp(one, two, share[rows, None].to(held)) if working[0] != height else one
+                yield rows, _widened(mixed[..., : working[1]], width)
+            start, held_top, held = stop, held_top + held.shape[2] - 1, held[:, :, -1:].clone()
+
+
+def _widened(logits: Tensor, width: int) -> Tensor:
+    if logits.shape[3] == width:
+        return logits
+    return functional.interpolate(logits, size=(logits.shape[2], width), mode="bilinear", align_corners=False)
 
 
 def _triple(values: Any) -> Triple:

@@ -10,7 +10,7 @@ from segtune.classes import numbered_classes
 from segtune.errors import UserError
 from segtune.model_file import Model
 from segtune.models.catalog import build_model, model_preprocessing
-from segtune.prediction.predictor import Predictor, choose_device
+from segtune.prediction.predictor import PredictOptions, Predictor, choose_device
 
 MODEL = "deeplabv3plus:efficientnet_lite0"
 
@@ -50,3 +50,24 @@ def test_public_load_predicts(trained_run):
 def test_missing_cuda_is_told():
     with pytest.raises(UserError, match="no CUDA device"):
         choose_device("cuda")
+
+
+@pytest.mark.parametrize("tta", ["none", "flip", "flip+scale"])
+@pytest.mark.parametrize("tile", ["auto", 0, 64])
+def test_tiles_and_augmentation_keep_size_and_range(predictor, tile, tta):
+    picture = np.random.default_rng(0).integers(0, 255, (70, 130, 3)).astype(np.uint8)
+    prediction = Predictor(predictor.model, predictor.device, PredictOptions(tile, tta=tta)).predict(picture)
+    assert prediction.class_ids.shape == prediction.confidence.shape == (70, 130)
+    assert 0.25 <= prediction.confidence.min() <= prediction.confidence.max() <= 1
+
+
+def test_flip_makes_the_mirrored_picture_the_mirrored_prediction(predictor):
+    picture = np.random.default_rng(0).integers(0, 255, (64, 96, 3)).astype(np.uint8)
+    flip = Predictor(predictor.model, predictor.device, PredictOptions(tta="flip"))
+    mirrored = flip.predict(np.ascontiguousarray(picture[:, ::-1])).confidence[:, ::-1]
+    np.testing.assert_allclose(flip.predict(picture).confidence, mirrored, atol=1e-5)
+
+
+def test_overlap_must_leave_something_of_the_tile(predictor):
+    with pytest.raises(UserError, match="leaves nothing"):
+        Predictor(predictor.model, predictor.device, PredictOptions(64, 64))

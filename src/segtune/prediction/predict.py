@@ -10,7 +10,7 @@ from segtune.errors import DataError, UserError, listed
 from segtune.pictures import read_picture, write_labels, write_picture
 from segtune.prediction.draw import overlay
 from segtune.prediction.inputs import Input, find_inputs
-from segtune.prediction.predictor import load
+from segtune.prediction.predictor import PredictOptions, load
 
 LABELS, SEGMENTATION, OVERLAYS = "labels", "segmentation", "overlays"
 
@@ -46,7 +46,7 @@ def predict(config: PredictConfig) -> PredictReport:
     sources = {entry.path.resolve() for entry in inputs}
     if any(path.resolve() in sources for entry in inputs for path in _outputs(config.output, entry)):
         raise UserError(f"{config.output} would overwrite the pictures themselves.", "Name another folder.")
-    predictor = load(config.model, config.device)
+    predictor = load(config.model, config.device, PredictOptions(config.tile, config.overlap, config.tta))
     table = predictor.model.classes
     unreadable = []
     for entry in track(inputs, "Predicting"):

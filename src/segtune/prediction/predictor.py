@@ -1,18 +1,29 @@
 """Predictor: a model on a device; a picture in, class ids at the picture's own size out."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from segtune.classes import ClassTable
+from segtune.config import Auto, TestTimeAugmentation
 from segtune.errors import UserError
 from segtune.model_file import Model, load_model
 from segtune.pictures import read_picture
+from segtune.prediction.sliding_window import ALIGNMENT, aligned, sliding_window
+from segtune.prediction.test_time_augmentation import augmented
 
 Array = npt.NDArray[np.uint8]
+
+MAX_WHOLE_PIXELS = 2048 * 2048
+"""Pictures above this, as the network sees them, are cut into tiles where nothing else is asked for."""
+
+CROPS_IN_TILE, MIN_AUTO_TILE = 4, 512
+"""A tile's side in training crops, and at least."""
 
 
 @dataclass(frozen=True)
@@ -35,18 +46,56 @@ class Prediction:
         return self.classes.palette[self.class_ids]
 
 
+@dataclass(frozen=True)
+class PredictOptions:
+    """How pictures are shown to the network.
+
+    Attributes:
+        tile: Side of the tiles, in pixels of the picture as it is; 0: none. 'auto': the picture is shrunk as in
+            training, and cut where it is still above ``MAX_WHOLE_PIXELS``, into tiles by the training's crop.
+        overlap: Of neighbouring tiles, at least. 'auto': half of the tile.
+        tta: Test-time augmentation.
+    """
+
+    tile: int | Auto = "auto"
+    overlap: int | Auto = "auto"
+    tta: TestTimeAugmentation = "none"
+
+    def __post_init__(self) -> None:
+        if isinstance(self.tile, int) and self.tile != 0 and self.tile < 2 * ALIGNMENT:
+            raise UserError(f"Tiles of {self.tile} pixels are too small.", f"Expected: 0, or {2 * ALIGNMENT} and more.")
+        if isinstance(self.overlap, int) and self.overlap < 0:
+            raise UserError(f"--overlap {self.overlap} is no overlap.", "Expected: 0 or more pixels.")
+
+
 class Predictor:
     """Predicts pictures with a model; evaluation and prediction use this one way.
 
     Args:
         model: The model; its net is moved to the device and set to evaluation.
         device: Where to compute.
+        options: Tiles and test-time augmentation.
+
+    Raises:
+        UserError: The overlap is not less than the tile.
     """
 
-    def __init__(self, model: Model, device: torch.device) -> None:
+    def __init__(self, model: Model, device: torch.device, options: PredictOptions | None = None) -> None:
         self.model = model
         self.device = device
+        self.options = options or PredictOptions()
         self.net = model.net.to(device).eval()
+        self._answer = augmented(self.net, self.options.tta, model.preprocessing.size_multiple)
+        crop = model.training.get("crop", 0)
+        chosen = self.options.tile
+        self.tile = aligned(chosen or 0 if chosen != "auto" else max(CROPS_IN_TILE * crop, MIN_AUTO_TILE))
+        overlap = self.options.overlap
+        self.overlap = aligned(self.tile // 2 if overlap == "auto" else overlap)
+        if self.overlap >= self.tile > 0:
+            raise UserError(
+                f"An overlap of {self.overlap} pixels leaves nothing of tiles of {self.tile}.",
+                "Give a larger --tile or a smaller --overlap; both are rounded up to multiples of 32.",
+            )
 
     @torch.inference_mode()
     def predict(self, picture: Path | str | Array) -> Prediction:
@@ -59,13 +108,35 @@ class Predictor:
             UserError: The file can't be decoded.
         """
         pixels = picture if isinstance(picture, np.ndarray) else read_picture(Path(picture))
-        images = self.model.preprocessing.prepare(pixels).to(self.device, memory_format=torch.channels_last)
-        logits = self.model.preprocessing.restore(self.net(images), pixels.shape[0], pixels.shape[1])
-        top, class_ids = logits.max(dim=1)
-        confidence = torch.exp(top - torch.logsumexp(logits, dim=1))
-        return Prediction(
-            class_ids[0].to(torch.uint8).cpu().numpy(), confidence[0].float().cpu().numpy(), self.model.classes
+        height, width = pixels.shape[:2]
+        preprocessing = self.model.preprocessing
+        if self.options.tile not in {"auto", 0}:
+            preprocessing = replace(preprocessing, longest_side=0)
+        class_ids = np.empty((height, width), np.uint8)
+        confidence = np.empty((height, width), np.float32)
+        bands = self._logits(preprocessing.shrink(pixels))
+        for rows, logits in preprocessing.restore_rows(bands, height, width):
+            top, best = logits[0].max(dim=0)
+            class_ids[rows] = best.to(torch.uint8).cpu().numpy()
+            confidence[rows] = torch.exp(top - torch.logsumexp(logits[0], dim=0)).float().cpu().numpy()
+        return Prediction(class_ids, confidence, self.model.classes)
+
+    def _logits(self, pixels: Array) -> Iterator[Tensor]:
+        """Logits of pixels, uint8 (h, w, 3), in bands of rows (1, C, rows, w)."""
+        height, width = pixels.shape[:2]
+        is_small = max(height, width) <= self.tile or (
+            self.options.tile == "auto" and height * width <= MAX_WHOLE_PIXELS
         )
+        if self.tile == 0 or is_small:
+            yield self._logits_of(pixels)
+        else:
+            yield from sliding_window(self._logits_of, pixels, self.tile, self.overlap)
+
+    def _logits_of(self, pixels: Array) -> Tensor:
+        """Pixels, uint8 (h, w, 3) -> logits (1, C, h, w)."""
+        height, width = pixels.shape[:2]
+        images = replace(self.model.preprocessing, longest_side=0).prepare(pixels)
+        return self._answer(images.to(self.device, memory_format=torch.channels_last))[:, :, :height, :width]
 
 
 def choose_device(name: str) -> torch.device:
@@ -79,7 +150,7 @@ def choose_device(name: str) -> torch.device:
     return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
 
 
-def load(path: Path | str, device: str = "auto") -> Predictor:
+def load(path: Path | str, device: str = "auto", options: PredictOptions | None = None) -> Predictor:
     """Load a model file for prediction: ``segtune.load("model.safetensors").predict("x.jpg").class_ids``.
 
     Raises:
@@ -88,4 +159,4 @@ def load(path: Path | str, device: str = "auto") -> Predictor:
     model = load_model(Path(path))
     # Convolutions on CPUs are a third faster with the channels last in memory, and so with tensor cores.
     model.net.to(memory_format=torch.channels_last)
-    return Predictor(model, choose_device(device))
+    return Predictor(model, choose_device(device), options)

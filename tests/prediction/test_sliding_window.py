@@ -1,0 +1,45 @@
+"""Tiles cover a picture once in sum, and give what the whole picture gives where a network looks at single pixels."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+
+from segtune.errors import UserError
+from segtune.prediction.predictor import PredictOptions
+from segtune.prediction.sliding_window import ALIGNMENT, sliding_window, tile_starts, tile_weights
+
+
+@pytest.mark.parametrize("length", [1, 63, 64, 65, 96, 200, 1000, 1023])
+@pytest.mark.parametrize(("tile", "overlap"), [(64, 0), (64, 32), (128, 32), (128, 64), (128, 96)])
+def test_tiles_cover_a_side_and_overlap_as_asked(length, tile, overlap):
+    starts = tile_starts(length, tile, overlap)
+    assert starts[0] == 0
+    assert all(start % ALIGNMENT == 0 for start in starts)
+    assert starts[-1] < length <= starts[-1] + tile
+    assert all(ALIGNMENT <= b - a <= tile - overlap for a, b in pairwise(starts))
+    total = torch.zeros(length)
+    for start, weight in zip(starts, tile_weights(length, starts, tile, overlap), strict=True):
+        assert (weight > 0).all()
+        total[start : start + len(weight)] += weight
+    torch.testing.assert_close(total, torch.ones(length))
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (10, 300), (300, 10), (64, 64), (150, 230), (257, 129)])
+def test_logits_of_single_pixels_are_those_of_the_whole(height, width):
+    picture = np.random.default_rng(0).integers(0, 255, (height, width, 3)).astype(np.uint8)
+    whole = torch.from_numpy(picture).permute(2, 0, 1)[None].float()
+    bands = [
+        band.clone()
+        for band in sliding_window(
+            lambda pixels: torch.from_numpy(pixels).permute(2, 0, 1)[None].float(), picture, 96, 32
+        )
+    ]
+    torch.testing.assert_close(torch.cat(bands, dim=2), whole, atol=1e-3, rtol=1e-5)
+
+
+@pytest.mark.parametrize("options", [{"tile": -1}, {"tile": 5}, {"overlap": -3}])
+def test_impossible_tiles_are_refused(options):
+    with pytest.raises(UserError, match=r"too small|no overlap"):
+        PredictOptions(**options)
