@@ -20,7 +20,7 @@ from segtune.config import (
     TrainConfig,
 )
 from segtune.console import messages, output
-from segtune.errors import UserError
+from segtune.errors import UserError, listed
 
 if TYPE_CHECKING:
     from segtune.training.train import TrainResult
@@ -130,7 +130,8 @@ def run_predict(config: PredictConfig) -> int:
     from segtune.prediction.predict import predict
 
     report = predict(config)
-    output.print(f"{report.num_pictures} pictures: labels/, segmentation/ and overlays/ in {report.output}")
+    folders = listed(f"{kind}/" for kind in report.kinds)
+    output.print(f"{report.num_pictures} pictures: {folders} in {report.output}")
     for problem in report.unreadable:
         messages.print(f"Left out: {problem}")
     return 1 if report.unreadable else 0

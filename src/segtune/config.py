@@ -278,7 +278,7 @@ class EvaluateConfig:
 
 @dataclass(frozen=True)
 class PredictConfig:
-    """Segment pictures: class ids, colours, and the colours over the picture."""
+    """Segment pictures and videos: class ids, colours, the colours over the picture, confidence, polygons."""
 
     model: Annotated[Positional[Path], arg(metavar="MODEL")]
     """A model.safetensors."""
@@ -286,7 +286,12 @@ class PredictConfig:
     """A picture or a video; a folder, searched with all below it; a pattern in quotes ('days/**/*.jpg'); a .txt list
     with a path a line; or - for such a list on standard input."""
     output: Annotated[Positional[Path], arg(metavar="OUTPUT")]
-    """Folder to write labels/, segmentation/ and overlays/ to."""
+    """Folder to write to: labels/, segmentation/, overlays/, …"""
+    save: str = ""
+    """What to write, separated by commas: labels (class ids), segmentation (their colours), overlays (colours over the
+    picture), confidence (0..255 for probabilities of 0..1), polygons (GeoJSON for each, and polygons.json for all, in
+    COCO's format). Of a video: overlays (a video) and labels (a picture a frame).
+    Default: labels,segmentation,overlays; of a video overlays."""
     tile: Annotated[int | Auto, arg(metavar="PIXELS")] = "auto"
     """Side of the tiles that a large picture is cut into, to be predicted without being shrunk; 0: never cut. 'auto':
     pictures are shrunk as in training, and cut only where they are still above 2048 x 2048."""

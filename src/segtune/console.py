@@ -4,7 +4,17 @@ from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
 
 Item = TypeVar("Item")
 
@@ -21,10 +31,18 @@ def progress_console() -> Console:
     return output if output.is_terminal else messages
 
 
+class SpeedColumn(ProgressColumn):
+    """Items a second."""
+
+    def render(self, task: Task) -> Text:
+        """The rate lately; empty at the start."""
+        return Text(f"{task.speed:.1f}/s" if task.speed else "")
+
+
 def track(items: Iterable[Item], description: str, total: int | None = None) -> Iterator[Item]:
     """Yield ``items`` while a progress bar shows how far it is."""
     console = progress_console()
-    columns = MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn()
+    columns = MofNCompleteColumn(), SpeedColumn(), TimeElapsedColumn(), TimeRemainingColumn()
     with Progress(
         TextColumn("{task.description}"), BarColumn(), *columns,
         console=console, disable=not console.is_terminal, transient=True,

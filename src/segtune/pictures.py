@@ -28,6 +28,8 @@ TURNED = frozenset({5, 6, 7, 8})
 """EXIF orientations that exchange height and width."""
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+PNG_GRAY, PNG_RGB, PNG_PALETTE = 0, 2, 3
+"""Colour types of the PNG header."""
 XMP, RAW_EXIF = b"XML:com.adobe.xmp", b"Raw profile type exif"
 """Keywords of PNG texts from which Pillow takes an orientation."""
 
@@ -210,21 +212,46 @@ def write_labels(path: Path, labels: Array, table: ClassTable) -> None:
 
 
 def labels_png(labels: Array, table: ClassTable) -> bytes:
-    """Class ids, uint8 (H, W), as a palette PNG: the values are ids, viewers show the colours.
+    """Class ids, uint8 (H, W), as a palette PNG: the values are ids, viewers show the colours."""
+    rows = np.zeros((labels.shape[0], labels.shape[1] + 1), np.uint8)  # each row starts with its filter: 0, none
+    rows[:, 1:] = labels
+    return _png(rows, labels.shape[1], PNG_PALETTE, table.palette.tobytes())
+
+
+def rgb_png(picture: Array) -> bytes:
+    """uint8 (H, W, 3) RGB as a PNG."""
+    return _difference_png(picture, PNG_RGB)
+
+
+def gray_png(values: Array) -> bytes:
+    """uint8 (H, W) as a grey PNG."""
+    return _difference_png(values[:, :, None], PNG_GRAY)
+
+
+def _difference_png(picture: Array, color_type: int) -> bytes:
+    """uint8 (H, W, channels) as the differences to the pixels on the left: even areas become runs of zeros."""
+    height, width, channels = picture.shape
+    rows = np.empty((height, 1 + width * channels), np.uint8)
+    rows[:, 0] = 1  # the filter: Sub
+    flat = picture.reshape(height, -1)
+    rows[:, 1 : 1 + channels] = flat[:, :channels]
+    np.subtract(flat[:, channels:], flat[:, :-channels], out=rows[:, 1 + channels :])
+    return _png(rows, width, color_type)
+
+
+def _png(rows: Array, width: int, color_type: int, palette: bytes = b"") -> bytes:
+    """A PNG from filtered rows, uint8 (H, 1 + bytes of a row).
 
     Source: PNG specification, https://www.w3.org/TR/png-3/.
     """
-    height, width = labels.shape
-    rows = np.zeros((height, width + 1), np.uint8)  # each row starts with its filter: 0, none
-    rows[:, 1:] = labels
-    # Runs of equal values are all that there is to compress. Pillow's own writer takes five times as long.
+    # Runs of equal values are most of what there is to compress. Pillow's own writer takes five times as long.
     packer = zlib_ng.compressobj(level=1, memLevel=5, strategy=zlib_ng.Z_RLE)
-    chunks = (
-        (b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 3, 0, 0, 0)),
-        (b"PLTE", table.palette.tobytes()),
+    chunks = [
+        (b"IHDR", struct.pack(">IIBBBBB", width, rows.shape[0], 8, color_type, 0, 0, 0)),
+        *([(b"PLTE", palette)] if palette else []),
         (b"IDAT", packer.compress(rows.data) + packer.flush()),
         (b"IEND", b""),
-    )
+    ]
     body = b"".join(
         struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib_ng.crc32(name + content))
         for name, content in chunks

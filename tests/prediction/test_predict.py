@@ -1,5 +1,7 @@
 """The command predict: what it writes, and what it refuses."""
 
+import json
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -81,6 +83,27 @@ def test_unusable_input_is_refused(trained_run, tmp_path, input_, message):
         Image.new("RGB", (8, 8)).save(tmp_path / "twice" / name)
     with pytest.raises(UserError, match=message):
         predict(PredictConfig(trained_run / "model.safetensors", tmp_path / input_, tmp_path / "o"))
+
+
+def test_all_kinds_are_written_in_the_structure_of_the_input(trained_run, pictures, tmp_path):
+    (pictures / "deep" / "er").mkdir(parents=True)
+    (pictures / "grey.PNG").rename(pictures / "deep" / "er" / "grey.PNG")
+    kinds = "labels,segmentation,overlays,confidence,polygons"
+    model, out = trained_run / "model.safetensors", tmp_path / "o"
+    assert predict(PredictConfig(model, pictures, out, save=kinds)).kinds == kinds.split(",")
+    for kind in kinds.split(","):
+        assert (out / kind / "deep" / "er").joinpath("grey.geojson" if kind == "polygons" else "grey.png").exists()
+    confidence = open_picture(out / "confidence" / "deep" / "er" / "grey.png")
+    assert (confidence.mode, confidence.size) == ("L", (50, 31))
+    assert np.array(confidence).min() >= 255 // 3
+    names = {image["file_name"] for image in json.loads((out / "polygons.json").read_text())["images"]}
+    assert names == {"a [1], ü.jpg", "alpha.webp", "deep/er/grey.PNG"}
+
+
+@pytest.mark.parametrize(("save", "message"), [("label", "no such result"), (",", "names nothing")])
+def test_unknown_kinds_are_refused(trained_run, pictures, tmp_path, save, message):
+    with pytest.raises(UserError, match=message):
+        predict(PredictConfig(trained_run / "model.safetensors", pictures, tmp_path / "o", save=save))
 
 
 def test_overlay_shows_the_picture_where_nothing_is_labelled():

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
@@ -28,14 +29,15 @@ def overlay(picture: Array, class_ids: Array, table: ClassTable) -> Array:
     Returns:
         uint8 (H, W, 3) RGB.
     """
-    mixed = picture * (1 - OVERLAY_STRENGTH) + table.palette[class_ids] * OVERLAY_STRENGTH
+    mixed = cv2.addWeighted(picture, 1 - OVERLAY_STRENGTH, table.palette[class_ids], OVERLAY_STRENGTH, 0)
     ignored = class_ids >= table.num_classes
-    mixed[ignored] = picture[ignored]
+    if ignored.any():
+        mixed[ignored] = picture[ignored]
     border = np.zeros(class_ids.shape, bool)
     border[1:] |= class_ids[1:] != class_ids[:-1]
     border[:, 1:] |= class_ids[:, 1:] != class_ids[:, :-1]
     mixed[border] = 255
-    return mixed.astype(np.uint8)
+    return mixed.astype(np.uint8, copy=False)
 
 
 def comparison(picture: Array, labels: Array, class_ids: Array, table: ClassTable) -> Array:

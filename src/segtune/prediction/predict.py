@@ -1,18 +1,21 @@
-"""The command 'segtune predict': pictures -> labels/, segmentation/ and overlays/."""
+"""The command 'segtune predict': pictures and videos -> labels/, segmentation/, overlays/, …"""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
+
 from segtune.config import PredictConfig
 from segtune.console import track
-from segtune.errors import DataError, UserError, listed
-from segtune.pictures import read_picture, write_labels, write_picture
-from segtune.prediction.draw import overlay
+from segtune.errors import DataError, UserError
+from segtune.pictures import open_picture, read_picture, shown_size
 from segtune.prediction.inputs import Input, find_inputs
-from segtune.prediction.predictor import PredictOptions, load
-
-LABELS, SEGMENTATION, OVERLAYS = "labels", "segmentation", "overlays"
+from segtune.prediction.outputs import Outputs
+from segtune.prediction.pipeline import PixelBudget, overlapped
+from segtune.prediction.predictor import Prediction, PredictOptions, Predictor, load
+from segtune.prediction.video import predict_video
 
 
 @dataclass(frozen=True)
@@ -21,13 +24,15 @@ class PredictReport:
 
     Attributes:
         output: The folder that holds the results.
-        num_pictures: How many were predicted.
+        num_pictures: How many were predicted; a video is one.
         unreadable: What is wrong with each picture that could not be.
+        kinds: What was written, as in ``--save``.
     """
 
     output: Path
     num_pictures: int
     unreadable: Sequence[str]
+    kinds: Sequence[str]
 
 
 def predict(config: PredictConfig) -> PredictReport:
@@ -37,33 +42,62 @@ def predict(config: PredictConfig) -> PredictReport:
         UserError: No pictures, not a model, or predictions that exist and may not be overwritten.
     """
     inputs = find_inputs(config.input, config.output)
-    existing = [path for entry in inputs for path in _outputs(config.output, entry) if path.exists()]
-    if existing and not config.overwrite:
-        raise UserError(
-            f"{config.output} already holds {listed((path.relative_to(config.output) for path in existing), 3)}.",
-            "Name another folder, or add --overwrite.",
-        )
-    sources = {entry.path.resolve() for entry in inputs}
-    if any(path.resolve() in sources for entry in inputs for path in _outputs(config.output, entry)):
-        raise UserError(f"{config.output} would overwrite the pictures themselves.", "Name another folder.")
+    outputs = Outputs(config.output, config.save)
+    outputs.check(inputs, config.overwrite)
     predictor = load(config.model, config.device, PredictOptions(config.tile, config.overlap, config.tta))
-    table = predictor.model.classes
-    unreadable = []
-    for entry in track(inputs, "Predicting"):
+    unreadable: list[str] = []
+    predict_pictures(predictor, [entry for entry in inputs if not entry.is_video], outputs, unreadable)
+    videos = [entry for entry in inputs if entry.is_video]
+    for entry in videos:
         try:
-            picture = read_picture(entry.path)
+            predict_video(predictor, entry, outputs)
         except UserError as error:
             unreadable.append(error.message)
-            continue
-        prediction = predictor.predict(picture)
-        labels, segmentation, overlays = _outputs(config.output, entry)
-        write_labels(labels, prediction.class_ids, table)
-        write_picture(segmentation, prediction.colors)
-        write_picture(overlays, overlay(picture, prediction.class_ids, table))
+    outputs.finish(predictor.model.classes)
     if len(unreadable) == len(inputs):
         raise DataError("No picture could be read:", unreadable)
-    return PredictReport(config.output, len(inputs) - len(unreadable), unreadable)
+    used = {*(outputs.video_kinds if videos else ()), *(outputs.kinds if len(videos) < len(inputs) else ())}
+    kinds = [kind for kind in outputs.kinds if kind in used]
+    return PredictReport(config.output, len(inputs) - len(unreadable), unreadable, kinds)
 
 
-def _outputs(output: Path, entry: Input) -> list[Path]:
-    return [output / kind / f"{entry.name}.png" for kind in (LABELS, SEGMENTATION, OVERLAYS)]
+def predict_pictures(predictor: Predictor, inputs: Sequence[Input], outputs: Outputs, unreadable: list[str]) -> None:
+    """Predict and write pictures, while the next ones are read; what is wrong with some is added to ``unreadable``."""
+    budget = PixelBudget()
+
+    def compute(picture: "Picture") -> "tuple[Picture, Prediction | None]":
+        return picture, None if picture.pixels is None else predictor.predict(picture.pixels)
+
+    def write(done: "tuple[Picture, Prediction | None]") -> None:
+        picture, prediction = done
+        if picture.pixels is None or prediction is None:
+            unreadable.append(picture.problem)
+        else:
+            outputs.write(picture.entry, picture.pixels, prediction)
+            budget.give_back(prediction.class_ids.size)
+
+    written = overlapped(_read(inputs, budget), compute, write, budget)
+    for _ in track(written, "Predicting", len(inputs)):
+        pass
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture, uint8 (H, W, 3), or what is wrong with it."""
+
+    entry: Input
+    pixels: npt.NDArray[np.uint8] | None
+    problem: str = ""
+
+
+def _read(inputs: Sequence[Input], budget: PixelBudget) -> Iterator[Picture]:
+    for entry in inputs:
+        taken = 0
+        try:
+            height, width = shown_size(open_picture(entry.path))
+            budget.take(height * width)
+            taken = height * width
+            yield Picture(entry, read_picture(entry.path))
+        except UserError as error:
+            budget.give_back(taken)
+            yield Picture(entry, None, error.message)

@@ -1,0 +1,176 @@
+"""Class ids -> polygons with holes, as COCO JSON and GeoJSON.
+
+Coordinates are in pixels from the picture's top left corner, as COCO's: pixel (row, column) covers the square from
+(column, row) to (column + 1, row + 1). Outlines run along the pixels' edges, so an area is the number of pixels.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from segtune.classes import ClassTable
+from segtune.files import write_text
+
+Array = npt.NDArray[np.uint8]
+Ring = npt.NDArray[np.int64]
+
+TOLERANCE = 1.0
+"""An outline's points are left out where it then moves by no more pixels than this (Douglas and Peucker)."""
+
+
+@dataclass(frozen=True)
+class Polygon:
+    """A connected area of one class; pixels that touch at a corner alone are not connected.
+
+    Attributes:
+        class_id: Its class.
+        rings: int64 (points, 2) of x, y each, not closed: the outline, then the holes. They are simplified.
+        num_pixels: Its area before it was simplified.
+    """
+
+    class_id: int
+    rings: Sequence[Ring]
+    num_pixels: int
+
+    @property
+    def area(self) -> float:
+        """What the rings enclose, without the holes, in pixels."""
+        outline, *holes = (abs(_signed_area(ring)) for ring in self.rings)
+        return outline - sum(holes)
+
+
+def find_polygons(class_ids: Array, num_classes: int, tolerance: float = TOLERANCE) -> list[Polygon]:
+    """The connected areas of each class of uint8 (H, W); rings that would vanish when simplified keep all their points."""
+    polygons = []
+    for class_id in range(num_classes):
+        for mask, left, top, num_pixels in _areas(class_ids == class_id):
+            # Holes are areas of what surrounds the mask, but for the first, which is the outside.
+            around = np.pad(~mask, 1, constant_values=True)
+            holes = [_outline(hole) + (x - 1, y - 1) for hole, x, y, _ in _areas(around) if x or y]
+            rings = [_simplified(ring + (left, top), tolerance) for ring in (_outline(mask), *holes)]
+            polygons.append(Polygon(class_id, rings, num_pixels))
+    return polygons
+
+
+def _areas(mask: npt.NDArray[np.bool_]) -> Iterator[tuple[npt.NDArray[np.bool_], int, int, int]]:
+    """The connected areas of a mask: each cut out, with its left and top, and its number of pixels."""
+    count, numbers, boxes, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=4)
+    for number in range(1, count):
+        left, top, width, height, num_pixels = (int(value) for value in boxes[number])
+        yield numbers[top : top + height, left : left + width] == number, left, top, num_pixels
+
+
+def _outline(mask: npt.NDArray[np.bool_]) -> Ring:
+    """The outer outline of a connected mask (H, W) along the pixels' edges: int64 (points, 2) of x, y, clockwise.
+
+    findContours goes through the centres of cells. So each pixel becomes 3 x 3 cells that it shares with its
+    neighbours: cell (2 row, 2 column) is its upper left corner.
+    """
+    height, width = mask.shape
+    cells = np.zeros((2 * height + 1, 2 * width + 1), np.uint8)
+    for down in range(3):
+        for across in range(3):
+            cells[down : down + 2 * height : 2, across : across + 2 * width : 2] |= mask
+    (border,), _ = cv2.findContours(cells, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    here = border[:, 0].astype(np.int64)
+    following = np.roll(here, -1, axis=0)
+    # It cuts inner corners: of the two cells beside such a step the one at even places is the corner.
+    corner = np.stack([here[:, 0], following[:, 1]], axis=1)
+    is_even = (corner % 2 == 0).all(axis=1)
+    corner[~is_even] = np.stack([following[:, 0], here[:, 1]], axis=1)[~is_even]
+    corners = np.stack([here, corner], axis=1).reshape(-1, 2)
+    return corners[(corners % 2 == 0).all(axis=1)] // 2
+
+
+def _simplified(ring: Ring, tolerance: float) -> Ring:
+    points = cv2.approxPolyDP(ring.astype(np.int32), 0, closed=True)[:, 0].astype(np.int64)
+    fewer = cv2.approxPolyDP(ring.astype(np.int32), tolerance, closed=True)[:, 0].astype(np.int64)
+    return fewer if len(fewer) > 2 and _signed_area(fewer) else points
+
+
+def _signed_area(ring: Ring) -> float:
+    """Shoelace formula: above 0 where the ring is clockwise as seen on a screen."""
+    following = np.roll(ring, -1, axis=0)
+    return float((ring[:, 0] * following[:, 1] - following[:, 0] * ring[:, 1]).sum()) / 2
+
+
+def _turned(ring: Ring, clockwise: bool) -> Ring:
+    return ring if (_signed_area(ring) > 0) == clockwise else ring[::-1]
+
+
+def _keyhole(rings: Sequence[Ring]) -> list[int]:
+    """One ring of an outline and its holes, as COCO's polygons have none: each is entered and left by the same cut."""
+    path = _turned(rings[0], clockwise=True)
+    for hole in rings[1:]:
+        hole = _turned(hole, clockwise=False)
+        start = int(np.argmin(np.abs(path - hole[0]).sum(axis=1)))
+        path = np.concatenate([path[: start + 1], hole, hole[:1], path[start:]])
+    return [int(value) for value in path.ravel()]
+
+
+def write_geojson(path: Path, polygons: Sequence[Polygon], table: ClassTable) -> None:
+    """Write a FeatureCollection: x to the right and y down, in pixels.
+
+    Source: RFC 7946, but for its geographic coordinates. Outlines are counter-clockwise where y goes up, as it says.
+    """
+    features = [
+        {
+            "type": "Feature",
+            "properties": {
+                "class": table.names[polygon.class_id],
+                "id": polygon.class_id,
+                "pixels": polygon.num_pixels,
+            },
+            "geometry": {
+                "type": "Polygon",
+                "coordinates": [
+                    [*_turned(ring, clockwise=index > 0).tolist(), _turned(ring, clockwise=index > 0)[0].tolist()]
+                    for index, ring in enumerate(polygon.rings)
+                ],
+            },
+        }
+        for polygon in polygons
+    ]
+    write_text(path, json.dumps({"type": "FeatureCollection", "features": features}, ensure_ascii=False))
+
+
+@dataclass
+class CocoFile:
+    """Collects the polygons of all pictures for one COCO JSON; ids of classes are the model's.
+
+    Source: https://cocodataset.org/#format-data. ``area`` is the number of pixels before simplification.
+    """
+
+    images: list[dict[str, Any]] = field(default_factory=list)
+    annotations: list[dict[str, Any]] = field(default_factory=list)
+
+    def add(self, name: str, size: tuple[int, ...], polygons: Sequence[Polygon]) -> None:
+        """Add a picture of ``size`` height, width."""
+        image_id = len(self.images) + 1
+        self.images.append({"id": image_id, "file_name": name, "height": size[0], "width": size[1]})
+        for polygon in polygons:
+            left, top = (int(value) for value in polygon.rings[0].min(axis=0))
+            right, bottom = (int(value) for value in polygon.rings[0].max(axis=0))
+            self.annotations.append(
+                {
+                    "id": len(self.annotations) + 1,
+                    "image_id": image_id,
+                    "category_id": polygon.class_id,
+                    "segmentation": [_keyhole(polygon.rings)],
+                    "area": polygon.num_pixels,
+                    "bbox": [left, top, right - left, bottom - top],
+                    "iscrowd": 0,
+                }
+            )
+
+    def write(self, path: Path, table: ClassTable) -> None:
+        """Write all that was added."""
+        categories = [{"id": index, "name": name} for index, name in enumerate(table.names)]
+        content = {"images": self.images, "annotations": self.annotations, "categories": categories}
+        write_text(path, json.dumps(content, ensure_ascii=False))

@@ -1,0 +1,102 @@
+"""Videos: frame by frame -> an overlay video and, on request, a label image a frame."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from segtune.console import track
+from segtune.errors import UserError
+from segtune.files import atomic_path
+from segtune.pictures import write_labels
+from segtune.prediction.draw import overlay
+from segtune.prediction.inputs import Input
+from segtune.prediction.outputs import LABELS, OVERLAYS, Outputs
+from segtune.prediction.pipeline import PixelBudget, overlapped
+from segtune.prediction.predictor import Prediction, Predictor
+
+Array = npt.NDArray[np.uint8]
+
+CODEC = "mp4v"
+"""What OpenCV's wheels can write everywhere: MPEG-4 part 2 in .mp4."""
+
+DEFAULT_RATE = 25.0
+"""Frames a second, where a video does not say."""
+
+
+class OverlayVideo:
+    """Writes frames, uint8 (H, W, 3) RGB, into an mp4 that is made with the first of them."""
+
+    def __init__(self, path: Path, rate: float) -> None:
+        self.path = path
+        self.rate = rate
+        self._writer: cv2.VideoWriter | None = None
+
+    def add(self, frame: Array) -> None:
+        """Add a frame.
+
+        Raises:
+            UserError: OpenCV can't write here.
+        """
+        if self._writer is None:
+            size = frame.shape[1], frame.shape[0]
+            self._writer = cv2.VideoWriter(str(self.path), cv2.VideoWriter.fourcc(*CODEC), self.rate, size)
+            if not self._writer.isOpened():
+                raise UserError(f"OpenCV can't write a video to {self.path.parent}.", "Choose --save labels.")
+        self._writer.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
+
+    def close(self) -> None:
+        """Finish the file."""
+        if self._writer is not None:
+            self._writer.release()
+
+
+def predict_video(predictor: Predictor, entry: Input, outputs: Outputs) -> int:
+    """Predict all frames; returns how many there are.
+
+    Raises:
+        UserError: It can't be decoded, or the results can't be written.
+    """
+    capture = cv2.VideoCapture(str(entry.path))
+    if not capture.isOpened():
+        raise UserError(f"{entry.path} is not a video that OpenCV can decode.", "Convert it to mp4 (H.264).")
+    rate = capture.get(cv2.CAP_PROP_FPS)
+    total = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
+    labels = outputs.path(entry, LABELS)
+    if LABELS in outputs.video_kinds and labels.is_dir():
+        shutil.rmtree(labels)  # the frames of a longer video would stay; --overwrite has allowed it
+    numbers = iter(range(1, 1 << 31))
+    with ExitStack() as stack:
+        stack.callback(capture.release)
+        video = None
+        if OVERLAYS in outputs.video_kinds:
+            video = OverlayVideo(
+                stack.enter_context(atomic_path(outputs.path(entry, OVERLAYS))), rate if rate > 0 else DEFAULT_RATE
+            )
+            stack.callback(video.close)
+
+        def write(done: tuple[Array, Prediction]) -> None:
+            frame, prediction = done
+            if LABELS in outputs.video_kinds:
+                write_labels(labels / f"{next(numbers):06}.png", prediction.class_ids, prediction.classes)
+            if video is not None:
+                video.add(overlay(frame, prediction.class_ids, prediction.classes))
+
+        written = overlapped(_frames(capture), lambda frame: (frame, predictor.predict(frame)), write, PixelBudget())
+        count = sum(1 for _ in track(written, entry.path.name, total if total > 0 else None))
+        if not count:
+            raise UserError(f"{entry.path} holds no frame that OpenCV can decode.", "Convert it to mp4 (H.264).")
+    return count
+
+
+def _frames(capture: cv2.VideoCapture) -> Iterator[Array]:
+    """Frames as uint8 (H, W, 3) RGB; OpenCV turns those that phones mark as rotated."""
+    while True:
+        is_there, frame = capture.read()
+        if not is_there:
+            return
+        yield np.asarray(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB), np.uint8)

@@ -1,0 +1,56 @@
+"""Videos: an overlay for every frame, labels on request."""
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+
+from segtune.config import PredictConfig
+from segtune.errors import UserError
+from segtune.pictures import read_labels
+from segtune.prediction.predict import predict
+
+
+def write_video(path, num_frames, codec="mp4v"):
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*codec), 10, (96, 72))
+    for index in range(num_frames):
+        writer.write(np.full((72, 96, 3), 40 * index, np.uint8))
+    writer.release()
+
+
+def frames(path):
+    capture = cv2.VideoCapture(str(path))
+    return int(capture.get(cv2.CAP_PROP_FRAME_COUNT)), capture.get(cv2.CAP_PROP_FPS), capture.read()[1].shape
+
+
+@pytest.mark.parametrize(("name", "codec"), [("a.mp4", "mp4v"), ("b.avi", "MJPG")])
+def test_every_frame_gets_an_overlay_and_labels_on_request(trained_run, tmp_path, name, codec):
+    write_video(tmp_path / name, 6, codec)
+    config = PredictConfig(trained_run / "model.safetensors", tmp_path / name, tmp_path / "o")
+    assert predict(config).kinds == ["overlays"]
+    stem = name.split(".")[0]
+    assert frames(tmp_path / "o" / "overlays" / f"{stem}.mp4") == (6, 10, (72, 96, 3))
+    with pytest.raises(UserError, match="already holds"):
+        predict(config)
+    (tmp_path / "o" / "labels" / stem).mkdir(parents=True)
+    (tmp_path / "o" / "labels" / stem / "000099.png").touch()
+    predict(replace(config, save="labels", overwrite=True))
+    labels = sorted((tmp_path / "o" / "labels" / stem).iterdir())
+    assert [path.name for path in labels] == [f"{index:06}.png" for index in range(1, 7)]
+    assert read_labels(labels[0]).shape == (72, 96)
+
+
+def test_broken_video_is_told_and_pictures_are_done(trained_run, tmp_path):
+    (tmp_path / "a.mp4").write_bytes(b"no video")
+    cv2.imwrite(str(tmp_path / "b.png"), np.zeros((20, 30, 3), np.uint8))
+    report = predict(PredictConfig(trained_run / "model.safetensors", tmp_path / "*.*", tmp_path / "o"))
+    assert report.num_pictures == 1
+    assert "a.mp4 is not a video" in report.unreadable[0]
+    assert not (tmp_path / "o" / "overlays" / "a.mp4").exists()
+
+
+def test_only_overlays_and_labels_can_be_made_of_a_video(trained_run, tmp_path):
+    write_video(tmp_path / "a.mp4", 1)
+    with pytest.raises(UserError, match="only overlays and labels"):
+        predict(PredictConfig(trained_run / "model.safetensors", tmp_path / "a.mp4", tmp_path / "o", save="confidence"))
