@@ -21,10 +21,15 @@ import torch
 from exports import save_result
 from reading import write_pair
 
+from segtune.annotations.dataset_folder import dataset_classes, find_pairs
 from segtune.classes import class_table, write_classes
 from segtune.config import TrainConfig
 from segtune.data.batch import Batch
+from segtune.data.cache import open_samples
+from segtune.data.loader import AugmentedPictures, Loader
 from segtune.models.catalog import build_model, model_preprocessing
+from segtune.models.pretrained import load_weights
+from segtune.training.augmentation import plan_augmentation
 from segtune.training.events import Event, RunStarted, StepDone
 from segtune.training.losses import make_loss
 from segtune.training.network import Network
@@ -39,10 +44,11 @@ NUM_TURNS = 30
 
 
 class BareStep:
-    """A step on a batch that is in memory."""
+    """A step from the same weights, on a batch that is in memory."""
 
-    def __init__(self, plan: TrainPlan, num_classes: int) -> None:
+    def __init__(self, plan: TrainPlan, num_classes: int, batch: Batch | None = None) -> None:
         net = build_model(MODEL, num_classes)
+        load_weights(net, MODEL, "auto")
         network = Network(net, MODEL, plan, torch.device(plan.device))
         network.train_mode()
         optimizer = make_optimizer(net, network.stages, plan)
@@ -52,7 +58,7 @@ class BareStep:
         shape = (plan.batch_size, plan.crop, plan.crop)
         images = torch.randint(0, 256, (shape[0], 3, *shape[1:]), dtype=torch.uint8, generator=generator)
         labels = torch.randint(0, num_classes, shape, dtype=torch.uint8, generator=generator)
-        self.batch = Batch(images, labels, ("",) * plan.batch_size)
+        self.batch = batch or Batch(images, labels, ("",) * plan.batch_size)
 
     def __call__(self) -> float:
         """Do one; the seconds that it took."""
@@ -61,10 +67,20 @@ class BareStep:
         return time.perf_counter() - started
 
 
+def first_batch(dataset: Path, plan: TrainPlan, num_classes: int) -> Batch:
+    """The first batch of a training: what a step takes depends on what is in it, too."""
+    preprocessing = model_preprocessing(MODEL, plan.longest_side)
+    table = dataset_classes(dataset, num_classes, None if (dataset / "classes.yaml").exists() else num_classes)
+    samples = open_samples(find_pairs(dataset, "train"), table, preprocessing, "none", 0)
+    pictures = AugmentedPictures(samples, plan_augmentation(plan, preprocessing.mean), plan.seed)
+    return next(iter(Loader(pictures, plan.batch_size, 0).epoch(1)))
+
+
 class TakingTurns:
     """A listener that does a bare step after each step of the training, once the first epoch has filled the cache."""
 
-    def __init__(self, num_classes: int) -> None:
+    def __init__(self, dataset: Path, num_classes: int) -> None:
+        self.dataset = dataset
         self.num_classes = num_classes
         self.pipeline: list[float] = []
         self.bare: list[float] = []
@@ -73,7 +89,7 @@ class TakingTurns:
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, RunStarted):
-            self._bare = BareStep(event.plan, self.num_classes)
+            self._bare = BareStep(event.plan, self.num_classes, first_batch(self.dataset, event.plan, self.num_classes))
         # The first step of an epoch follows a validation.
         if isinstance(event, StepDone) and event.num_pictures == BATCH_SIZE:
             if event.epoch == self._epoch > 1:
@@ -87,7 +103,7 @@ class TakingTurns:
 
 def pipeline(dataset: Path, /, classes: int, **options: object) -> dict[str, float]:
     """Median seconds of a step in the pipeline and bare."""
-    turns = TakingTurns(classes)
+    turns = TakingTurns(dataset, classes)
     with tempfile.TemporaryDirectory() as folder:
         config = TrainConfig(
             dataset, Path(folder) / "run", model=MODEL, batch_size=BATCH_SIZE, report_to="none", **options

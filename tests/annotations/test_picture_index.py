@@ -47,7 +47,7 @@ def index(folder, *names, images=None):
         ("images/cam1/a.png", "x.json", ["data/cam1/a.png"], "data/cam1/a.png"),
         ("set/images/a.png", "set/labels/a.txt", ["set/photos 2020/a.png"], "set/photos 2020/a.png"),
         # Paths of another machine.
-        ("/home/me/work/a.png", "set/x.json", ["set/images/a.png"], "set/images/a.png"),
+        ("/home/me/mine/a.png", "set/x.json", ["set/images/a.png"], "set/images/a.png"),
         ("/home/me/cam1/a.png", "x.json", ["set/cam1/a.png"], "set/cam1/a.png"),
         ("/home/me/cam1/a.png", "x.json", ["set/cam2/a.png"], None),
         ("C:\\work\\cam1\\a.png", "x.json", ["cam1/a.png"], "cam1/a.png"),
