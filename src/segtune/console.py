@@ -1,6 +1,6 @@
 """What a person sees in the terminal: progress on standard error, results on standard output."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sized
 from typing import TypeVar
 
 from rich.console import Console
@@ -39,12 +39,19 @@ class SpeedColumn(ProgressColumn):
         return Text(f"{task.speed:.1f}/s" if task.speed else "")
 
 
-def track(items: Iterable[Item], description: str, total: int | None = None) -> Iterator[Item]:
-    """Yield ``items`` while a progress bar shows how far it is."""
+def track(
+    items: Iterable[Item], description: str, total: int | None = None, size: Callable[[Item], int] = lambda _: 1
+) -> Iterator[Item]:
+    """Yield ``items`` while a progress bar shows how far it is; ``size`` says how much of ``total`` an item is."""
     console = progress_console()
     columns = MofNCompleteColumn(), SpeedColumn(), TimeElapsedColumn(), TimeRemainingColumn()
     with Progress(
         TextColumn("{task.description}"), BarColumn(), *columns,
         console=console, disable=not console.is_terminal, transient=True,
     ) as progress:  # fmt: skip
-        yield from progress.track(items, description=description, total=total)
+        if total is None and isinstance(items, Sized):
+            total = len(items)
+        task = progress.add_task(description, total=total)
+        for item in items:
+            yield item
+            progress.advance(task, size(item))

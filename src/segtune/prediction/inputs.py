@@ -4,12 +4,14 @@ import glob
 import os
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from segtune.console import messages
 from segtune.errors import UserError, listed
 from segtune.files import name_key
 from segtune.pictures import PICTURE_SUFFIXES
+from segtune.prediction.raster import has_rasterio, is_georeferenced
 
 VIDEO_SUFFIXES = frozenset({".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg"})
 LIST_SUFFIX = ".txt"
@@ -23,10 +25,12 @@ class Input:
     Attributes:
         path: The file.
         name: Its results' path below OUTPUT/KIND, without a suffix: ``street/007`` for ``street/007.jpg``.
+        is_geotiff: Whether it has a place on the earth that its results can be given, too.
     """
 
     path: Path
     name: Path
+    is_geotiff: bool = False
 
     @property
     def is_video(self) -> bool:
@@ -59,7 +63,18 @@ def find_inputs(source: Path, output: Path) -> list[Input]:
             "Expected: a picture, a video, a folder, a pattern in quotes, a .txt list, or - for one on standard input.",
         )
     _refuse_same_names(inputs)
-    return inputs
+    return _with_places(inputs)
+
+
+def _with_places(inputs: list[Input]) -> list[Input]:
+    """Mark the GeoTIFFs, where they can be written."""
+    placed = [is_georeferenced(entry.path) for entry in inputs]
+    if any(placed) and not has_rasterio():
+        messages.print(
+            f"Note: results of the {sum(placed)} GeoTIFFs get no georeference. To keep it: pip install 'segtune[geo]'"
+        )
+        return inputs
+    return [replace(entry, is_geotiff=has_place) for entry, has_place in zip(inputs, placed, strict=True)]
 
 
 def _in_folder(folder: Path, output: Path) -> list[Input]:

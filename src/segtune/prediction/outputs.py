@@ -61,22 +61,24 @@ class Outputs:
 
     def path(self, entry: Input, kind: str) -> Path:
         """Where a kind of an input goes: a file, or for the labels of a video a folder."""
-        suffix = ".geojson" if kind == POLYGONS else ".png"
-        if entry.is_video:
+        suffix = ".tif" if entry.is_geotiff else ".png"
+        if kind == POLYGONS:
+            suffix = ".geojson"
+        elif entry.is_video:
             suffix = ".mp4" if kind == OVERLAYS else ""
         return self.folder / kind / f"{entry.name}{suffix}"
 
-    def paths(self, entry: Input) -> list[Path]:
-        """All that an input will give."""
-        return [self.path(entry, kind) for kind in (self.video_kinds if entry.is_video else self.kinds)]
+    def kinds_of(self, entry: Input) -> tuple[str, ...]:
+        """What an input will give."""
+        return self.video_kinds if entry.is_video else self.kinds
 
     def check(self, inputs: Sequence[Input], overwrite: bool) -> None:
         """Refuse what can't be written, before anything is.
 
         Raises:
-            UserError: Results exist and may not be overwritten, or would overwrite the inputs, or a video would give none.
+            UserError: Results exist and may not be overwritten, would overwrite the inputs, or a video would give none.
         """
-        paths = [path for entry in inputs for path in self.paths(entry)]
+        paths = [self.path(entry, kind) for entry in inputs for kind in self.kinds_of(entry)]
         if POLYGONS in self.kinds:
             paths.append(self.folder / COCO_FILE)
         existing = [path.relative_to(self.folder) for path in paths if path.exists()]
@@ -99,7 +101,8 @@ class Outputs:
                 write_geojson(path, polygons, prediction.classes)
                 self.coco.add(f"{entry.name}{entry.path.suffix}", prediction.class_ids.shape, polygons)
             else:
-                write_bytes(path, _encoded(kind, picture, prediction))
+                pixels = pixels_of(kind, picture, prediction.class_ids, prediction.confidence, prediction.classes)
+                write_bytes(path, _encoded(kind, pixels, prediction.classes))
 
     def finish(self, table: ClassTable) -> None:
         """Write what is about all pictures."""
@@ -107,11 +110,29 @@ class Outputs:
             self.coco.write(self.folder / COCO_FILE, table)
 
 
-def _encoded(kind: str, picture: Array, prediction: Prediction) -> bytes:
+def pixels_of(
+    kind: str, picture: Array | None, class_ids: Array, confidence: npt.NDArray[np.float32], table: ClassTable
+) -> Array:
+    """What the file of a kind shows: uint8 (H, W), or (H, W, 3) RGB.
+
+    Args:
+        kind: Any but polygons.
+        picture: uint8 (H, W, 3); needed for overlays.
+        class_ids: uint8 (H, W).
+        confidence: float32 (H, W), 0..1.
+        table: Gives the colours.
+    """
     if kind == LABELS:
-        return labels_png(prediction.class_ids, prediction.classes)
+        return class_ids
+    if kind == CONFIDENCE:
+        return (confidence * 255 + 0.5).astype(np.uint8)
     if kind == SEGMENTATION:
-        return rgb_png(prediction.colors)
-    if kind == OVERLAYS:
-        return rgb_png(overlay(picture, prediction.class_ids, prediction.classes))
-    return gray_png((prediction.confidence * 255 + 0.5).astype(np.uint8))
+        return table.palette[class_ids]
+    assert picture is not None
+    return overlay(picture, class_ids, table)
+
+
+def _encoded(kind: str, pixels: Array, table: ClassTable) -> bytes:
+    if kind == LABELS:
+        return labels_png(pixels, table)
+    return gray_png(pixels) if pixels.ndim == 2 else rgb_png(pixels)

@@ -47,8 +47,9 @@ class PixelBudget:
 def overlapped(
     values: Iterator[Read], compute: Callable[[Read], Computed], write: Callable[[Computed], None], budget: PixelBudget
 ) -> Iterator[None]:
-    """Advance ``values`` in one thread, ``compute`` in this one, ``write`` in a third; decoding and encoding, as the
-    network, are done outside the interpreter lock.
+    """Advance ``values`` in one thread, ``compute`` in this one, ``write`` in a third.
+
+    Decoding and encoding, as the network, are done outside the interpreter lock.
 
     Yields:
         None for each value that is written. What any of the three raises is raised here, and ends it.

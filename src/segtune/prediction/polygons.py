@@ -5,7 +5,7 @@ Coordinates are in pixels from the picture's top left corner, as COCO's: pixel (
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from segtune.files import write_text
 
 Array = npt.NDArray[np.uint8]
 Ring = npt.NDArray[np.int64]
+Points = npt.NDArray[np.int64] | npt.NDArray[np.float64]
 
 TOLERANCE = 1.0
 """An outline's points are left out where it then moves by no more pixels than this (Douglas and Peucker)."""
@@ -46,14 +47,14 @@ class Polygon:
 
 
 def find_polygons(class_ids: Array, num_classes: int, tolerance: float = TOLERANCE) -> list[Polygon]:
-    """The connected areas of each class of uint8 (H, W); rings that would vanish when simplified keep all their points."""
+    """The connected areas of each class of uint8 (H, W); rings that would vanish keep all their points."""
     polygons = []
     for class_id in range(num_classes):
         for mask, left, top, num_pixels in _areas(class_ids == class_id):
             # Holes are areas of what surrounds the mask, but for the first, which is the outside.
             around = np.pad(~mask, 1, constant_values=True)
-            holes = [_outline(hole) + (x - 1, y - 1) for hole, x, y, _ in _areas(around) if x or y]
-            rings = [_simplified(ring + (left, top), tolerance) for ring in (_outline(mask), *holes)]
+            holes = [_outline(hole) + np.array([x - 1, y - 1]) for hole, x, y, _ in _areas(around) if x or y]
+            rings = [_simplified(ring + np.array([left, top]), tolerance) for ring in (_outline(mask), *holes)]
             polygons.append(Polygon(class_id, rings, num_pixels))
     return polygons
 
@@ -85,7 +86,8 @@ def _outline(mask: npt.NDArray[np.bool_]) -> Ring:
     is_even = (corner % 2 == 0).all(axis=1)
     corner[~is_even] = np.stack([following[:, 0], here[:, 1]], axis=1)[~is_even]
     corners = np.stack([here, corner], axis=1).reshape(-1, 2)
-    return corners[(corners % 2 == 0).all(axis=1)] // 2
+    outline: Ring = corners[(corners % 2 == 0).all(axis=1)] // 2
+    return outline
 
 
 def _simplified(ring: Ring, tolerance: float) -> Ring:
@@ -94,50 +96,50 @@ def _simplified(ring: Ring, tolerance: float) -> Ring:
     return fewer if len(fewer) > 2 and _signed_area(fewer) else points
 
 
-def _signed_area(ring: Ring) -> float:
-    """Shoelace formula: above 0 where the ring is clockwise as seen on a screen."""
+def _signed_area(ring: Points) -> float:
+    """Shoelace formula: above 0 where the ring is clockwise as seen on a screen, and counter-clockwise on a map."""
     following = np.roll(ring, -1, axis=0)
     return float((ring[:, 0] * following[:, 1] - following[:, 0] * ring[:, 1]).sum()) / 2
 
 
-def _turned(ring: Ring, clockwise: bool) -> Ring:
+def _turned(ring: Points, clockwise: bool) -> Points:
     return ring if (_signed_area(ring) > 0) == clockwise else ring[::-1]
 
 
 def _keyhole(rings: Sequence[Ring]) -> list[int]:
     """One ring of an outline and its holes, as COCO's polygons have none: each is entered and left by the same cut."""
-    path = _turned(rings[0], clockwise=True)
+    path: Points = _turned(rings[0], clockwise=True)
     for hole in rings[1:]:
-        hole = _turned(hole, clockwise=False)
-        start = int(np.argmin(np.abs(path - hole[0]).sum(axis=1)))
-        path = np.concatenate([path[: start + 1], hole, hole[:1], path[start:]])
+        turned = _turned(hole, clockwise=False)
+        start = int(np.argmin(np.abs(path - turned[0]).sum(axis=1)))
+        path = np.concatenate([path[: start + 1], turned, turned[:1], path[start:]])
     return [int(value) for value in path.ravel()]
 
 
-def write_geojson(path: Path, polygons: Sequence[Polygon], table: ClassTable) -> None:
-    """Write a FeatureCollection: x to the right and y down, in pixels.
+def write_geojson(
+    path: Path, polygons: Sequence[Polygon], table: ClassTable, placed: Callable[[Ring], Points] | None = None
+) -> None:
+    """Write a FeatureCollection.
 
-    Source: RFC 7946, but for its geographic coordinates. Outlines are counter-clockwise where y goes up, as it says.
+    Args:
+        path: The file.
+        polygons: What it holds.
+        table: Names the classes.
+        placed: Pixels -> degrees of longitude and latitude. Without it coordinates are pixels: x to the right, y down.
+
+    Source: RFC 7946. As it says, outlines are counter-clockwise where the second coordinate goes up, holes clockwise.
     """
-    features = [
-        {
-            "type": "Feature",
-            "properties": {
-                "class": table.names[polygon.class_id],
-                "id": polygon.class_id,
-                "pixels": polygon.num_pixels,
-            },
-            "geometry": {
-                "type": "Polygon",
-                "coordinates": [
-                    [*_turned(ring, clockwise=index > 0).tolist(), _turned(ring, clockwise=index > 0)[0].tolist()]
-                    for index, ring in enumerate(polygon.rings)
-                ],
-            },
-        }
-        for polygon in polygons
-    ]
+    features = [_feature(polygon, table, placed or (lambda ring: ring)) for polygon in polygons]
     write_text(path, json.dumps({"type": "FeatureCollection", "features": features}, ensure_ascii=False))
+
+
+def _feature(polygon: Polygon, table: ClassTable, placed: Callable[[Ring], Points]) -> dict[str, Any]:
+    rings = [_turned(placed(ring), index == 0).tolist() for index, ring in enumerate(polygon.rings)]
+    return {
+        "type": "Feature",
+        "properties": {"class": table.names[polygon.class_id], "id": polygon.class_id, "pixels": polygon.num_pixels},
+        "geometry": {"type": "Polygon", "coordinates": [[*ring, ring[0]] for ring in rings]},
+    }
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""The command 'segtune predict': pictures and videos -> labels/, segmentation/, overlays/, …"""
+"""The command 'segtune predict': pictures, videos and GeoTIFFs -> labels/, overlays/ and the like."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -11,6 +11,7 @@ from segtune.config import PredictConfig
 from segtune.console import track
 from segtune.errors import DataError, UserError
 from segtune.pictures import open_picture, read_picture, shown_size
+from segtune.prediction.geotiff import predict_geotiff
 from segtune.prediction.inputs import Input, find_inputs
 from segtune.prediction.outputs import Outputs
 from segtune.prediction.pipeline import PixelBudget, overlapped
@@ -46,17 +47,20 @@ def predict(config: PredictConfig) -> PredictReport:
     outputs.check(inputs, config.overwrite)
     predictor = load(config.model, config.device, PredictOptions(config.tile, config.overlap, config.tta))
     unreadable: list[str] = []
-    predict_pictures(predictor, [entry for entry in inputs if not entry.is_video], outputs, unreadable)
-    videos = [entry for entry in inputs if entry.is_video]
-    for entry in videos:
+    pictures = [entry for entry in inputs if not entry.is_video and not entry.is_geotiff]
+    predict_pictures(predictor, pictures, outputs, unreadable)
+    for entry in inputs:
         try:
-            predict_video(predictor, entry, outputs)
+            if entry.is_video:
+                predict_video(predictor, entry, outputs)
+            elif entry.is_geotiff:
+                predict_geotiff(predictor, entry, outputs)
         except UserError as error:
             unreadable.append(error.message)
     outputs.finish(predictor.model.classes)
     if len(unreadable) == len(inputs):
         raise DataError("No picture could be read:", unreadable)
-    used = {*(outputs.video_kinds if videos else ()), *(outputs.kinds if len(videos) < len(inputs) else ())}
+    used = {kind for entry in inputs for kind in outputs.kinds_of(entry)}
     kinds = [kind for kind in outputs.kinds if kind in used]
     return PredictReport(config.output, len(inputs) - len(unreadable), unreadable, kinds)
 

@@ -14,7 +14,7 @@ from segtune.config import Auto, TestTimeAugmentation
 from segtune.errors import UserError
 from segtune.model_file import Model, load_model
 from segtune.pictures import read_picture
-from segtune.prediction.sliding_window import ALIGNMENT, aligned, sliding_window
+from segtune.prediction.sliding_window import ALIGNMENT, LargePicture, aligned, sliding_window
 from segtune.prediction.test_time_augmentation import augmented
 
 Array = npt.NDArray[np.uint8]
@@ -108,27 +108,43 @@ class Predictor:
             UserError: The file can't be decoded.
         """
         pixels = picture if isinstance(picture, np.ndarray) else read_picture(Path(picture))
-        height, width = pixels.shape[:2]
+        class_ids = np.empty(pixels.shape[:2], np.uint8)
+        confidence = np.empty(pixels.shape[:2], np.float32)
+        for rows, best, probability in self.predict_rows(pixels):
+            class_ids[rows] = best
+            confidence[rows] = probability
+        return Prediction(class_ids, confidence, self.model.classes)
+
+    @torch.inference_mode()
+    def predict_rows(self, picture: Array | LargePicture) -> Iterator[tuple[slice, Array, npt.NDArray[np.float32]]]:
+        """Segment a picture some rows at a time, from its top to its bottom.
+
+        Args:
+            picture: uint8 (H, W, 3) RGB, or what can be read in parts.
+
+        Yields:
+            Which rows; their class ids, uint8 (rows, W); and their confidence, float32 (rows, W).
+        """
+        height, width = picture.shape[:2]
         preprocessing = self.model.preprocessing
         if self.options.tile not in {"auto", 0}:
             preprocessing = replace(preprocessing, longest_side=0)
-        class_ids = np.empty((height, width), np.uint8)
-        confidence = np.empty((height, width), np.float32)
-        bands = self._logits(preprocessing.shrink(pixels))
-        for rows, logits in preprocessing.restore_rows(bands, height, width):
+        size = preprocessing.working_size(height, width)
+        if size != (height, width):
+            picture = preprocessing.shrink(picture) if isinstance(picture, np.ndarray) else picture.shrunk(*size)
+        for rows, logits in preprocessing.restore_rows(self._logits(picture), height, width):
             top, best = logits[0].max(dim=0)
-            class_ids[rows] = best.to(torch.uint8).cpu().numpy()
-            confidence[rows] = torch.exp(top - torch.logsumexp(logits[0], dim=0)).float().cpu().numpy()
-        return Prediction(class_ids, confidence, self.model.classes)
+            confidence = torch.exp(top - torch.logsumexp(logits[0], dim=0)).float()
+            yield rows, best.to(torch.uint8).cpu().numpy(), confidence.cpu().numpy()
 
-    def _logits(self, pixels: Array) -> Iterator[Tensor]:
+    def _logits(self, pixels: Array | LargePicture) -> Iterator[Tensor]:
         """Logits of pixels, uint8 (h, w, 3), in bands of rows (1, C, rows, w)."""
         height, width = pixels.shape[:2]
         is_small = max(height, width) <= self.tile or (
             self.options.tile == "auto" and height * width <= MAX_WHOLE_PIXELS
         )
         if self.tile == 0 or is_small:
-            yield self._logits_of(pixels)
+            yield self._logits_of(pixels[:height, :width])
         else:
             yield from sliding_window(self._logits_of, pixels, self.tile, self.overlap)
 

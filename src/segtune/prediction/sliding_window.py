@@ -1,6 +1,7 @@
 """Sliding window: logits of a large picture from overlapping tiles, blended, without ever holding all of them."""
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +15,20 @@ ALIGNMENT = 32
 
 MARGIN = 0.25
 """Share of the overlap, on either side of it, that is not used: there a tile sees least of what is around a pixel."""
+
+
+class LargePicture(Protocol):
+    """A picture that is read in parts, as an array (H, W, 3) is indexed."""
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Height, width, 3."""
+
+    def __getitem__(self, place: tuple[slice, slice]) -> Array:
+        """Rows and columns of it, uint8 (h, w, 3) RGB."""
+
+    def shrunk(self, height: int, width: int) -> Array:
+        """The whole at another size, uint8 (height, width, 3)."""
 
 
 def aligned(pixels: int) -> int:
@@ -57,7 +72,9 @@ def tile_weights(length: int, starts: Sequence[int], tile: int, overlap: int) ->
     return [weight / everywhere[start : start + len(weight)] for start, weight in zip(starts, weights, strict=True)]
 
 
-def sliding_window(logits_of: Callable[[Array], Tensor], picture: Array, tile: int, overlap: int) -> Iterator[Tensor]:
+def sliding_window(
+    logits_of: Callable[[Array], Tensor], picture: Array | LargePicture, tile: int, overlap: int
+) -> Iterator[Tensor]:
     """Logits of a picture in bands of rows, from its top to its bottom.
 
     At any time the logits of one row of tiles are in memory. A pixel's logits are the mean of those of the tiles
@@ -65,7 +82,7 @@ def sliding_window(logits_of: Callable[[Array], Tensor], picture: Array, tile: i
 
     Args:
         logits_of: Pixels, uint8 (h, w, 3) -> logits (1, C, h, w).
-        picture: uint8 (H, W, 3) RGB.
+        picture: uint8 (H, W, 3) RGB, or what can be read in parts.
         tile: Side of the tiles, a multiple of ``ALIGNMENT``.
         overlap: Least overlap of neighbours, a multiple of ``ALIGNMENT`` below ``tile``.
 

@@ -1,0 +1,84 @@
+"""GeoTIFF in, GeoTIFF out: the same place on the earth, some rows at a time, however large it is."""
+
+from contextlib import ExitStack
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from segtune.classes import IGNORE, ClassTable
+from segtune.console import track
+from segtune.files import atomic_path
+from segtune.prediction.inputs import Input
+from segtune.prediction.outputs import CONFIDENCE, LABELS, OVERLAYS, POLYGONS, SEGMENTATION, Outputs, pixels_of
+from segtune.prediction.polygons import find_polygons, write_geojson
+from segtune.prediction.predictor import Predictor
+from segtune.prediction.raster import Raster, open_raster
+
+Array = npt.NDArray[np.uint8]
+
+BANDS = {LABELS: 1, SEGMENTATION: 3, OVERLAYS: 3, CONFIDENCE: 1}
+
+
+def predict_geotiff(predictor: Predictor, entry: Input, outputs: Outputs) -> None:
+    """Predict a GeoTIFF; pixels that it says are no data get the ignore value.
+
+    In memory are a row of tiles and, for polygons, the class of each pixel (a byte each).
+
+    Raises:
+        UserError: It can't be read, or the results can't be written.
+    """
+    table = predictor.model.classes
+    kinds = [kind for kind in outputs.kinds if kind != POLYGONS]
+    with open_raster(entry.path) as raster, ExitStack() as stack:
+        raster.refuse_no_colors()
+        height, width, _ = raster.shape
+        files = {
+            kind: stack.enter_context(
+                _created(stack.enter_context(atomic_path(outputs.path(entry, kind))), kind, raster, table)
+            )
+            for kind in kinds
+        }
+        everything = np.full((height, width), IGNORE, np.uint8) if POLYGONS in outputs.kinds else None
+        strips = track(predictor.predict_rows(raster), entry.path.name, height, lambda strip: len(strip[1]))
+        for rows, class_ids, confidence in strips:
+            place = rows, slice(0, width)
+            is_valid = raster.is_valid(place)
+            class_ids[~is_valid] = IGNORE
+            confidence[~is_valid] = 0
+            if everything is not None:
+                everything[rows] = class_ids
+            picture = raster[place] if OVERLAYS in kinds else None
+            for kind, file in files.items():
+                _write_rows(file, rows, pixels_of(kind, picture, class_ids, confidence, table))
+        if everything is not None:
+            polygons = find_polygons(everything, table.num_classes)
+            write_geojson(outputs.path(entry, POLYGONS), polygons, table, raster.placed)
+            outputs.coco.add(f"{entry.name}{entry.path.suffix}", everything.shape, polygons)
+
+
+def _created(path: Any, kind: str, raster: Raster, table: ClassTable) -> Any:
+    """A GeoTIFF to write to, with the place of another."""
+    import rasterio
+
+    height, width, _ = raster.shape
+    # With control points in its place, the identity is what it should be.
+    transformation = None if raster.tie_points[0] else raster.source.transform
+    file = rasterio.open(
+        path, "w", driver="GTiff", height=height, width=width, count=BANDS[kind], dtype="uint8",
+        crs=raster.source.crs, transform=transformation, nodata=IGNORE if kind == LABELS else None,
+        compress="deflate", tiled=True, blockxsize=256, blockysize=256, bigtiff="IF_SAFER",
+    )  # fmt: skip
+    if raster.tie_points[0]:
+        file.gcps = raster.tie_points
+    if kind == LABELS:
+        file.write_colormap(1, {index: (*map(int, color), 255) for index, color in enumerate(table.palette)})
+    return file
+
+
+def _write_rows(file: Any, rows: slice, pixels: Array) -> None:
+    from rasterio.windows import Window
+
+    height, width = pixels.shape[:2]
+    bands = pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
+    file.write(bands, window=Window(0, rows.start, width, height))
