@@ -53,6 +53,13 @@ def test_weights_are_balanced_unless_given_or_original():
     assert make_plan(config(recipe="original"), facts).class_weights == ()
 
 
+@pytest.mark.parametrize(
+    ("largest", "chosen", "expected"), [(0, "auto", 1024), (1024, "auto", 0), (1025, "auto", 1024), (99, 640, 640)]
+)
+def test_pictures_are_shrunk_only_where_some_are_large(largest, chosen, expected):
+    assert make_plan(config(longest_side=chosen), replace(FACTS, largest_side=largest)).longest_side == expected
+
+
 def test_steps_count_short_batches():
     assert make_plan(config(epochs=3, batch_size=4), FACTS).total_steps == 9
 

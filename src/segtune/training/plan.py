@@ -36,6 +36,7 @@ class Facts:
         num_classes: Classes of the dataset.
         num_train: Training pictures.
         num_val: Validation pictures.
+        largest_side: Pixels of the longest side of any picture; 0: not known.
         pixels: Labelled pixels of each class in the training pictures.
         device: 'cpu' or 'cuda'.
         num_cpus: Processors of the machine.
@@ -52,6 +53,7 @@ class Facts:
     device: str
     num_cpus: int
     num_val: int = 0
+    largest_side: int = 0
     world_size: int = 1
     has_bf16: bool = False
     free_memory: int = 0
@@ -191,6 +193,9 @@ def make_plan(config: TrainConfig, facts: Facts) -> TrainPlan:
     _check(config, facts)
     values = {name: value_of(config, name) for name in RECIPES[config.recipe]}
     balance = values.pop("balance_classes")
+    if config.longest_side == "auto" and 0 < facts.largest_side <= values["longest_side"]:
+        # What was never shrunk in training is not to be shrunk in prediction: a large picture is cut into tiles there.
+        values["longest_side"] = 0
     time_budget = seconds_in(config.time_budget) if config.time_budget else 0.0
     batch_size = min(BATCH_SIZE, facts.num_train) if config.batch_size == "auto" else config.batch_size
     # The last batch of an epoch may be short, and the original leaves it out where it has one picture.

@@ -285,6 +285,7 @@ def _plan(
         num_classes=data.table.num_classes,
         num_train=len(data.train),
         num_val=len(data.val),
+        largest_side=max(max(size) for split in data.report.splits.values() for size in split.sizes),
         pixels=tuple(int(count) for count in data.report.splits["train"].pixels),
         device=device.type,
         num_cpus=os.cpu_count() or 1,
