@@ -1,0 +1,135 @@
+"""Prediction: how much of the network's own rate is left with reading and writing; memory of a large picture; seams.
+
+.venv/bin/python benchmarks/prediction.py --model MODEL --pictures ../shared/camvid/val/Images [--result FILE.json]
+"""
+
+import argparse
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from exports import save_result
+from PIL import Image
+
+from segtune.config import PredictConfig
+from segtune.pictures import read_picture
+from segtune.prediction.predict import predict
+from segtune.prediction.predictor import PredictOptions, load
+
+ROUNDS, PICTURES_A_ROUND = 5, 40
+SIDE = 10_000
+SEAMS = ((256, 128), (384, 192), (448, 320))
+
+
+def rates(model: Path, pictures: list[Path]) -> dict[str, float]:
+    """Pictures a second of the command, and of the network alone on the same pictures in memory, taking turns."""
+    predictor = load(model)
+    images = [predictor.model.preprocessing.prepare(read_picture(path)) for path in pictures]
+    images = [image.contiguous(memory_format=torch.channels_last) for image in images]
+    whole, bare = [], []
+    with tempfile.TemporaryDirectory() as name:
+        listed = Path(name) / "pictures.txt"
+        listed.write_text("\n".join(map(str, pictures)))
+        for turn in range(ROUNDS + 1):
+            start = time.perf_counter()
+            with torch.inference_mode():
+                for image in images:
+                    predictor.net(image)
+            middle = time.perf_counter()
+            predict_with(predictor, listed, Path(name) / f"{turn}")
+            if turn:  # the first warms up
+                bare.append(len(pictures) / (middle - start))
+                whole.append(len(pictures) / (time.perf_counter() - middle))
+    ratios = [one / other for one, other in zip(whole, bare, strict=True)]
+    return {
+        "pictures_per_second": statistics.median(whole),
+        "bare_per_second": statistics.median(bare),
+        "ratio": statistics.median(ratios),
+    }
+
+
+def predict_with(predictor, listed: Path, output: Path) -> None:
+    """The command, without the time that it takes to load the model."""
+    from segtune.prediction.inputs import find_inputs
+    from segtune.prediction.outputs import Outputs
+    from segtune.prediction.predict import predict_pictures
+
+    unreadable: list[str] = []
+    predict_pictures(predictor, find_inputs(listed, output), Outputs(output), unreadable)
+    assert not unreadable
+
+
+def memory(model: Path, picture: Path) -> dict[str, float]:
+    """Peak memory of predicting a large picture above that of the loaded model, in a process of its own."""
+    noise = np.random.default_rng(0).integers(0, 255, (SIDE // 40, SIDE // 40, 3), np.uint8)
+    with tempfile.TemporaryDirectory() as name:
+        large = Path(name) / "large.jpg"
+        tiled = np.tile(read_picture(picture), (SIDE // 300, SIDE // 400, 1))[:SIDE, :SIDE]
+        shade = cv2.resize(noise, tiled.shape[1::-1], interpolation=cv2.INTER_CUBIC)
+        Image.fromarray(cv2.addWeighted(tiled, 0.8, shade, 0.2, 0)).save(large, quality=90)
+        height, width = tiled.shape[:2]
+        command = [sys.executable, __file__, "--model", str(model), "--only-memory", str(large), name + "/out"]
+        start = time.perf_counter()
+        text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    before, peak = map(float, text.split()[-2:])
+    seconds = time.perf_counter() - start
+    return {"height": height, "width": width, "megabytes_above_the_model": peak - before, "seconds": seconds}
+
+
+def measure_memory(model: Path, picture: Path, output: Path) -> None:
+    """In the process of its own: megabytes with the model loaded and used once, and at most."""
+    predictor = load(model)
+    predictor.predict(np.zeros((64, 64, 3), np.uint8))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    predict(PredictConfig(model, picture, output, tile=896))
+    print(before, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+
+
+def seams(model: Path, pictures: list[Path]) -> dict[str, float]:
+    """Share of pixels to which a tiled prediction gives the same class as that of the whole, by tile and overlap."""
+    whole = load(model, options=PredictOptions(tile=0))
+    expected = [whole.predict(path).class_ids for path in pictures]
+    found = {}
+    for tile, overlap in SEAMS:
+        tiled = load(model, options=PredictOptions(tile, overlap))
+        equal = [
+            float((tiled.predict(path).class_ids == labels).mean())
+            for path, labels in zip(pictures, expected, strict=True)
+        ]
+        found[f"tiles of {tile}, overlap {overlap}"] = statistics.mean(equal)
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", type=Path, required=True)
+    parser.add_argument("--pictures", type=Path)
+    parser.add_argument("--only-memory", type=Path, nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument("--result", type=Path)
+    arguments = parser.parse_args()
+    if arguments.only_memory:
+        measure_memory(arguments.model, *arguments.only_memory)
+        return
+    pictures = sorted(arguments.pictures.iterdir())
+    figures = {
+        "command and bare network": rates(arguments.model, pictures[:PICTURES_A_ROUND]),
+        "10,000 x 10,000": memory(arguments.model, pictures[0]),
+        "same labels in tiles and whole": seams(arguments.model, pictures[::10]),
+    }
+    result = {"what": "segtune predict, deeplabv3plus:efficientnet_lite0", "cpus": os.cpu_count(), "figures": figures}
+    print(json.dumps(result, indent=2))
+    if arguments.result:
+        save_result(arguments.result, result)
+
+
+if __name__ == "__main__":
+    main()
