@@ -144,35 +144,57 @@ FORMATS = {"channels_last": True, "channels_first": False}
 FIRST_STEP = """
 import sys, time
 started = time.perf_counter()
-import torch
-imported = time.perf_counter() - started
 from pathlib import Path
+from segtune.annotations.check_ahead import checked_ahead
 from segtune.config import TrainConfig
-from segtune.training.events import StepDone
-from segtune.training.train import TrainingInterrupted, train
-def stop(event):
-    if isinstance(event, StepDone):
-        print(imported, time.perf_counter() - started)
-        raise KeyboardInterrupt
-try:
-    train(TrainConfig(Path(sys.argv[1]), Path(sys.argv[2]), num_classes=11, ignore_value=11, model=sys.argv[3],
-                      batch_size=8, report_to="tensorboard"), listeners=[stop])
-except TrainingInterrupted:
-    pass
+config = TrainConfig(Path(sys.argv[1]), Path(sys.argv[2]), num_classes=11, ignore_value=11, model=sys.argv[3],
+                     batch_size=8, report_to="tensorboard")
+with checked_ahead(config.dataset, config.num_classes, config.ignore_value) as check:
+    from segtune.training.train import TrainingInterrupted, train
+    from segtune.training.events import StepDone
+    def stop(event):
+        if isinstance(event, StepDone):
+            print(time.perf_counter() - started)
+            raise KeyboardInterrupt
+    try:
+        train(config, listeners=[stop], check=check)
+    except TrainingInterrupted:
+        pass
 """
+"""What the command does, ended by its first step."""
+
+IMPORTS = """
+import sys, time
+started = time.perf_counter()
+import torch
+torch_alone = time.perf_counter() - started
+import torch._dynamo
+print(torch_alone, time.perf_counter() - started)
+"""
+"""torch, and the part of it that its optimizers import when they are made."""
 
 
-def start(camvid: Path, repetitions: int = 3) -> dict[str, float]:
+def start(camvid: Path, repetitions: int = 5) -> dict[str, float]:
     """Seconds of importing torch, and from the start of the process to the end of the first step; the best of some."""
-    best = []
+    imports, steps = [], []
     for _ in range(repetitions):
+        imports.append([float(word) for word in _run(IMPORTS).split()])
         with tempfile.TemporaryDirectory() as folder:
-            words = [sys.executable, "-c", FIRST_STEP, str(camvid), str(Path(folder) / "run"), MODEL]
-            result = subprocess.run(words, capture_output=True, text=True, check=True)
-        imported, first = map(float, result.stdout.split()[-2:])
-        best.append((first - imported, imported, first))
-    over, imported, first = min(best)
-    return {"import_torch": imported, "first_step_done": first, "over_importing_torch": over}
+            steps.append(float(_run(FIRST_STEP, str(camvid), str(Path(folder) / "run"), MODEL).split()[-1]))
+    torch_alone, with_dynamo = (min(values) for values in zip(*imports, strict=True))
+    first = min(steps)
+    return {
+        "import_torch": torch_alone,
+        "import_torch_and_dynamo": with_dynamo,
+        "first_step_done": first,
+        "over_importing_torch": first - torch_alone,
+        "over_importing_torch_and_dynamo": first - with_dynamo,
+    }
+
+
+def _run(program: str, *arguments: str) -> str:
+    command = [sys.executable, "-c", program, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
 MEMORY = """

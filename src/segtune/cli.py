@@ -1,8 +1,10 @@
 """The command line: argv -> a config -> one call of the API -> exit code. torch is imported inside commands only."""
 
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
@@ -85,9 +87,14 @@ def run_check(config: CheckConfig) -> int:
 
 def run_train(config: TrainConfig) -> int:
     """Train; the console listener prints."""
-    from segtune.training.train import train
+    from segtune.annotations.check_ahead import checked_ahead
 
-    return _finish_training(lambda: train(config))
+    # Of several processes only the first one checks, when all have found each other.
+    is_alone = config.nproc == 1 and "WORLD_SIZE" not in os.environ
+    with checked_ahead(config.dataset, config.num_classes, config.ignore_value) if is_alone else nullcontext() as check:
+        from segtune.training.train import train
+
+        return _finish_training(lambda: train(config, check=check))
 
 
 def run_resume(config: ResumeConfig) -> int:

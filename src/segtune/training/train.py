@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from segtune.annotations.check import check_dataset
+from segtune.annotations.check_ahead import CheckAhead
 from segtune.annotations.convert import convert_export
 from segtune.annotations.dataset_folder import Pair, dataset_classes, find_pairs, is_dataset_folder
 from segtune.annotations.dataset_report import DatasetReport
@@ -94,12 +95,15 @@ class Data:
     val: Sequence[Pair]
 
 
-def train(config: TrainConfig, listeners: Sequence[Listener] | None = None) -> TrainResult:
+def train(
+    config: TrainConfig, listeners: Sequence[Listener] | None = None, check: CheckAhead | None = None
+) -> TrainResult:
     """Fine-tune a model and write the run folder.
 
     Args:
         config: What to do. With ``nproc`` above 1 the processes are started here; torchrun may have started them, too.
         listeners: Who is told what happens; the terminal if not given.
+        check: The check of the dataset, where it was begun already.
 
     Raises:
         UserError: Data, configuration or place can't be used; what the run folder held is untouched.
@@ -113,7 +117,7 @@ def train(config: TrainConfig, listeners: Sequence[Listener] | None = None) -> T
     earlier = earlier_run(folder) if config.resume == "auto" and folder.record.exists() else None
     if earlier is not None:
         config = changed_config(earlier.config, config, folder)
-    return _train(config, earlier, listeners)
+    return _train(config, earlier, listeners, check)
 
 
 def resume(config: ResumeConfig, listeners: Sequence[Listener] | None = None) -> TrainResult:
@@ -139,7 +143,12 @@ def resume(config: ResumeConfig, listeners: Sequence[Listener] | None = None) ->
     return _train(changed, earlier, listeners)
 
 
-def _train(config: TrainConfig, earlier: Earlier | None, listeners: Sequence[Listener] | None) -> TrainResult:
+def _train(
+    config: TrainConfig,
+    earlier: Earlier | None,
+    listeners: Sequence[Listener] | None,
+    check: CheckAhead | None = None,
+) -> TrainResult:
     """Train in this process, which may be one of several."""
     folder = RunFolder(config.run)
     find_model(config.model)
@@ -149,7 +158,7 @@ def _train(config: TrainConfig, earlier: Earlier | None, listeners: Sequence[Lis
         if processes.is_first:
             folder.refuse_used(config.overwrite, resume=earlier is not None)
             stack.enter_context(folder.locked())
-        data = processes.share(_prepare(config, folder, earlier) if processes.is_first else None)
+        data = processes.share(_prepare(config, folder, earlier, check) if processes.is_first else None)
         assert data is not None
         device = choose_device(config.device)
         net = build_model(config.model, data.table.num_classes, config.seed)
@@ -229,11 +238,11 @@ def _run(
     return TrainResult(folder.path, folder.model, scores, state.progress.best_epoch)
 
 
-def _prepare(config: TrainConfig, folder: RunFolder, earlier: Earlier | None) -> Data:
+def _prepare(config: TrainConfig, folder: RunFolder, earlier: Earlier | None, check: CheckAhead | None) -> Data:
     """The dataset, checked; of an earlier run it must be the same."""
     dataset = _dataset_folder(config, folder, earlier)
     table = dataset_classes(dataset, config.num_classes, config.ignore_value)
-    report = check_dataset(dataset, table)
+    report = (check.report() if check else None) or check_dataset(dataset, table)
     report.raise_for_errors()
     if earlier is not None and report.fingerprint != earlier.fingerprint:
         raise UserError(
