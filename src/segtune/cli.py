@@ -123,12 +123,14 @@ def _finish_training(run: "Callable[[], TrainResult]") -> int:
 
 def run_evaluate(config: EvaluateConfig) -> int:
     """Evaluate, and print the table."""
-    from segtune.evaluation.evaluate import SCORES_FILE, evaluate
+    from segtune.evaluation.evaluate import evaluate_and_compare
 
-    scores = evaluate(config)
+    scores, comparison = evaluate_and_compare(config)
     output.print(scores.table(f"{config.model} on {config.dataset / config.split}"))
+    if comparison is not None:
+        output.print(comparison.table(f"Compared with {config.compare}", ("MODEL", "OTHER_MODEL")))
     if config.output is not None:
-        output.print(f"Written: {config.output / SCORES_FILE}")
+        output.print(f"Written to {config.output}: scores.json, per_image.csv, confusion.png, worst/, best/")
     return 0
 
 

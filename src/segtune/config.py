@@ -268,9 +268,18 @@ class EvaluateConfig:
     split: Split = "val"
     """Which part of it."""
     output: Annotated[Path | None, arg(metavar="DIR")] = None
-    """Folder to write scores.json to."""
+    """Folder to write to: scores.json, per_image.csv, confusion.png, and the pictures in worst/ and best/."""
+    compare: Annotated[Path | None, arg(metavar="OTHER_MODEL")] = None
+    """Score this model, too, and say whether the difference is more than chance."""
+    boundary_iou: bool = False
+    """Also the IoU of each class near its outlines (within 2 % of the picture's diagonal)."""
+    exclude_background: bool = False
+    """Leave class 0 out of the means, as the original project did. Its pixels still count where they are taken for
+    another class, or another class for it."""
+    panels: Annotated[int, arg(metavar="N")] = 6
+    """How many pictures to draw in worst/ and in best/."""
     overwrite: bool = False
-    """Replace the scores.json that the output folder already holds."""
+    """Replace what the output folder already holds."""
     ignore_value: Annotated[int | None, arg(metavar="VALUE")] = None
     """Label value that never counts, beside 255. Default: that of classes.yaml, else the model's."""
     device: Device = "auto"

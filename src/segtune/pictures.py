@@ -33,6 +33,11 @@ PNG_GRAY, PNG_RGB, PNG_PALETTE = 0, 2, 3
 XMP, RAW_EXIF = b"XML:com.adobe.xmp", b"Raw profile type exif"
 """Keywords of PNG texts from which Pillow takes an orientation."""
 
+
+class PictureTooLarge(UserError):
+    """A picture of more pixels than are decoded."""
+
+
 DECODE_ERRORS = (OSError, ValueError, SyntaxError, EOFError, MemoryError, Image.DecompressionBombError)
 """What Pillow raises on a file that is broken or is no picture."""
 
@@ -59,7 +64,9 @@ def open_picture(source: Path | bytes | IO[bytes], name: str = "") -> Image.Imag
     except UnidentifiedImageError as error:
         raise UserError(f"{name} is not a picture that can be decoded.", "Replace or remove it.") from error
     except Image.DecompressionBombError as error:
-        raise UserError(f"{name} has more than {MAX_PIXELS:,} pixels.", "Cut it into smaller pictures.") from error
+        raise PictureTooLarge(
+            f"{name} has more than {MAX_PIXELS:,} pixels.", "Cut it into smaller pictures."
+        ) from error
     except DECODE_ERRORS as error:
         raise UserError(f"{name} can't be opened: {error}.", "Replace or remove it.") from error
     return picture

@@ -23,10 +23,10 @@ def test_share_of_the_steps():
 def test_share_of_the_time_leaves_room_for_the_last_validation():
     plan = replace(PLAN, epochs=0, total_steps=0, time_budget=100.0)
     assert Pace(plan, Progress(seconds=25), 1).done() == pytest.approx(0.25, abs=0.01)
-    assert Pace(plan, Progress(seconds=25, validation_seconds=50 / 1.1), 1).done() == pytest.approx(0.5, abs=0.01)
+    assert Pace(plan, Progress(seconds=25, validation_seconds=50 / 2.2), 1).done() == pytest.approx(0.5, abs=0.01)
     # Before the first validation it is guessed: a picture takes as long as one of the training.
     guessed = Progress(seconds=25, num_pictures=10, epoch_seconds=20)
-    assert Pace(plan, guessed, 25).done() == pytest.approx(0.5, abs=0.01)
+    assert Pace(plan, guessed, 12).done() == pytest.approx(25 / 52, abs=0.01)
 
 
 def test_steps_and_time_whichever_comes_first():

@@ -1,9 +1,14 @@
 """Scoring: exactly what prediction gives, against the label files, at the pictures' own size."""
 
-from collections.abc import Sequence
+import heapq
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from segtune.annotations.check import check_dataset
 from segtune.annotations.dataset_folder import Pair, dataset_classes, find_pairs
@@ -11,69 +16,197 @@ from segtune.classes import CLASSES_FILE, IGNORE, ClassTable
 from segtune.config import EvaluateConfig
 from segtune.console import track
 from segtune.errors import UserError, listed
-from segtune.evaluation.scores import Scores, confusion_matrix
+from segtune.evaluation.compare import Comparison
+from segtune.evaluation.confusion_picture import confusion_picture
+from segtune.evaluation.file_names import CONFUSION_FILE, PER_IMAGE_FILE, SCORES_FILE
+from segtune.evaluation.per_image import per_image_file
+from segtune.evaluation.scores import Scores
+from segtune.evaluation.tally import Tally
 from segtune.files import write_json
 from segtune.model_file import read_header
-from segtune.pictures import read_labels
+from segtune.pictures import read_labels, read_picture, write_picture
+from segtune.prediction.draw import comparison
+from segtune.prediction.pipeline import PixelBudget, overlapped
 from segtune.prediction.predictor import Predictor, load
 
-SCORES_FILE = "scores.json"
+Array = npt.NDArray[np.uint8]
+TellPicture = Callable[[Pair, tuple[int, int], Scores], None]
+
+WORST, BEST = "worst", "best"
 
 
-def evaluate_pairs(predictor: Predictor, pairs: Sequence[Pair], table: ClassTable, description: str) -> Scores:
-    """Predict and score pictures, one at a time.
+def evaluate_pairs(
+    predictor: Predictor, pairs: Sequence[Pair], tally: Tally, description: str, tell: TellPicture | None = None
+) -> Scores:
+    """Predict and score pictures, one at a time, while the next ones are read.
 
     Args:
         predictor: The model.
         pairs: Pictures and label images.
-        table: The dataset's classes; says which label values are ignored.
+        tally: Counts; its classes say which label values are ignored.
         description: What the progress bar says.
+        tell: Is told each picture, its height and width, and its scores.
     """
-    num_classes = table.num_classes
-    confusion = np.zeros((num_classes, num_classes), np.int64)
-    pictures_with_class = np.zeros(num_classes, np.int64)
-    for pair in track(pairs, description):
-        labels = read_labels(pair.labels, table)
-        counts = confusion_matrix(labels, predictor.predict(pair.picture).class_ids, num_classes)
-        confusion += counts
-        pictures_with_class += counts.sum(axis=1) > 0
-    return Scores(confusion, table, len(pairs), pictures_with_class)
+    budget = PixelBudget()
+
+    def read() -> Iterator[tuple[int, Pair, Array, Array]]:
+        for index, pair in enumerate(pairs):
+            labels = read_labels(pair.labels, tally.classes)
+            budget.take(labels.size)
+            yield index, pair, labels, read_picture(pair.picture)
+
+    def compute(item: tuple[int, Pair, Array, Array]) -> tuple[int, Pair, Array, Array]:
+        index, pair, labels, picture = item
+        return index, pair, labels, predictor.predict(picture).class_ids
+
+    def count(item: tuple[int, Pair, Array, Array]) -> None:
+        index, pair, labels, class_ids = item
+        scores = tally.add(index, labels, class_ids)
+        if tell is not None:
+            tell(pair, (labels.shape[0], labels.shape[1]), scores)
+        budget.give_back(labels.size)
+
+    for _ in track(overlapped(read(), compute, count, budget), description, len(pairs)):
+        pass
+    return tally.scores
+
+
+class Extremes:
+    """Keeps the pictures of the lowest and of the highest mean IoU.
+
+    Args:
+        count: How many of each.
+    """
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self._worst: list[tuple[float, str, Pair]] = []
+        self._best: list[tuple[float, str, Pair]] = []
+
+    def __call__(self, pair: Pair, _: tuple[int, int], scores: Scores) -> None:
+        """Take a picture into account; those without a labelled pixel have no score."""
+        if scores.confusion.any():
+            mean = scores.mean_iou
+            for heap, key in ((self._worst, -mean), (self._best, mean)):
+                heapq.heappush(heap, (key, pair.stem, pair))
+                if len(heap) > self.count:
+                    heapq.heappop(heap)
+
+    def found(self) -> dict[str, list[tuple[float, Pair]]]:
+        """Mean IoU and picture, the most extreme first."""
+        worst = [(-key, pair) for key, _, pair in sorted(self._worst, reverse=True)]
+        best = [(key, pair) for key, _, pair in sorted(self._best, reverse=True)]
+        return {WORST: worst, BEST: best}
+
+
+def score_into(
+    folder: Path,
+    predictor: Predictor,
+    pairs: Sequence[Pair],
+    tally: Tally,
+    about: dict[str, Any] | None = None,
+    extremes: Extremes | None = None,
+) -> Scores:
+    """Score pictures, and write scores.json, per_image.csv and confusion.png to a folder.
+
+    Args:
+        folder: Where to.
+        predictor: The model.
+        pairs: Pictures and label images.
+        tally: Counts.
+        about: What else scores.json says.
+        extremes: Is told of all pictures, too.
+    """
+    with ExitStack() as stack:
+        write_line = stack.enter_context(per_image_file(folder / PER_IMAGE_FILE, tally.classes.names))
+
+        def tell(pair: Pair, size: tuple[int, int], one: Scores) -> None:
+            write_line(pair.picture.name, size, one)
+            if extremes is not None:
+                extremes(pair, size, one)
+
+        scores = evaluate_pairs(predictor, pairs, tally, "Evaluating", tell)
+    write_json(folder / SCORES_FILE, {**(about or {}), **scores.to_dict()})
+    write_picture(folder / CONFUSION_FILE, confusion_picture(scores))
+    return scores
 
 
 def evaluate(config: EvaluateConfig) -> Scores:
-    """Score a model file on a split of a dataset folder, and write scores.json where an output folder is given.
+    """Score a model file on a split of a dataset folder; where an output folder is given, write what was found there.
 
     Raises:
         UserError: The model or the dataset can't be used, or their classes differ.
     """
-    if config.output is not None and (config.output / SCORES_FILE).exists() and not config.overwrite:
-        raise UserError(f"{config.output / SCORES_FILE} exists.", "Name another folder, or add --overwrite.")
-    table = _table(config)
+    return evaluate_and_compare(config)[0]
+
+
+def evaluate_and_compare(config: EvaluateConfig) -> tuple[Scores, Comparison | None]:
+    """The same, with the other model where one is named."""
+    if config.output is not None and not config.overwrite:
+        made = SCORES_FILE, PER_IMAGE_FILE, CONFUSION_FILE, WORST, BEST
+        existing = [name for name in made if (config.output / name).exists()]
+        if existing:
+            raise UserError(
+                f"{config.output} already holds {listed(existing)}.", "Name another folder, or add --overwrite."
+            )
+    table = _table(config, config.model)
+    if config.compare is not None and (other := _table(config, config.compare)).names != table.names:
+        raise UserError(
+            f"{config.model} knows the classes {listed(table.names)}; {config.compare} knows {listed(other.names)}.",
+            "Compare models of the same classes, in the same order.",
+        )
     check_dataset(config.dataset, table, splits=(config.split,)).raise_for_errors()
+    pairs = find_pairs(config.dataset, config.split)
     predictor = load(config.model, config.device)
-    scores = evaluate_pairs(predictor, find_pairs(config.dataset, config.split), table, "Evaluating")
+    extremes = Extremes(config.panels)
+    if config.output is None:
+        scores = evaluate_pairs(predictor, pairs, _tally(config, table), "Evaluating")
+    else:
+        about = {"model": str(config.model), "dataset": str(config.dataset), "split": config.split}
+        scores = score_into(config.output, predictor, pairs, _tally(config, table), about, extremes)
+        _draw(config.output, predictor, extremes, table)
+    if config.compare is None:
+        return scores, None
+    other = evaluate_pairs(load(config.compare, config.device), pairs, _tally(config, table), "Evaluating the other")
+    compared = Comparison(scores, other)
     if config.output is not None:
-        write_json(config.output / SCORES_FILE, scores.to_dict())
-    return scores
+        found = {**about, **scores.to_dict(), "compared": {"model": str(config.compare), **compared.to_dict()}}
+        write_json(config.output / SCORES_FILE, found)
+    return scores, compared
 
 
-def _table(config: EvaluateConfig) -> ClassTable:
-    """The model's classes, with the ignore value that the command, the dataset or else the model names."""
-    model_table = ClassTable.from_dict(read_header(config.model).get("classes"), str(config.model))
+def _tally(config: EvaluateConfig, table: ClassTable) -> Tally:
+    return Tally(table, with_boundary=config.boundary_iou, exclude_background=config.exclude_background)
+
+
+def _draw(output: Path, predictor: Predictor, extremes: Extremes, table: ClassTable) -> None:
+    """Panels of the worst and the best pictures, named by rank and mean IoU."""
+    for kind, found in extremes.found().items():
+        for path in (output / kind).glob("[0-9][0-9]-[01].[0-9][0-9][0-9]-*.png"):
+            path.unlink()  # of an earlier evaluation; --overwrite has allowed it
+        for rank, (mean_iou, pair) in enumerate(found, 1):
+            picture, labels = read_picture(pair.picture), read_labels(pair.labels, table)
+            panel = comparison(picture, labels, predictor.predict(picture).class_ids, table)
+            write_picture(output / kind / f"{rank:02}-{mean_iou:.3f}-{pair.stem}.png", panel)
+
+
+def _table(config: EvaluateConfig, model: Path) -> ClassTable:
+    """A model's classes, with the ignore value that the command, the dataset or else the model names."""
+    model_table = ClassTable.from_dict(read_header(model).get("classes"), str(model))
     ignore_value = config.ignore_value
     if (config.dataset / CLASSES_FILE).exists():
         dataset_table = dataset_classes(config.dataset)
-        _refuse_other_classes(model_table, dataset_table, config)
+        _refuse_other_classes(model_table, dataset_table, config, model)
         if ignore_value is None and dataset_table.ignore_value != IGNORE:
             ignore_value = dataset_table.ignore_value
     return model_table if ignore_value is None else replace(model_table, ignore_value=ignore_value)
 
 
-def _refuse_other_classes(model: ClassTable, dataset: ClassTable, config: EvaluateConfig) -> None:
+def _refuse_other_classes(model: ClassTable, dataset: ClassTable, config: EvaluateConfig, path: Path) -> None:
     named = any(name != f"class_{index}" for index, name in enumerate(model.names))
     if model.num_classes != dataset.num_classes or (named and model.names != dataset.names):
         raise UserError(
-            f"{config.model} knows the classes {listed(model.names)}; {config.dataset / CLASSES_FILE} has"
+            f"{path} knows the classes {listed(model.names)}; {config.dataset / CLASSES_FILE} has"
             f" {listed(dataset.names)}.",
             "Score a model on a dataset with its own classes, in the same order.",
         )

@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from segtune.classes import IGNORE, ClassTable
+from segtune.evaluation.bootstrap import FEW_PICTURES, Bootstrap, Interval, interval
 
 Counts = npt.NDArray[np.int64]
 Values = npt.NDArray[np.float64]
@@ -39,18 +40,35 @@ class Scores:
         classes: The C classes.
         num_pictures: How many pictures were scored.
         pictures_with_class: int64 (C,), how many of them have the class in their labels.
+        bootstrap: The same for resampled pictures, where intervals are asked for.
+        boundary: int64 (2, C), intersections and unions near outlines, where boundary IoU is asked for.
+        exclude_background: Whether class 0 is left out of the means, as the original project did.
     """
 
     confusion: Counts
     classes: ClassTable
     num_pictures: int
     pictures_with_class: Counts
+    bootstrap: Bootstrap | None = None
+    boundary: Counts | None = None
+    exclude_background: bool = False
 
     @property
     def iou(self) -> Values:
         """Intersection over union of each class, float64 (C,); NaN where neither labels nor predictions have it."""
         hits = np.diag(self.confusion)
         return _ratio(hits, self.confusion.sum(axis=0) + self.confusion.sum(axis=1) - hits)
+
+    @property
+    def dice(self) -> Values:
+        """Dice, or F1, of each class, float64 (C,); NaN where neither labels nor predictions have it."""
+        hits = np.diag(self.confusion)
+        return _ratio(2 * hits, self.confusion.sum(axis=0) + self.confusion.sum(axis=1))
+
+    @property
+    def boundary_iou(self) -> Values | None:
+        """IoU of each class near its outlines, float64 (C,); None where it was not asked for."""
+        return None if self.boundary is None else _ratio(self.boundary[0], self.boundary[1])
 
     @property
     def recall(self) -> Values:
@@ -72,12 +90,45 @@ class Scores:
     @property
     def mean_iou(self) -> float:
         """Mean of ``iou`` over the classes that occur in labels or predictions; 0 without any."""
-        return _mean(self.iou)
+        return self._mean(self.iou)
 
     @property
     def mean_accuracy(self) -> float:
         """Mean of ``recall`` over the classes that occur in the labels; 0 without any."""
-        return _mean(self.recall)
+        return self._mean(self.recall)
+
+    @property
+    def mean_dice(self) -> float:
+        """Mean of ``dice`` over the classes that occur in labels or predictions; 0 without any."""
+        return self._mean(self.dice)
+
+    @property
+    def frequency_weighted_iou(self) -> float:
+        """Mean of ``iou``, each class weighted by its share of the labelled pixels."""
+        share, iou = self.pixel_share[self._first :], self.iou[self._first :]
+        return float(np.nansum(share * iou) / max(float(share.sum()), 1e-12))
+
+    @property
+    def mean_iou_interval(self) -> Interval | None:
+        """Where the mean IoU lies with 95 % confidence; None without ``bootstrap``."""
+        return None if self.bootstrap is None else interval(self.bootstrap.mean_iou(self._first))
+
+    @property
+    def iou_intervals(self) -> list[Interval | None]:
+        """The same of the IoU of each class; None also where too few resampled pictures have it."""
+        if self.bootstrap is None:
+            return [None] * self.classes.num_classes
+        return [interval(values) for values in self.bootstrap.iou().T]
+
+    @property
+    def _first(self) -> int:
+        """The first class that counts in means."""
+        return int(self.exclude_background)
+
+    def _mean(self, values: Values) -> float:
+        counted = values[self._first :]
+        defined = counted[~np.isnan(counted)]
+        return float(defined.mean()) if defined.size else 0.0
 
     @property
     def pixel_accuracy(self) -> float:
@@ -86,26 +137,35 @@ class Scores:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; what is not defined is null."""
+        boundary = [None] * self.classes.num_classes if self.boundary_iou is None else self.boundary_iou
         rows = zip(
-            self.classes.names, self.iou, self.precision, self.recall, self.pixel_share, self.pictures_with_class,
-            strict=True,
+            self.classes.names, self.iou, self.iou_intervals, self.precision, self.recall, self.dice, boundary,
+            self.pixel_share, self.pictures_with_class, strict=True,
         )  # fmt: skip
         return {
             "mean_iou": self.mean_iou,
+            "mean_iou_interval": self.mean_iou_interval,
             "pixel_accuracy": self.pixel_accuracy,
             "mean_accuracy": self.mean_accuracy,
+            "frequency_weighted_iou": self.frequency_weighted_iou,
+            "mean_dice": self.mean_dice,
+            **({} if self.boundary_iou is None else {"mean_boundary_iou": self._mean(self.boundary_iou)}),
             "num_pictures": self.num_pictures,
             "num_pixels": int(self.confusion.sum()),
+            "exclude_background": self.exclude_background,
             "classes": [
                 {
                     "name": name,
                     "iou": _defined(iou),
+                    "iou_interval": between,
                     "precision": _defined(precision),
                     "recall": _defined(recall),
+                    "dice": _defined(dice),
+                    **({} if near_outlines is None else {"boundary_iou": _defined(near_outlines)}),
                     "pixel_share": float(share),
                     "num_pictures": int(count),
                 }
-                for name, iou, precision, recall, share, count in rows
+                for name, iou, between, precision, recall, dice, near_outlines, share, count in rows
             ],
             "confusion": self.confusion.tolist(),
         }
@@ -126,19 +186,31 @@ class Scores:
         """The scores for the terminal."""
         table = Table(title=Text(title), title_justify="left", caption=self.summary(), caption_justify="left")
         table.add_column("class")
-        for name in ("IoU", "precision", "recall", "pixels", "pictures"):
+        columns = {"iou": "IoU", "iou_interval": "95 %", "precision": "precision", "recall": "recall", "dice": "Dice"}
+        if self.boundary is not None:
+            columns["boundary_iou"] = "boundary IoU"
+        if self.bootstrap is None:
+            del columns["iou_interval"]
+        for name in (*columns.values(), "pixels", "pictures"):
             table.add_column(name, justify="right")
         for entry in self.to_dict()["classes"]:
-            numbers = [_shown(entry[name]) for name in ("iou", "precision", "recall")]
+            numbers = [shown(entry[name]) for name in columns]
             table.add_row(Text(entry["name"]), *numbers, f"{entry['pixel_share']:.1%}", str(entry["num_pictures"]))
         return table
 
     def summary(self) -> str:
-        """The whole in one line, with what was counted."""
-        counted = int(np.count_nonzero(~np.isnan(self.iou)))
+        """The whole in words, with what was counted."""
+        defined = ~np.isnan(self.iou[self._first :])
+        counted, possible = int(np.count_nonzero(defined)), self.classes.num_classes - self._first
+        between = self.mean_iou_interval
+        sure = f" (95 %: {shown(between)})" if between else ""
+        which = f"{counted} of {possible} classes" + (", class 0 left out" if self.exclude_background else "")
+        few = ""
+        if between and self.num_pictures < FEW_PICTURES:
+            few = f"\nWith {self.num_pictures} pictures the intervals are rough, and rather too narrow."
         return (
-            f"mean IoU {self.mean_iou:.4f} over {counted} of {self.classes.num_classes} classes, pixel accuracy"
-            f" {self.pixel_accuracy:.4f}; {self.num_pictures} pictures at their own size, ignored pixels not counted"
+            f"mean IoU {self.mean_iou:.4f}{sure} over {which}, pixel accuracy {self.pixel_accuracy:.4f};"
+            f" {self.num_pictures} pictures at their own size, ignored pixels not counted{few}"
         )
 
 
@@ -156,14 +228,12 @@ def _ratio(counts: Counts, totals: Counts) -> Values:
     return ratio
 
 
-def _mean(values: Values) -> float:
-    defined = values[~np.isnan(values)]
-    return float(defined.mean()) if defined.size else 0.0
-
-
 def _defined(value: float) -> float | None:
     return None if np.isnan(value) else float(value)
 
 
-def _shown(value: float | None) -> str:
+def shown(value: float | Interval | None) -> str:
+    """A score, or an interval, for people."""
+    if isinstance(value, tuple):
+        return f"{value[0]:.3f}–{value[1]:.3f}"
     return "–" if value is None else f"{value:.4f}"

@@ -119,10 +119,16 @@ def _keyhole(rings: Sequence[Ring]) -> list[int]:
 def write_geojson(
     path: Path, polygons: Sequence[Polygon], table: ClassTable, placed: Callable[[Ring], Points] | None = None
 ) -> None:
-    """Write a FeatureCollection.
+    """Write a ``feature_collection``."""
+    write_text(path, json.dumps(feature_collection(polygons, table, placed), ensure_ascii=False))
+
+
+def feature_collection(
+    polygons: Sequence[Polygon], table: ClassTable, placed: Callable[[Ring], Points] | None = None
+) -> dict[str, Any]:
+    """Polygons as GeoJSON.
 
     Args:
-        path: The file.
         polygons: What it holds.
         table: Names the classes.
         placed: Pixels -> degrees of longitude and latitude. Without it coordinates are pixels: x to the right, y down.
@@ -130,7 +136,7 @@ def write_geojson(
     Source: RFC 7946. As it says, outlines are counter-clockwise where the second coordinate goes up, holes clockwise.
     """
     features = [_feature(polygon, table, placed or (lambda ring: ring)) for polygon in polygons]
-    write_text(path, json.dumps({"type": "FeatureCollection", "features": features}, ensure_ascii=False))
+    return {"type": "FeatureCollection", "features": features}
 
 
 def _feature(polygon: Polygon, table: ClassTable, placed: Callable[[Ring], Points]) -> dict[str, Any]:

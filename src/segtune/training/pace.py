@@ -42,11 +42,11 @@ class Pace:
         return min(1.0, max(by_steps, by_time))
 
     def _last_validation(self) -> float:
-        """Seconds to keep for the validation at the end."""
+        """Seconds to keep for the validation at the end, and for scoring the best model after it."""
         if self.progress.validation_seconds:
-            return 1.1 * self.progress.validation_seconds
+            return 2.2 * self.progress.validation_seconds
         trained = max(1, self.progress.num_pictures)
-        return self.num_val * self.progress.epoch_seconds / trained
+        return 2 * self.num_val * self.progress.epoch_seconds / trained
 
     def is_time_to_save(self) -> bool:
         """Whether the state should be written now."""

@@ -11,6 +11,7 @@ from filelock import FileLock, Timeout
 
 from segtune.annotations.dataset_folder import is_dataset_folder
 from segtune.errors import UserError, listed, unwritable
+from segtune.evaluation.file_names import CONFUSION_FILE, PER_IMAGE_FILE, SCORES_FILE
 from segtune.files import write_json, write_text
 
 
@@ -27,6 +28,7 @@ class RunFolder:
         self.samples = path / "samples"
         self.augmented = self.samples / "augmented.jpg"
         self.tensorboard = path / "tensorboard"
+        self.scores = [path / name for name in (SCORES_FILE, PER_IMAGE_FILE, CONFUSION_FILE)]
         self.dataset = path / "dataset"
 
     def checkpoint(self, epoch: int) -> Path:
@@ -36,7 +38,8 @@ class RunFolder:
     def made(self) -> list[Path]:
         """What stands where a run writes."""
         files = self.model, self.last, self.resume, self.record, self.metrics, self.samples, self.tensorboard
-        return [path for path in (*files, *sorted(self.path.glob("checkpoint_*.safetensors"))) if path.exists()]
+        checkpoints = sorted(self.path.glob("checkpoint_*.safetensors"))
+        return [path for path in (*files, *self.scores, *checkpoints) if path.exists()]
 
     def refuse_used(self, overwrite: bool, resume: bool = False) -> None:
         """Raise UserError where the folder can't be written to or holds a run that may not be replaced.

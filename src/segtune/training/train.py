@@ -21,8 +21,9 @@ from segtune.console import output
 from segtune.data.cache import CachePlace, choose_cache, measure_cache, open_samples
 from segtune.data.loader import AugmentedPictures, Loader, worker_deaths_told
 from segtune.errors import UserError, listed
-from segtune.evaluation.evaluate import evaluate_pairs
+from segtune.evaluation.evaluate import score_into
 from segtune.evaluation.scores import Scores
+from segtune.evaluation.tally import Tally
 from segtune.model_file import Model, read_header, save_model
 from segtune.models.catalog import build_model, find_model, model_preprocessing
 from segtune.models.pretrained import WeightsReport, load_weights
@@ -329,13 +330,11 @@ def _notes(plan: TrainPlan, data: Data, weights: WeightsReport) -> tuple[str, ..
 
 
 def _show_best(folder: RunFolder, val_pairs: Sequence[Pair], progress: Progress, device: torch.device) -> Scores:
-    """Read the best model as a user would, score it where the loop didn't on whole pictures, and draw samples."""
+    """Read the best model as a user would, score it with all that there is to say, and draw samples."""
     predictor = load(folder.model, device.type)
     best = predictor.model
-    if progress.best_scores is not None:
-        scores = Scores.from_dict(progress.best_scores, best.classes)
-    else:
-        scores = evaluate_pairs(predictor, val_pairs, best.classes, "Evaluating")
+    scores = score_into(folder.path, predictor, val_pairs, Tally(best.classes), {"split": "val"})
+    if progress.best_scores is None:
         save_model(folder.model, replace(best, scores=header_scores(scores, progress.best_epoch)))
     stride = -(-len(val_pairs) // NUM_SAMPLES)
     for pair in val_pairs[::stride]:

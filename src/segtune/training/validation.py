@@ -13,6 +13,7 @@ from segtune.data.crop import CenterCrop
 from segtune.data.loader import AugmentedPictures, Loader
 from segtune.evaluation.evaluate import evaluate_pairs
 from segtune.evaluation.scores import Scores
+from segtune.evaluation.tally import Tally
 from segtune.model_file import Model
 from segtune.prediction.predictor import Predictor
 from segtune.training.original import mean_iou_over_batches
@@ -35,7 +36,8 @@ def make_validation(
         """Pictures at their own size, by the code of prediction: the numbers that are also reported at the end."""
         del epoch
         share = pairs[processes.rank :: processes.world_size]
-        scores = evaluate_pairs(Predictor(replace(model, net=net), device), share, model.classes, "Validating")
+        tally = Tally(model.classes, with_intervals=False)
+        scores = evaluate_pairs(Predictor(replace(model, net=net), device), share, tally, "Validating")
         counts = np.concatenate([scores.confusion.ravel(), scores.pictures_with_class])
         counts = processes.sum_counts(counts, device)
         num_classes = model.classes.num_classes

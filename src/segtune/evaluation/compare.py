@@ -1,0 +1,83 @@
+"""Two models on the same pictures: how much they differ, and whether that is more than chance."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from segtune.evaluation.bootstrap import Interval, interval
+from segtune.evaluation.scores import Scores, shown
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Scores of two models.
+
+    Attributes:
+        scores: The first one's.
+        other: The other's, of the same classes, on the same pictures in the same order.
+    """
+
+    scores: Scores
+    other: Scores
+
+    @property
+    def difference(self) -> float:
+        """Mean IoU of the first less that of the other."""
+        return self.scores.mean_iou - self.other.mean_iou
+
+    @property
+    def difference_interval(self) -> Interval | None:
+        """Where it lies with 95 % confidence: both are scored on the same resampled pictures."""
+        if self.scores.bootstrap is None or self.other.bootstrap is None:
+            return None
+        first = int(self.scores.exclude_background)
+        return interval(self.scores.bootstrap.mean_iou(first) - self.other.bootstrap.mean_iou(first))
+
+    @property
+    def class_intervals(self) -> list[Interval | None]:
+        """The same of the IoU of each class."""
+        if self.scores.bootstrap is None or self.other.bootstrap is None:
+            return [None] * self.scores.classes.num_classes
+        return [interval(values) for values in (self.scores.bootstrap.iou() - self.other.bootstrap.iou()).T]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "scores": self.other.to_dict(),
+            "difference": self.difference,
+            "difference_interval": self.difference_interval,
+            "class_difference_intervals": self.class_intervals,
+        }
+
+    def table(self, title: str, names: tuple[str, str]) -> Table:
+        """Both for the terminal."""
+        caption = f"difference of the mean IoU {self.difference:+.4f}; {self.verdict()}"
+        table = Table(title=Text(title), title_justify="left", caption=caption, caption_justify="left")
+        table.add_column("IoU")
+        for name in (*names, "difference", "95 % of the difference"):
+            table.add_column(Text(name), justify="right")
+        mean = "mean", self.scores.mean_iou, self.other.mean_iou, self.difference_interval
+        classes = zip(
+            self.scores.classes.names, self.scores.iou, self.other.iou, self.class_intervals, strict=True
+        )  # fmt: skip
+        for name, one, other, between in (mean, *classes):
+            numbers = [shown(None if value != value else float(value)) for value in (one, other)]
+            difference = "–" if one != one or other != other else f"{one - other:+.4f}"
+            table.add_row(Text(name), *numbers, difference, shown_signed(between))
+        return table
+
+    def verdict(self) -> str:
+        """What the interval says."""
+        between = self.difference_interval
+        if between is None:
+            return "too few pictures to say more"
+        if between[0] <= 0 <= between[1]:
+            return f"95 %: {shown_signed(between)}, so it may be chance"
+        return f"95 %: {shown_signed(between)}, so it is more than chance"
+
+
+def shown_signed(between: Interval | None) -> str:
+    """An interval of differences, for people."""
+    return "–" if between is None else f"{between[0]:+.3f} … {between[1]:+.3f}"
