@@ -150,9 +150,9 @@ def evaluate_and_compare(config: EvaluateConfig) -> tuple[Scores, Comparison | N
                 f"{config.output} already holds {listed(existing)}.", "Name another folder, or add --overwrite."
             )
     table = _table(config, config.model)
-    if config.compare is not None and (other := _table(config, config.compare)).names != table.names:
+    if config.compare is not None and (others := _table(config, config.compare)).names != table.names:
         raise UserError(
-            f"{config.model} knows the classes {listed(table.names)}; {config.compare} knows {listed(other.names)}.",
+            f"{config.model} knows the classes {listed(table.names)}; {config.compare} knows {listed(others.names)}.",
             "Compare models of the same classes, in the same order.",
         )
     check_dataset(config.dataset, table, splits=(config.split,)).raise_for_errors()
