@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from segtune.classes import ClassTable
     from segtune.config import (
         ConvertConfig,
+        CrossvalConfig,
         EvaluateConfig,
         ImportWeightsConfig,
         PredictConfig,
@@ -24,11 +25,13 @@ if TYPE_CHECKING:
     from segtune.foreign_weights import import_weights
     from segtune.prediction.predict import predict
     from segtune.prediction.predictor import Prediction, Predictor, load
+    from segtune.training.crossval import crossval
     from segtune.training.train import TrainResult, resume, train
 
 __all__ = [
     "ClassTable",
     "ConvertConfig",
+    "CrossvalConfig",
     "DataError",
     "EvaluateConfig",
     "ImportWeightsConfig",
@@ -42,6 +45,7 @@ __all__ = [
     "UserError",
     "check_dataset",
     "convert",
+    "crossval",
     "evaluate",
     "import_weights",
     "load",
@@ -56,6 +60,7 @@ _MODULES = {
     "segtune.classes": ("ClassTable",),
     "segtune.config": (
         "ConvertConfig",
+        "CrossvalConfig",
         "EvaluateConfig",
         "ImportWeightsConfig",
         "PredictConfig",
@@ -68,6 +73,7 @@ _MODULES = {
     "segtune.foreign_weights": ("import_weights",),
     "segtune.prediction.predict": ("predict",),
     "segtune.prediction.predictor": ("Prediction", "Predictor", "load"),
+    "segtune.training.crossval": ("crossval",),
     "segtune.training.train": ("TrainResult", "resume", "train"),
 }
 

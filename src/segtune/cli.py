@@ -2,9 +2,11 @@
 
 import json
 import os
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
@@ -13,6 +15,7 @@ from segtune.config import (
     CacheConfig,
     CheckConfig,
     ConvertConfig,
+    CrossvalConfig,
     DemoConfig,
     EvaluateConfig,
     ImportWeightsConfig,
@@ -20,6 +23,7 @@ from segtune.config import (
     PredictConfig,
     ResumeConfig,
     TrainConfig,
+    command_line,
 )
 from segtune.console import messages, output
 from segtune.errors import UserError, listed
@@ -46,6 +50,7 @@ Command = Annotated[
     | Annotated[CheckConfig, tyro.conf.subcommand("check")]
     | Annotated[TrainConfig, tyro.conf.subcommand("train")]
     | Annotated[ResumeConfig, tyro.conf.subcommand("resume")]
+    | Annotated[CrossvalConfig, tyro.conf.subcommand("crossval")]
     | Annotated[EvaluateConfig, tyro.conf.subcommand("evaluate")]
     | Annotated[PredictConfig, tyro.conf.subcommand("predict")]
     | Annotated[ImportWeightsConfig, tyro.conf.subcommand("import-weights")]
@@ -102,6 +107,24 @@ def run_resume(config: ResumeConfig) -> int:
     from segtune.training.train import resume
 
     return _finish_training(lambda: resume(config))
+
+
+def run_crossval(config: CrossvalConfig) -> int:
+    """Cross-validate, and print the table."""
+    from segtune.training.crossval import CROSSVAL_FILE, ENSEMBLE_FILE, crossval
+    from segtune.training.train import TrainingInterrupted
+
+    try:
+        result = crossval(config)
+    except TrainingInterrupted:
+        again = shlex.join([*command_line("crossval", replace(config, overwrite=False, resume="auto"))])
+        messages.print(f"\nInterrupted. To go on where it stopped:\n  {again}")
+        return 130
+    output.print(result.table())
+    output.print(f"\nScores: {result.run / CROSSVAL_FILE}; models: {result.run}/fold_*/model.safetensors")
+    if config.ensemble:
+        output.print(f"Next: segtune predict {result.run / ENSEMBLE_FILE} PICTURES OUT")
+    return 0
 
 
 def _finish_training(run: "Callable[[], TrainResult]") -> int:
@@ -191,6 +214,7 @@ COMMANDS: dict[type, Callable[[Any], int]] = {
     CheckConfig: run_check,
     TrainConfig: run_train,
     ResumeConfig: run_resume,
+    CrossvalConfig: run_crossval,
     EvaluateConfig: run_evaluate,
     PredictConfig: run_predict,
     ImportWeightsConfig: run_import_weights,

@@ -258,11 +258,21 @@ class ResumeConfig:
 
 
 @dataclass(frozen=True)
+class CrossvalConfig(TrainConfig):
+    """Train and score a model a fold: each picture of train and val is validated once. All options of 'train'."""
+
+    folds: int = 5
+    """How many folds. Groups of pictures (--group-by, as in 'convert') are in one fold."""
+    ensemble: bool = False
+    """Write RUN/ensemble.json, which 'predict' and 'evaluate' take as a model: the mean of all folds' models."""
+
+
+@dataclass(frozen=True)
 class EvaluateConfig:
     """Score a model on a dataset folder, at each picture's own size."""
 
     model: Annotated[Positional[Path], arg(metavar="MODEL")]
-    """A model.safetensors."""
+    """A model.safetensors, or the ensemble.json of a cross-validation."""
     dataset: Annotated[Positional[Path], arg(metavar="DATASET")]
     """The dataset folder."""
     split: Split = "val"
@@ -291,7 +301,7 @@ class PredictConfig:
     """Segment pictures and videos: class ids, colours, the colours over the picture, confidence, polygons."""
 
     model: Annotated[Positional[Path], arg(metavar="MODEL")]
-    """A model.safetensors."""
+    """A model.safetensors, or the ensemble.json of a cross-validation."""
     input: Annotated[Positional[Path], arg(metavar="INPUT")]
     """A picture or a video; a folder, searched with all below it; a pattern in quotes ('days/**/*.jpg'); a .txt list
     with a path a line; or - for such a list on standard input."""

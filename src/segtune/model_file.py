@@ -1,8 +1,9 @@
-"""The model file: one .safetensors whose header says all that prediction needs. Never pickle."""
+"""The model file: one .safetensors whose header says all that prediction needs, or a list of such. Never pickle."""
 
 import json
 import os
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,14 @@ from torch import nn
 
 from segtune.classes import ClassTable
 from segtune.errors import UserError, listed
-from segtune.files import atomic_path
+from segtune.files import atomic_path, read_json, sha256, write_json
 from segtune.models.catalog import build_model, model_preprocessing
+from segtune.models.ensemble import Ensemble
 from segtune.preprocessing import Preprocessing
 
 HEADER = "segtune"
 FORMAT_VERSION = 1
+ENSEMBLE_SUFFIX, ENSEMBLE_FORMAT = ".json", "segtune-ensemble-1"
 
 
 @dataclass(frozen=True)
@@ -75,12 +78,57 @@ def current_umask() -> int:
     return mask
 
 
+def write_ensemble(path: Path, models: Sequence[Path]) -> None:
+    """Write a list of model files, all beside it or below, that is used as one model: their mean."""
+    entries = [{"path": model.relative_to(path.parent).as_posix(), "sha256": sha256(model)} for model in models]
+    write_json(path, {"format": ENSEMBLE_FORMAT, "models": entries})
+
+
+def ensemble_members(path: Path) -> list[Path]:
+    """The model files that such a list names.
+
+    Raises:
+        UserError: It is none, or a file is missing, not the one that was listed, or elsewhere.
+    """
+    content = read_json(path)
+    try:
+        if content["format"] != ENSEMBLE_FORMAT:
+            raise ValueError(content["format"])
+        entries = [(path.parent / str(entry["path"]), str(entry["sha256"])) for entry in content["models"]]
+        if not entries:
+            raise ValueError("no models")
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(
+            f"{path} is no list of segtune models ({error}).", "Expected: what 'segtune crossval --ensemble' wrote."
+        ) from error
+    for member, digest in entries:
+        if not member.resolve().is_relative_to(path.parent.resolve()) or member.suffix != ".safetensors":
+            raise UserError(f"{path} names {member}, which is no model file beside it.", "Make the list anew.")
+        if not member.is_file() or sha256(member) != digest:
+            raise UserError(
+                f"{path} names {member}, which is not there or is another model by now.",
+                "Make the list anew: segtune crossval … --resume auto --ensemble",
+            )
+    return [member for member, _ in entries]
+
+
+def _load_ensemble(path: Path) -> Model:
+    members = [load_model(member) for member in ensemble_members(path)]
+    first = members[0]
+    for member in members[1:]:
+        if (member.classes, member.preprocessing) != (first.classes, first.preprocessing):
+            raise UserError(f"The models of {path} have different classes or sizes.", "Train them alike.")
+    return replace(first, net=Ensemble([member.net for member in members]).eval())
+
+
 def read_header(path: Path) -> dict[str, Any]:
-    """What a model file says of itself.
+    """What a model file says of itself; of a list of models, the first.
 
     Raises:
         UserError: No such file, or not a model file of this version.
     """
+    if path.suffix == ENSEMBLE_SUFFIX and path.is_file():
+        return read_header(ensemble_members(path)[0])
     if not path.is_file():
         raise UserError(f"There is no model file {path}.", "Give the model.safetensors of a run folder.")
     try:
@@ -99,11 +147,13 @@ def read_header(path: Path) -> dict[str, Any]:
 
 
 def load_model(path: Path) -> Model:
-    """Read a model file.
+    """Read a model file, or a list of them.
 
     Raises:
         UserError: It isn't one, or its tensors don't fit its architecture.
     """
+    if path.suffix == ENSEMBLE_SUFFIX and path.is_file():
+        return _load_ensemble(path)
     header = read_header(path)
     try:
         architecture = str(header["architecture"]["name"])

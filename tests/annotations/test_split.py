@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from segtune.annotations.split import Candidate, assign_splits
+from segtune.annotations.split import Candidate, assign_folds, assign_splits
 from segtune.errors import UserError
 
 
@@ -189,3 +189,20 @@ def test_long_names_take_no_time(name):
     start = time.monotonic()
     assign_splits([Candidate(f"{name}{number}x.png") for number in range(20)])
     assert time.monotonic() - start < 5
+
+
+@pytest.mark.parametrize("num_folds", [2, 3, 5])
+def test_folds_keep_groups_together_and_are_of_about_one_size(num_folds):
+    pictures = [Candidate(f"ride{ride}_{frame:03}.jpg") for ride in range(12) for frame in range(ride + 1)]
+    folds = assign_folds(pictures, num_folds, r"(ride\d+)_")
+    assert {picture.name.split("_")[0]: fold for picture, fold in zip(pictures, folds, strict=True)}.keys() == {
+        f"ride{ride}" for ride in range(12)
+    }
+    for ride in range(12):
+        members = {
+            fold for picture, fold in zip(pictures, folds, strict=True) if picture.name.startswith(f"ride{ride}_")
+        }
+        assert len(members) == 1
+    sizes = [folds.count(fold) for fold in range(num_folds)]
+    assert max(sizes) - min(sizes) <= 6
+    assert assign_folds(pictures[::-1], num_folds, r"(ride\d+)_") == folds[::-1]

@@ -101,6 +101,36 @@ def assign_splits(pictures: Sequence[Candidate], val_fraction: float = 0.2, grou
     return Splits(splits, notes)
 
 
+def assign_folds(pictures: Sequence[Candidate], num_folds: int, group_by: str = "auto") -> list[int]:
+    """Assign each picture to one of several folds of about the same size; groups stay together.
+
+    Args:
+        pictures: All pictures.
+        num_folds: How many folds.
+        group_by: As in ``assign_splits``.
+
+    Returns:
+        The fold of each picture, from 0.
+
+    Raises:
+        UserError: There are fewer groups than folds.
+    """
+    names, _ = _group_names(pictures, group_by)
+    sizes = Counter(names)
+    if len(sizes) < num_folds:
+        raise UserError(
+            f"{len(pictures)} pictures in {len(sizes)} groups can't be divided into {num_folds} folds.",
+            "Ask for fewer folds, or say with --group-by what belongs together ('none': no picture to another).",
+        )
+    filled = [0] * num_folds
+    folds: dict[str, int] = {}
+    # The largest groups first, each into the emptiest fold; those of a size by the hash of their names.
+    for name in sorted(sizes, key=lambda name: (-sizes[name], _position(name))):
+        folds[name] = min(range(num_folds), key=filled.__getitem__)
+        filled[folds[name]] += sizes[name]
+    return [folds[name] for name in names]
+
+
 def _own_subsets(pictures: Sequence[Candidate]) -> list[str]:
     """The export's own subsets where they tell train from val; else test alone, and empty strings."""
     subsets = {picture.subset for picture in pictures}

@@ -1,0 +1,185 @@
+"""Cross-validation: each picture is validated once, by a model that was not trained on any of its group."""
+
+import math
+import os
+import shutil
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from segtune.annotations.dataset_folder import IMAGES, LABELS, SPLITS, Pair, find_pairs, is_dataset_folder
+from segtune.annotations.split import Candidate, assign_folds
+from segtune.classes import CLASSES_FILE, ClassTable
+from segtune.config import CrossvalConfig, TrainConfig
+from segtune.console import output
+from segtune.errors import UserError, listed, unwritable
+from segtune.evaluation.file_names import SCORES_FILE
+from segtune.evaluation.scores import Scores, shown
+from segtune.files import read_json, write_json
+from segtune.model_file import read_header, write_ensemble
+from segtune.training.run_folder import RunFolder
+from segtune.training.train import train
+
+CROSSVAL_FILE, FOLDS_FILE, ENSEMBLE_FILE = "crossval.json", "folds.json", "ensemble.json"
+
+T_95 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131, 2.120,
+        2.110, 2.101, 2.093)  # fmt: skip
+"""The 0.975 quantiles of Student's t distribution for 1 to 19 degrees of freedom."""
+MOST_FOLDS = len(T_95) + 1
+
+
+@dataclass(frozen=True)
+class CrossvalResult:
+    """The scores of all folds.
+
+    Attributes:
+        run: The folder.
+        folds: Scores of each fold's best model on the pictures that it was not trained on.
+    """
+
+    run: Path
+    folds: Sequence[Scores]
+
+    @property
+    def pooled(self) -> Scores:
+        """All pictures, each predicted by the model that had not seen it."""
+        return Scores(
+            sum(scores.confusion for scores in self.folds[1:]) + self.folds[0].confusion,
+            self.folds[0].classes,
+            sum(scores.num_pictures for scores in self.folds),
+            sum(scores.pictures_with_class for scores in self.folds[1:]) + self.folds[0].pictures_with_class,
+        )
+
+    @property
+    def mean(self) -> float:
+        """Mean of the folds' mean IoU."""
+        return statistics.mean(scores.mean_iou for scores in self.folds)
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Where it lies with 95 % confidence: mean and deviation of the folds, by Student's t distribution.
+
+        Folds share most of their training pictures, so it is rather too narrow (Bengio and Grandvalet 2004).
+        """
+        values = [scores.mean_iou for scores in self.folds]
+        width = T_95[len(values) - 2] * statistics.stdev(values) / math.sqrt(len(values))
+        return self.mean - width, self.mean + width
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for crossval.json."""
+        return {
+            "mean_iou": self.mean,
+            "mean_iou_interval": self.interval,
+            "folds": [scores.mean_iou for scores in self.folds],
+            "pooled": self.pooled.to_dict(),
+        }
+
+    def table(self) -> Table:
+        """The folds, and the mean, for the terminal."""
+        caption = (
+            f"mean IoU of the folds {self.mean:.4f} (95 %: {shown(self.interval)}, rather too narrow: folds share"
+            f" training pictures)\nall pictures together: {self.pooled.summary()}"
+        )
+        table = Table(title=Text("Cross-validation"), title_justify="left", caption=caption, caption_justify="left")
+        table.add_column("fold")
+        for name in ("mean IoU", "pixel accuracy", "pictures"):
+            table.add_column(name, justify="right")
+        for number, scores in enumerate(self.folds, 1):
+            numbers = f"{scores.mean_iou:.4f}", f"{scores.pixel_accuracy:.4f}", str(scores.num_pictures)
+            table.add_row(str(number), *numbers)
+        return table
+
+
+def crossval(config: CrossvalConfig) -> CrossvalResult:
+    """Train a model a fold, each in RUN/fold_N, and gather their scores in RUN/crossval.json.
+
+    Raises:
+        UserError: Too few groups, or the folder holds another cross-validation.
+        TrainingInterrupted: A training was asked to stop; the same command with ``--resume auto`` goes on.
+    """
+    if not 2 <= config.folds <= MOST_FOLDS:
+        raise UserError(f"--folds is {config.folds}; 2 to {MOST_FOLDS} were expected.", "5 is usual.")
+    if not is_dataset_folder(config.dataset):
+        raise UserError(
+            f"{config.dataset} is not a dataset folder.",
+            f"Convert the export first: segtune convert {config.dataset} DATASET",
+        )
+    pairs = [pair for split in SPLITS for pair in find_pairs(config.dataset, split)]
+    _refuse_same_names(config.dataset, pairs)
+    folds = assign_folds([Candidate(pair.picture.name) for pair in pairs], config.folds, config.group_by)
+    _keep_folds(config, dict(zip([pair.picture.name for pair in pairs], folds, strict=True)))
+    found = []
+    for number in range(config.folds):
+        folder = RunFolder(config.run / f"fold_{number + 1}")
+        output.print(f"\nFold {number + 1} of {config.folds}")
+        _link_dataset(config.dataset, folder.dataset, pairs, [fold == number for fold in folds])
+        found.append(_train_fold(config, folder))
+    result = CrossvalResult(config.run, found)
+    write_json(config.run / CROSSVAL_FILE, result.to_dict())
+    if config.ensemble:
+        write_ensemble(
+            config.run / ENSEMBLE_FILE, [config.run / f"fold_{k + 1}/model.safetensors" for k in range(config.folds)]
+        )
+    return result
+
+
+def _refuse_same_names(dataset: Path, pairs: Sequence[Pair]) -> None:
+    stems = [pair.stem for pair in pairs]
+    twice = sorted({stem for stem in stems if stems.count(stem) > 1})
+    if twice:
+        raise UserError(
+            f"{dataset} has pictures of the same name in train and val: {listed(twice, 4)}.",
+            "Rename those in one of them.",
+        )
+
+
+def _keep_folds(config: CrossvalConfig, folds: dict[str, int]) -> None:
+    """Write which picture is in which fold; what goes on must have the same."""
+    path = config.run / FOLDS_FILE
+    if path.exists() and not config.overwrite:
+        if config.resume != "auto":
+            raise UserError(
+                f"{config.run} already holds a cross-validation.",
+                "Go on with it: add --resume auto; or name another folder, or add --overwrite.",
+            )
+        if read_json(path) != folds:
+            raise UserError(
+                f"{config.run} was begun with other folds, or with other pictures.",
+                "Name another folder, or add --overwrite.",
+            )
+    write_json(path, folds)
+
+
+def _link_dataset(dataset: Path, target: Path, pairs: Sequence[Pair], is_val: Sequence[bool]) -> None:
+    """A dataset folder with the same files, divided otherwise: links, so that they take no room."""
+    try:
+        shutil.rmtree(target, ignore_errors=True)
+        for split in SPLITS:
+            for kind in (IMAGES, LABELS):
+                (target / split / kind).mkdir(parents=True)
+        for pair, val in zip(pairs, is_val, strict=True):
+            folder = target / ("val" if val else "train")
+            (folder / IMAGES / pair.picture.name).symlink_to(os.path.relpath(pair.picture.resolve(), folder / IMAGES))
+            (folder / LABELS / pair.labels.name).symlink_to(os.path.relpath(pair.labels.resolve(), folder / LABELS))
+        if (dataset / CLASSES_FILE).exists():
+            shutil.copy(dataset / CLASSES_FILE, target / CLASSES_FILE)
+    except OSError as error:
+        raise unwritable(target, error) from error
+
+
+def _train_fold(config: CrossvalConfig, folder: RunFolder) -> Scores:
+    """An ordinary run; where it is done already, its scores."""
+    options = {entry.name: getattr(config, entry.name) for entry in fields(TrainConfig)}
+    training = TrainConfig(**{**options, "dataset": folder.dataset, "run": folder.path, "group_by": "auto"})
+    scores = folder.path / SCORES_FILE
+    if config.resume == "auto" and scores.exists():
+        table = ClassTable.from_dict(read_header(folder.model)["classes"], str(folder.model))
+        return Scores.from_dict(read_json(scores), table)
+    return train(
+        replace(training, resume="auto" if folder.record.exists() and not config.overwrite else "never")
+    ).scores

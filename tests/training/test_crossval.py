@@ -1,0 +1,154 @@
+"""Cross-validation: each picture is validated once, by a model that has not seen its group; and the ensemble."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from segtune.annotations.dataset_folder import find_pairs
+from segtune.classes import class_table
+from segtune.config import CrossvalConfig, EvaluateConfig, PredictConfig
+from segtune.errors import UserError
+from segtune.evaluation.evaluate import evaluate
+from segtune.model_file import ensemble_members, load_model, save_model
+from segtune.prediction.predict import predict
+from segtune.prediction.predictor import load
+from segtune.training.crossval import CrossvalResult, crossval
+from segtune.training.train import TrainingInterrupted
+
+OPTIONS = {"model": "unet:efficientnet_lite0", "epochs": 1, "batch_size": 4, "crop": 64, "report_to": "none"}
+
+
+@pytest.fixture(scope="module")
+def crossvalidated(tmp_path_factory, make_dataset):
+    folder = tmp_path_factory.mktemp("crossval")
+    dataset = make_dataset(folder / "dataset")
+    config = CrossvalConfig(dataset, folder / "run", folds=3, ensemble=True, group_by="none", **OPTIONS)
+    return config, crossval(config)
+
+
+def test_each_picture_is_validated_once(crossvalidated):
+    config, result = crossvalidated
+    names = [
+        {pair.picture.name for pair in find_pairs(config.run / f"fold_{number}" / "dataset", "val")}
+        for number in (1, 2, 3)
+    ]
+    assert sorted(name for fold in names for name in fold) == sorted(
+        pair.picture.name for split in ("train", "val") for pair in find_pairs(config.dataset, split)
+    )
+    for number, held_out in enumerate(names, 1):
+        seen = {pair.picture.name for pair in find_pairs(config.run / f"fold_{number}" / "dataset", "train")}
+        assert not seen & held_out
+        assert len(held_out) == 3
+    assert result.pooled.num_pictures == 9
+    assert result.pooled.confusion.sum() == 9 * 72 * 96
+
+
+def test_scores_are_those_of_the_folds(crossvalidated):
+    config, result = crossvalidated
+    written = json.loads((config.run / "crossval.json").read_text())
+    for number, scores in enumerate(result.folds, 1):
+        run = config.run / f"fold_{number}"
+        assert evaluate(EvaluateConfig(run / "model.safetensors", run / "dataset")).mean_iou == scores.mean_iou
+    assert written["mean_iou"] == pytest.approx(np.mean(written["folds"]))
+    low, high = written["mean_iou_interval"]
+    # Student's t with 2 degrees of freedom.
+    assert high - low == pytest.approx(2 * 4.303 * np.std(written["folds"], ddof=1) / np.sqrt(3))
+
+
+def test_same_command_goes_on_and_does_nothing_twice(crossvalidated):
+    config, result = crossvalidated
+    models = [config.run / f"fold_{number}" / "model.safetensors" for number in (1, 2, 3)]
+    times = [model.stat().st_mtime_ns for model in models]
+    again = crossval(replace(config, resume="auto"))
+    assert isinstance(again, CrossvalResult)
+    assert again.to_dict() == json.loads(json.dumps(result.to_dict())) | {"mean_iou_interval": result.interval}
+    assert [model.stat().st_mtime_ns for model in models] == times
+    with pytest.raises(UserError, match="already holds a cross-validation"):
+        crossval(config)
+    with pytest.raises(UserError, match="begun with other folds"):
+        crossval(replace(config, resume="auto", folds=2))
+
+
+def test_interrupted_cross_validation_goes_on(dataset, tmp_path, monkeypatch):
+    from segtune.training import crossval as module
+
+    trained = module.train
+    ran = []
+
+    def interrupted(config):
+        ran.append(config.run.name)
+        if len(ran) == 2:
+            raise TrainingInterrupted
+        return trained(config)
+
+    config = CrossvalConfig(dataset, tmp_path / "run", folds=2, group_by="none", **OPTIONS)
+    monkeypatch.setattr(module, "train", interrupted)
+    with pytest.raises(TrainingInterrupted):
+        crossval(config)
+    assert len(crossval(replace(config, resume="auto")).folds) == 2
+    assert ran == ["fold_1", "fold_2", "fold_2"]
+
+
+def test_ensemble_is_the_mean_of_its_members(crossvalidated, tmp_path):
+    config, _ = crossvalidated
+    ensemble = config.run / "ensemble.json"
+    picture = np.asarray(Image.open(next((config.dataset / "val" / "Images").iterdir())))
+    single = [load(model).predict(picture) for model in ensemble_members(ensemble)]
+    together = load(ensemble).predict(picture)
+    agreed = np.all([one.class_ids == together.class_ids for one in single], axis=0)
+    assert agreed.any()
+    mean = np.mean([one.confidence for one in single], axis=0)
+    assert np.abs(mean - together.confidence)[agreed].max() < 1e-4
+    assert predict(PredictConfig(ensemble, config.dataset / "val" / "Images", tmp_path / "o")).num_pictures == 3
+    assert evaluate(EvaluateConfig(ensemble, config.dataset)).num_pictures == 3
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("no json", "can't be read"),
+        ("{}", "no list of segtune models"),
+        ('{"format": "segtune-ensemble-1", "models": []}', "no list of segtune models"),
+        (
+            '{"format": "segtune-ensemble-1", "models": [{"path": "../x.safetensors", "sha256": ""}]}',
+            "no model file beside",
+        ),
+        ('{"format": "segtune-ensemble-1", "models": [{"path": "x.safetensors", "sha256": ""}]}', "is not there"),
+    ],
+)
+def test_damaged_lists_are_refused(tmp_path, content, message):
+    (tmp_path / "ensemble.json").write_text(content)
+    with pytest.raises(UserError, match=message):
+        load_model(tmp_path / "ensemble.json")
+
+
+def test_changed_member_is_refused(crossvalidated, tmp_path):
+    config, _ = crossvalidated
+    (tmp_path / "fold_1").mkdir()
+    model = load_model(config.run / "fold_1" / "model.safetensors")
+    save_model(tmp_path / "fold_1" / "model.safetensors", replace(model, classes=class_table(["a", "b", "c"])))
+    (tmp_path / "ensemble.json").write_text((config.run / "ensemble.json").read_text())
+    with pytest.raises(UserError, match="another model by now"):
+        load_model(tmp_path / "ensemble.json")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"folds": 1}, "--folds is 1"),
+        ({"folds": 10, "group_by": "none"}, "9 groups can't be divided into 10"),
+        ({"group_by": "^(.)"}, "2 groups can't be divided into 5"),
+    ],
+)
+def test_impossible_folds_are_refused(dataset, tmp_path, options, message):
+    with pytest.raises(UserError, match=message):
+        crossval(CrossvalConfig(dataset, tmp_path / "run", **options))
+    assert not (tmp_path / "run").exists()
+
+
+def test_what_is_no_dataset_folder_is_refused(tmp_path):
+    with pytest.raises(UserError, match="not a dataset folder"):
+        crossval(CrossvalConfig(tmp_path / "nothing", tmp_path / "run"))
