@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         EvaluateConfig,
         ImportWeightsConfig,
         PredictConfig,
+        ReportConfig,
         ResumeConfig,
         TrainConfig,
     )
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from segtune.foreign_weights import import_weights
     from segtune.prediction.predict import predict
     from segtune.prediction.predictor import Prediction, Predictor, load
+    from segtune.report.report import write_report
     from segtune.training.train import TrainResult, resume, train
 
 __all__ = [
@@ -35,6 +37,7 @@ __all__ = [
     "PredictConfig",
     "Prediction",
     "Predictor",
+    "ReportConfig",
     "ResumeConfig",
     "Scores",
     "TrainConfig",
@@ -48,6 +51,7 @@ __all__ = [
     "predict",
     "resume",
     "train",
+    "write_report",
 ]
 
 _MODULES = {
@@ -68,6 +72,7 @@ _MODULES = {
     "segtune.foreign_weights": ("import_weights",),
     "segtune.prediction.predict": ("predict",),
     "segtune.prediction.predictor": ("Prediction", "Predictor", "load"),
+    "segtune.report.report": ("write_report",),
     "segtune.training.train": ("TrainResult", "resume", "train"),
 }
 

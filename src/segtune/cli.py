@@ -16,6 +16,7 @@ from segtune.config import (
     ImportWeightsConfig,
     ModelsConfig,
     PredictConfig,
+    ReportConfig,
     ResumeConfig,
     TrainConfig,
 )
@@ -45,6 +46,7 @@ Command = Annotated[
     | Annotated[TrainConfig, tyro.conf.subcommand("train")]
     | Annotated[ResumeConfig, tyro.conf.subcommand("resume")]
     | Annotated[EvaluateConfig, tyro.conf.subcommand("evaluate")]
+    | Annotated[ReportConfig, tyro.conf.subcommand("report")]
     | Annotated[PredictConfig, tyro.conf.subcommand("predict")]
     | Annotated[ImportWeightsConfig, tyro.conf.subcommand("import-weights")]
     | Annotated[ModelsConfig, tyro.conf.subcommand("models")]
@@ -110,6 +112,8 @@ def _finish_training(run: "Callable[[], TrainResult]") -> int:
     if result.told:
         return 0
     output.print(f"\nModel: {result.model}; pictures of what it does: {result.run / 'samples'}")
+    if result.report is not None:
+        output.print(f"Report: {result.report}")
     output.print(f"Next: segtune predict {result.model} PICTURES OUT")
     return 0
 
@@ -122,6 +126,17 @@ def run_evaluate(config: EvaluateConfig) -> int:
     output.print(scores.table(f"{config.model} on {config.dataset / config.split}"))
     if config.output is not None:
         output.print(f"Written: {config.output / SCORES_FILE}")
+    return 0
+
+
+def run_report(config: ReportConfig) -> int:
+    """Make the report, and say what it doesn't show."""
+    from segtune.report.report import write_report
+
+    result = write_report(config)
+    for sentence in result.missing:
+        messages.print(f"Not in the report: {sentence}")
+    output.print(f"Report: {result.path}")
     return 0
 
 
@@ -183,6 +198,7 @@ COMMANDS: dict[type, Callable[[Any], int]] = {
     TrainConfig: run_train,
     ResumeConfig: run_resume,
     EvaluateConfig: run_evaluate,
+    ReportConfig: run_report,
     PredictConfig: run_predict,
     ImportWeightsConfig: run_import_weights,
     ModelsConfig: run_models,

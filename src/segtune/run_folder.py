@@ -28,6 +28,9 @@ class RunFolder:
         self.augmented = self.samples / "augmented.jpg"
         self.tensorboard = path / "tensorboard"
         self.dataset = path / "dataset"
+        self.scores = path / "scores.json"
+        self.per_image = path / "per_image.csv"
+        self.report = path / "report.html"
 
     def checkpoint(self, epoch: int) -> Path:
         """Where the weights of an epoch are kept, where the recipe keeps them."""
@@ -35,7 +38,10 @@ class RunFolder:
 
     def made(self) -> list[Path]:
         """What stands where a run writes."""
-        files = self.model, self.last, self.resume, self.record, self.metrics, self.samples, self.tensorboard
+        files = (
+            self.model, self.last, self.resume, self.record, self.metrics, self.samples, self.tensorboard, self.scores,
+            self.per_image, self.report,
+        )  # fmt: skip
         return [path for path in (*files, *sorted(self.path.glob("checkpoint_*.safetensors"))) if path.exists()]
 
     def refuse_used(self, overwrite: bool, resume: bool = False) -> None:
@@ -124,8 +130,10 @@ class RunFolder:
         """Read run.json.
 
         Raises:
-            UserError: It can't be read.
+            UserError: There is none, or it can't be read.
         """
+        if not self.record.is_file():
+            raise UserError(f"{self.path} holds no run: there is no run.json.", "Give the folder that 'train' wrote.")
         try:
             record = json.loads(self.record.read_text(encoding="utf-8"))
         except (OSError, ValueError, RecursionError) as error:
