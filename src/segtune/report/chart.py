@@ -6,8 +6,8 @@ from html import escape
 
 Point = tuple[float, float]
 
-WIDTH, HEIGHT = 400, 240
-LEFT, RIGHT, TOP, BOTTOM = 52, 12, 24, 40
+WIDTH, HEIGHT = 360, 230
+LEFT, RIGHT, TOP, BOTTOM = 46, 12, 24, 42
 """Margins of the plot, for the ticks and the value hovered."""
 MAX_POINTS = 500
 """More are thinned out evenly: no screen shows them."""
@@ -40,11 +40,13 @@ def line_chart(title: str, x_name: str, points: Sequence[Point], marked: float |
     for tick in y_ticks:
         _, y = place(low, tick)
         parts.append(f'<path class="grid" d="M{LEFT} {y}H{WIDTH - RIGHT}"/>')
-        parts.append(f'<text class="tick" x="{LEFT - 8}" y="{y + 4}" text-anchor="end">{tick:g}</text>')
+        parts.append(f'<text class="tick" x="{LEFT - 8}" y="{y + 4}" text-anchor="end">{_shown(tick)}</text>')
     for tick in ticks(low, high, whole=True):
         if low <= tick <= high:
             x, _ = place(tick, 0)
-            parts.append(f'<text class="tick" x="{x}" y="{HEIGHT - BOTTOM + 18}" text-anchor="middle">{tick:g}</text>')
+            parts.append(
+                f'<text class="tick" x="{x}" y="{HEIGHT - BOTTOM + 18}" text-anchor="middle">{_shown(tick)}</text>'
+            )
     middle = (LEFT + WIDTH - RIGHT) / 2
     parts.append(f'<text class="tick" x="{middle}" y="{HEIGHT - 4}" text-anchor="middle">{escape(x_name)}</text>')
     places = [place(x, y) for x, y in shown]
@@ -54,8 +56,8 @@ def line_chart(title: str, x_name: str, points: Sequence[Point], marked: float |
         kind = "marked" if x == marked else "dot" if len(shown) <= MAX_DOTS else "hidden"
         parts.append(
             f'<g class="point {kind}"><rect x="{across - width / 2:.1f}" y="0" width="{width:.1f}" height="{HEIGHT}"/>'
-            f'<circle cx="{across}" cy="{down}" r="{4 if kind == "marked" else 2.5}"/>'
-            f'<text x="{WIDTH - RIGHT}" y="13" text-anchor="end">{escape(x_name)} {x:g}: {y:.4g}</text></g>'
+            f'<circle cx="{across}" cy="{down}" r="{4 if kind == "marked" else 3}"/>'
+            f'<text x="{WIDTH - RIGHT}" y="13" text-anchor="end">{escape(x_name)} {x:g}: {_shown(y)}</text></g>'
         )
     return "".join([*parts, "</svg>"])
 
@@ -85,6 +87,11 @@ def ticks(low: float, high: float, whole: bool = False) -> list[float]:
     step = max(1, round(step)) if whole else step
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
     return [float(f"{index * step:.12g}") for index in range(first, last + 1)]
+
+
+def _shown(value: float) -> str:
+    """Four digits, without the zeros of ``5e-06``."""
+    return f"{value:.4g}".replace("e-0", "e-").replace("e+0", "e")
 
 
 def _in_words(title: str, x_name: str, points: Sequence[Point]) -> str:

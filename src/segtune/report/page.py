@@ -39,6 +39,8 @@ AUGMENTATION = {
 }  # fmt: skip
 MACHINE = {"device": "Device", "precision": "Precision", "world_size": "Processes", "num_workers": "Workers"}
 UNUSED: tuple[Any, ...] = (0, 0.0, "", False, None, [], "none")
+WITHOUT_EFFECT = {"accumulate": 1, "layer_decay": 1.0, "world_size": 1}
+"""Values that mean that something is not used, beside ``UNUSED``."""
 
 KINDS: dict[Kind, str] = {"worst": "Worst", "best": "Best", "spread": "Evenly spread over all validation pictures"}
 VIEWS = {"picture": "Picture", "labels": "Labels", "prediction": "Prediction", "difference": "Difference"}
@@ -119,7 +121,7 @@ def _headline(facts: RunFacts) -> str:
     epoch = f", epoch {facts.best_epoch}" if facts.best_epoch else ""
     tiles = [_tile("mean IoU", scores.mean_iou, f"{interval}{epoch}", "first")]
     tiles += [_tile(title, value, "") for title, value in scores.others.items()]
-    tiles.append(_tile("mean IoU of the floor", scores.floor, "the most frequent class predicted everywhere"))
+    tiles.append(_tile("mean IoU of the majority class", scores.floor, "predicted everywhere"))
     return f'<dl class="tiles">{"".join(tiles)}</dl>'
 
 
@@ -135,7 +137,7 @@ def _curves(facts: RunFacts) -> str:
     curves = {
         "mean_iou": ("Mean IoU on the validation pictures", facts.best_epoch),
         "loss": (f"Training loss{f', {loss}' if loss else ''}", None),
-        "learning_rate": ("Learning rate of the head", None),
+        "learning_rate": ("Learning rate at each epoch’s end", None),
     }
     charts = []
     for name, (title, marked) in curves.items():
@@ -207,7 +209,10 @@ def _confusions(facts: RunFacts) -> str:
         rows.append(f'<tr><th scope="row">{_swatch(facts, row)}{_text(name)}</th>{cells}</tr>')
     corner = '<td class="corner">labelled ↓ predicted →</td>'
     table = f'<table class="confusion"><thead><tr>{corner}{head}</tr></thead><tbody>{"".join(rows)}</tbody></table>'
-    told = "<p>Of each labelled class’s pixels (row), the percentage predicted as each class (column).</p>"
+    told = (
+        "<p>Of each labelled class’s pixels (row), the percentage predicted as each class (column). Empty: none; a dot:"
+        " less than 0.05.</p>"
+    )
     return told + _scroll(table, "Confusion matrix") + _largest_confusions(facts.scores, names, rates)
 
 
@@ -248,8 +253,7 @@ def _pictures(report: Report) -> str:
     }
     tools = (
         f'<div class="tools"><label>Left <select id="left-view">{options["picture"]}</select></label>'
-        f'<label>Right <select id="right-view">{options["prediction"]}</select></label>'
-        "<span>Drag across a picture, or use its arrow keys, to wipe between the two.</span></div>"
+        f'<label>Right <select id="right-view">{options["prediction"]}</select></label></div>'
     )
     groups = [
         (title, shown)
@@ -259,12 +263,16 @@ def _pictures(report: Report) -> str:
     figures = "".join(
         f'<h3>{title}</h3><div class="pictures">{"".join(map(_figure, shown))}</div>' for title, shown in groups
     )
-    return f"{_legend(report.facts)}{tools}{figures}"
+    told = (
+        "<p>There are four views of each. Drag across a picture, or use the arrow keys on it, to wipe between the two"
+        " chosen here.</p>"
+    )
+    return f"{told}{_legend(report.facts)}{tools}{figures}"
 
 
 def _legend(facts: RunFacts) -> str:
     classes = [f"<li>{_swatch(facts, index)}{_text(name)}</li>" for index, name in enumerate(facts.classes.names)]
-    marks = {"wrong": "difference: wrong", "right": "right", "ignored": "never counts"}
+    marks = {"wrong": "wrong, in the difference", "right": "right", "ignored": "never counts"}
     others = [f'<li><span class="swatch {kind}"></span>{title}</li>' for kind, title in marks.items()]
     return f'<ul class="legend" aria-label="Colours">{"".join(classes + others)}</ul>'
 
@@ -277,7 +285,7 @@ def _figure(picture: ExamplePicture) -> str:
         for view, title in VIEWS.items()
     )
     score = "no labelled pixel" if picture.mean_iou is None else f"mean IoU {picture.mean_iou:.3f}"
-    wide = f"max-width:{max(picture.width, 320)}px"
+    wide = f"max-width:{max(round(1.5 * picture.width), 320)}px"  # small pictures don't get larger without end
     return (
         f'<figure style="{wide}"><div class="wiper" style="aspect-ratio:{picture.width}/{picture.height}">{images}'
         f'<input type="range" min="0" max="100" step="1" value="50" aria-label="Wipe across {name}"></div>'
@@ -343,10 +351,11 @@ def _details(facts: RunFacts) -> str:
 
 def _values(plan: dict[str, Any], titles: dict[str, str]) -> list[tuple[str, str]]:
     """The values of a plan that are used, with their titles."""
+    plan = {**plan, "freeze": "all"} if plan.get("freeze") == -1 else plan
     return [
         (title, " ".join(map(_g, value)) if isinstance(value := plan[name], list) else _g(value))
         for name, title in titles.items()
-        if plan.get(name) not in UNUSED
+        if plan.get(name) not in (*UNUSED, WITHOUT_EFFECT.get(name))
     ]
 
 
