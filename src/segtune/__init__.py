@@ -63,6 +63,7 @@ _MODULES = {
         "EvaluateConfig",
         "ImportWeightsConfig",
         "PredictConfig",
+        "ReportConfig",
         "ResumeConfig",
         "TrainConfig",
     ),

@@ -1,16 +1,19 @@
 """The command 'segtune report': run folder -> report.html."""
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from PIL import Image
 
+from segtune.annotations.dataset_folder import LAYOUT, is_dataset_folder
 from segtune.config import ReportConfig
 from segtune.errors import UserError
 from segtune.files import refuse_existing, write_text
 from segtune.pictures import DECODE_ERRORS, open_picture
-from segtune.prediction.predictor import load
+from segtune.prediction.predictor import choose_device, load
 from segtune.report.example_pictures import ExamplePicture, choose_pictures, draw_pictures
 from segtune.report.page import Report, report_page
 from segtune.report.run_facts import RunFacts, read_facts
@@ -39,7 +42,7 @@ def write_report(config: ReportConfig) -> ReportResult:
     """Make the report of a run, and write it. What can't be had is left out, and named on the page.
 
     Raises:
-        UserError: There is no run, run.json is broken, or the page can't be written.
+        UserError: There is no run, run.json is broken, an option means nothing here, or the page can't be written.
     """
     folder = RunFolder(config.run)
     path = config.output or folder.report
@@ -47,26 +50,28 @@ def write_report(config: ReportConfig) -> ReportResult:
         refuse_existing(path)
     if config.pictures < 0:
         raise UserError(f"--pictures is {config.pictures}; 0 or more was expected.")
+    device = choose_device(config.device)
+    if config.dataset is not None and not is_dataset_folder(config.dataset):
+        raise UserError(f"{config.dataset} is not a dataset folder.", LAYOUT)
     facts = read_facts(folder, config.dataset)
     missing = list(facts.missing)
-    pictures = _pictures(folder, facts, config, missing)
+    pictures = _pictures(facts, config, device, missing)
     augmented = _augmented(folder, missing)
     write_text(path, report_page(Report(config.run, facts, pictures, augmented, missing)))
     return ReportResult(path, missing)
 
 
-def _pictures(folder: RunFolder, facts: RunFacts, config: ReportConfig, missing: list[str]) -> list[ExamplePicture]:
+def _pictures(facts: RunFacts, config: ReportConfig, device: torch.device, missing: list[str]) -> list[ExamplePicture]:
     """The best and the worst pictures, where model and dataset are there."""
     if facts.scores is None or not config.pictures:
         return []
     try:
         chosen = choose_pictures(facts.dataset, facts.picture_scores, config.pictures)
-        predictor = load(folder.model, config.device)
+        predictor = load(RunFolder(config.run).model, device.type)
         shown = list(draw_pictures(predictor, facts.dataset, chosen, facts.picture_scores))
     except UserError as error:
-        missing.append(
-            f"Pictures: {error.message} If the dataset was moved: segtune report {config.run} --dataset DATASET"
-        )
+        moved = shlex.join(["segtune", "report", str(config.run), "--dataset"])
+        missing.append(f"Pictures: {error.message} If the dataset was moved: {moved} DATASET")
         return []
     if len(shown) < len(chosen):
         missing.append(f"{len(chosen) - len(shown)} of {len(chosen)} pictures: the page would be too large.")
