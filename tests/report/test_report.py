@@ -120,6 +120,7 @@ def test_what_is_not_there_is_left_out_and_named(run, absent, told, left_out):
     ("name", "content", "told"),
     [
         ("scores.json", "{", "scores.json holds no scores"),
+        ("scores.json", '{"mean_iou": 1.5}', "its mean IoU is 1.500, the model's own"),
         ("scores.json", "[]", "scores.json holds no scores"),
         ("scores.json", '{"mean_iou": 1, "classes": [], "confusion": []}', "scores.json holds no scores"),
         ("per_image.csv", "picture\n100.jpg\n", "per_image.csv can't be read"),
@@ -162,6 +163,16 @@ def test_names_can_not_write_html(hostile_run):
     assert escape(HOSTILE) in page
     assert "Gehölz &amp; 木" in page
     assert page.count("<script>") == 1
+
+
+def test_findings_of_the_check_are_told(run):
+    data = json.loads((run / "run.json").read_text())["data"]
+    finding = {"severity": "warning", "kind": "rare-class", "message": f"{HOSTILE} is rare", "files": [], "repair": ""}
+    change_record(run, data={**data, "findings": [finding] * 100})
+    page = page_of(run)
+    assert "warning: rare class (100)" in page
+    assert page.count(f"{escape(HOSTILE)} is rare") == 20
+    assert "and 80 more" in page
 
 
 def test_page_asks_nothing_of_a_network(hostile_run):

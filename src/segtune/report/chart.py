@@ -7,7 +7,7 @@ from html import escape
 Point = tuple[float, float]
 
 WIDTH, HEIGHT = 360, 230
-LEFT, RIGHT, TOP, BOTTOM = 46, 12, 24, 42
+LEFT, RIGHT, TOP, BOTTOM = 58, 12, 24, 42
 """Margins of the plot, for the ticks and the value hovered."""
 MAX_POINTS = 500
 """More are thinned out evenly: no screen shows them."""

@@ -19,6 +19,9 @@ from segtune.run_folder import RunFolder
 
 Interval = tuple[float, float]
 
+SAME_SCORE = 0.005
+"""Scores of one model on other devices may differ by rounding, but not by more than this."""
+
 MALFORMED = (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError, RecursionError)
 """What values raise that are not those expected."""
 
@@ -209,10 +212,11 @@ class _Reader:
             if self._folder.scores.exists():
                 source = self._folder.scores
                 values = json.loads(source.read_text(encoding="utf-8"))
+                _refuse_stale(values, header["scores"])
             scores = _scores(values, classes)
         except (OSError, *MALFORMED) as error:
             self.missing.append(
-                f"{source.name} holds no scores of this run's classes ({first_line(error)}). For them: {self._evaluate}"
+                f"{source.name} holds no scores of this run's model ({first_line(error)}). For them: {self._evaluate}"
             )
             return None
         if scores.interval is None:
@@ -244,6 +248,13 @@ def _epoch(values: dict[str, Any]) -> Epoch:
         number_in(values, name) for name in ("train_loss", "learning_rate", "mean_iou", "seconds")
     )
     return Epoch(int(values["epoch"]), loss, rate, mean_iou, seconds or 0.0)
+
+
+def _refuse_stale(values: dict[str, Any], of_model: dict[str, Any]) -> None:
+    """Raise ValueError where scores.json is not of the model file: the training has gone on, or it is another split's."""
+    found, expected = number_in(values, "mean_iou"), number_in(of_model, "mean_iou")
+    if found is not None and expected is not None and abs(found - expected) > SAME_SCORE:
+        raise ValueError(f"its mean IoU is {found:.3f}, the model's own {expected:.3f}")
 
 
 def _scores(values: dict[str, Any], classes: ClassTable) -> RunScores:
