@@ -251,7 +251,7 @@ def _epoch(values: dict[str, Any]) -> Epoch:
 
 
 def _refuse_stale(values: dict[str, Any], of_model: dict[str, Any]) -> None:
-    """Raise ValueError where scores.json is not of the model file: the training has gone on, or it is another split's."""
+    """Raise ValueError for scores of another model file: the training has gone on, or it is of another split."""
     found, expected = number_in(values, "mean_iou"), number_in(of_model, "mean_iou")
     if found is not None and expected is not None and abs(found - expected) > SAME_SCORE:
         raise ValueError(f"its mean IoU is {found:.3f}, the model's own {expected:.3f}")
