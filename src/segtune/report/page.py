@@ -365,10 +365,11 @@ def _missing(sentences: Iterable[str]) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Seconds in words: ``1 h 5 min``."""
+    """Seconds in words, which stay on one line: ``1 h 5 min``."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"
+    words = f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"
+    return words.replace(" ", "\N{NO-BREAK SPACE}")
 
 
 def _counted(count: int, noun: str) -> str:
