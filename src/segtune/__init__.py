@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         EvaluateConfig,
         ImportWeightsConfig,
         PredictConfig,
+        ReportConfig,
         ResumeConfig,
         TrainConfig,
     )
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from segtune.foreign_weights import import_weights
     from segtune.prediction.predict import predict
     from segtune.prediction.predictor import Prediction, Predictor, load
+    from segtune.report.report import write_report
     from segtune.training.crossval import crossval
     from segtune.training.train import TrainResult, resume, train
 
@@ -38,6 +40,7 @@ __all__ = [
     "PredictConfig",
     "Prediction",
     "Predictor",
+    "ReportConfig",
     "ResumeConfig",
     "Scores",
     "TrainConfig",
@@ -52,6 +55,7 @@ __all__ = [
     "predict",
     "resume",
     "train",
+    "write_report",
 ]
 
 _MODULES = {
@@ -64,6 +68,7 @@ _MODULES = {
         "EvaluateConfig",
         "ImportWeightsConfig",
         "PredictConfig",
+        "ReportConfig",
         "ResumeConfig",
         "TrainConfig",
     ),
@@ -73,6 +78,7 @@ _MODULES = {
     "segtune.foreign_weights": ("import_weights",),
     "segtune.prediction.predict": ("predict",),
     "segtune.prediction.predictor": ("Prediction", "Predictor", "load"),
+    "segtune.report.report": ("write_report",),
     "segtune.training.crossval": ("crossval",),
     "segtune.training.train": ("TrainResult", "resume", "train"),
 }

@@ -21,6 +21,7 @@ from segtune.config import (
     ImportWeightsConfig,
     ModelsConfig,
     PredictConfig,
+    ReportConfig,
     ResumeConfig,
     TrainConfig,
     command_line,
@@ -52,6 +53,7 @@ Command = Annotated[
     | Annotated[ResumeConfig, tyro.conf.subcommand("resume")]
     | Annotated[CrossvalConfig, tyro.conf.subcommand("crossval")]
     | Annotated[EvaluateConfig, tyro.conf.subcommand("evaluate")]
+    | Annotated[ReportConfig, tyro.conf.subcommand("report")]
     | Annotated[PredictConfig, tyro.conf.subcommand("predict")]
     | Annotated[ImportWeightsConfig, tyro.conf.subcommand("import-weights")]
     | Annotated[ModelsConfig, tyro.conf.subcommand("models")]
@@ -140,6 +142,8 @@ def _finish_training(run: "Callable[[], TrainResult]") -> int:
     if result.told:
         return 0
     output.print(f"\nModel: {result.model}; pictures of what it does: {result.run / 'samples'}")
+    if result.report is not None:
+        output.print(f"Report: {result.report}")
     output.print(f"Next: segtune predict {result.model} PICTURES OUT")
     return 0
 
@@ -154,6 +158,17 @@ def run_evaluate(config: EvaluateConfig) -> int:
         output.print(comparison.table(f"Compared with {config.compare}", ("MODEL", "OTHER_MODEL")))
     if config.output is not None:
         output.print(f"Written to {config.output}: scores.json, per_image.csv, confusion.png, worst/, best/")
+    return 0
+
+
+def run_report(config: ReportConfig) -> int:
+    """Make the report, and say what it doesn't show."""
+    from segtune.report.report import write_report
+
+    result = write_report(config)
+    for sentence in result.missing:
+        messages.print(f"Not in the report: {sentence}")
+    output.print(f"Report: {result.path}")
     return 0
 
 
@@ -216,6 +231,7 @@ COMMANDS: dict[type, Callable[[Any], int]] = {
     ResumeConfig: run_resume,
     CrossvalConfig: run_crossval,
     EvaluateConfig: run_evaluate,
+    ReportConfig: run_report,
     PredictConfig: run_predict,
     ImportWeightsConfig: run_import_weights,
     ModelsConfig: run_models,

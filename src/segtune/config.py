@@ -116,7 +116,8 @@ class TrainConfig(ConversionOptions):
     """The dataset folder: train/ and val/, each with Images and Labels, and, if wanted, classes.yaml. An annotation
     export is converted into RUN/dataset first, with the options of 'segtune convert'."""
     run: Annotated[Positional[Path], arg(metavar="RUN")]
-    """The folder to make: model.safetensors, last.safetensors, run.json, metrics.jsonl, samples/."""
+    """The folder to make: model.safetensors, last.safetensors, run.json, metrics.jsonl, report.html,
+    samples/."""
     num_classes: Annotated[int | None, arg(metavar="N")] = None
     """Number of classes, the background included. Needed only where the dataset has no classes.yaml."""
     epochs: int | Auto = "auto"
@@ -294,6 +295,24 @@ class EvaluateConfig:
     """Label value that never counts, beside 255. Default: that of classes.yaml, else the model's."""
     device: Device = "auto"
     """Where to compute. 'auto': CUDA where there is one."""
+
+
+@dataclass(frozen=True)
+class ReportConfig:
+    """Make RUN/report.html anew: what was trained on what, curves, scores, best and worst pictures, on one page."""
+
+    run: Annotated[Positional[Path], arg(metavar="RUN")]
+    """The run folder, also of a training that goes on or was interrupted."""
+    output: Annotated[Path | None, arg(metavar="FILE.html")] = None
+    """Where to write it. Default: RUN/report.html, which is replaced."""
+    pictures: Annotated[int, arg(metavar="N")] = 4
+    """How many of the best validation pictures to show, and how many of the worst."""
+    dataset: Annotated[Path | None, arg(metavar="DATASET")] = None
+    """Where the dataset is now, if it was moved."""
+    overwrite: bool = False
+    """Replace the file that --output names."""
+    device: Device = "auto"
+    """Where to predict the pictures that are shown. 'auto': CUDA where there is one."""
 
 
 @dataclass(frozen=True)

@@ -59,7 +59,8 @@ def test_page_asks_nothing_of_a_network(dataset, tmp_path):
     text = page_of(dataset, tmp_path)
     assert not re.findall(r"(?:src|href)=\"(?!data:image/jpeg;base64,)", text)
     assert "<script" not in text
-    assert "http" not in text
+    assert "://" not in text
+    assert "default-src 'none'" in text
 
 
 def test_names_can_not_write_html(dataset, tmp_path):

@@ -7,8 +7,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from segtune.config import ResumeConfig, TrainConfig
 from segtune.errors import UserError
+from segtune.run_folder import RunFolder
 from segtune.training.events import EpochDone
-from segtune.training.run_folder import RunFolder
 from segtune.training.train import TrainingInterrupted, resume, train
 from segtune.training.watchers import make_watchers
 

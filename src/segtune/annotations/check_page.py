@@ -1,7 +1,5 @@
 """DatasetReport -> one HTML file: classes, findings, and pictures with their labels. It asks nothing of any network."""
 
-import base64
-import io
 import itertools
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -20,6 +18,7 @@ from segtune.classes import IGNORE, ClassTable
 from segtune.errors import UserError
 from segtune.files import write_text
 from segtune.pictures import DECODE_ERRORS, open_picture
+from segtune.web_page import css_color, data_uri, web_page
 
 THUMBNAIL = 280
 QUALITY = 72
@@ -59,20 +58,15 @@ def write_check_page(path: Path, report: DatasetReport) -> None:
     """
     budget = itertools.count()
     figures = _Figures(report.dataset, report.classes, budget)
-    title = escape(f"Check of {report.dataset}")
+    title = f"Check of {report.dataset}"
     body = [
-        f"<h1>{title}</h1>",
+        f"<h1>{escape(title)}</h1>",
         _summary(report),
         _classes(report),
         _findings(report, figures),
         _samples(report, figures),
     ]
-    write_text(
-        path,
-        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{title}</title><style>{STYLE}</style></head><body>\n" + "\n".join(body) + "\n</body></html>\n",
-    )
+    write_text(path, web_page(title, STYLE, "\n".join(body)))
 
 
 def _summary(report: DatasetReport) -> str:
@@ -91,7 +85,7 @@ def _classes(report: DatasetReport) -> str:
     )
     rows = []
     for index, name in enumerate(report.classes.names):
-        color = "#{:02x}{:02x}{:02x}".format(*report.classes.colors[index])
+        color = css_color(report.classes.colors[index])
         swatch = f'<span class="swatch" style="background:{color}"></span>'
         cells = [_number(index), f"<td>{swatch}{escape(name)}</td>"]
         for facts in report.splits.values():
@@ -233,8 +227,6 @@ def _overlay(picture: Image.Image | None, colors: Image.Image, is_labelled: Imag
 
 
 def _embedded(picture: Image.Image, title: str) -> str:
-    content = io.BytesIO()
-    picture.save(content, "JPEG", quality=QUALITY)
-    data = base64.b64encode(content.getvalue()).decode()
     size = f'width="{picture.width}" height="{picture.height}"'
-    return f'<img {size} loading="lazy" alt="{escape(title)}" src="data:image/jpeg;base64,{data}">'
+    uri = data_uri(picture, "jpeg", quality=QUALITY)
+    return f'<img {size} loading="lazy" alt="{escape(title)}" src="{uri}">'

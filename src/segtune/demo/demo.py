@@ -128,6 +128,7 @@ def _comparison(scores: Scores, from_random: Scores) -> Table:
 def _say_where(folder: Path, seconds: float) -> None:
     output.print(
         f"\nDone in {seconds / 60:.1f} minutes. Look at:\n"
+        f"  {folder / 'run' / 'report.html'}: curves, scores, and the best and worst pictures, in a browser\n"
         f"  {folder / 'run' / 'samples'}: validation pictures, labels and predictions side by side\n"
         f"  {folder / 'predictions' / 'overlays'}: predictions on new pictures\n"
         f"  {folder / 'scores' / 'scores.json'}, {folder / 'run' / 'metrics.jsonl'}, {folder / 'run' / 'run.json'}\n"

@@ -18,7 +18,6 @@ from segtune.console import track
 from segtune.errors import UserError, listed
 from segtune.evaluation.compare import Comparison
 from segtune.evaluation.confusion_picture import confusion_picture
-from segtune.evaluation.file_names import CONFUSION_FILE, PER_IMAGE_FILE, SCORES_FILE
 from segtune.evaluation.per_image import per_image_file
 from segtune.evaluation.scores import Scores
 from segtune.evaluation.tally import Tally
@@ -28,6 +27,7 @@ from segtune.pictures import read_labels, read_picture, write_picture
 from segtune.prediction.draw import comparison
 from segtune.prediction.pipeline import PixelBudget, overlapped
 from segtune.prediction.predictor import Predictor, load
+from segtune.run_folder import CONFUSION_FILE, PER_IMAGE_FILE, SCORES_FILE
 
 Array = npt.NDArray[np.uint8]
 TellPicture = Callable[[Pair, tuple[int, int], Scores], None]

@@ -18,11 +18,10 @@ from segtune.classes import CLASSES_FILE, ClassTable
 from segtune.config import CrossvalConfig, TrainConfig
 from segtune.console import output
 from segtune.errors import UserError, listed, unwritable
-from segtune.evaluation.file_names import SCORES_FILE
 from segtune.evaluation.scores import Scores, shown
 from segtune.files import read_json, write_json
 from segtune.model_file import read_header, write_ensemble
-from segtune.training.run_folder import RunFolder
+from segtune.run_folder import RunFolder
 from segtune.training.train import train
 
 CROSSVAL_FILE, FOLDS_FILE, ENSEMBLE_FILE = "crossval.json", "folds.json", "ensemble.json"
@@ -176,10 +175,9 @@ def _train_fold(config: CrossvalConfig, folder: RunFolder) -> Scores:
     """An ordinary run; where it is done already, its scores."""
     options = {entry.name: getattr(config, entry.name) for entry in fields(TrainConfig)}
     training = TrainConfig(**{**options, "dataset": folder.dataset, "run": folder.path, "group_by": "auto"})
-    scores = folder.path / SCORES_FILE
-    if config.resume == "auto" and scores.exists():
+    if config.resume == "auto" and folder.scores.exists():
         table = ClassTable.from_dict(read_header(folder.model)["classes"], str(folder.model))
-        return Scores.from_dict(read_json(scores), table)
+        return Scores.from_dict(read_json(folder.scores), table)
     return train(
         replace(training, resume="auto" if folder.record.exists() and not config.overwrite else "never")
     ).scores

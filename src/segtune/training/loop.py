@@ -15,6 +15,7 @@ from segtune.data.loader import Loader
 from segtune.errors import UserError, listed
 from segtune.evaluation.scores import Scores
 from segtune.model_file import Model, save_model
+from segtune.run_folder import RunFolder
 from segtune.training.events import EpochDone, Event, Notice, StepDone
 from segtune.training.losses import make_loss
 from segtune.training.moving_average import MovingAverage
@@ -25,7 +26,6 @@ from segtune.training.plan import TrainPlan
 from segtune.training.processes import Processes
 from segtune.training.record import epoch_metrics, header_scores
 from segtune.training.resume import Progress, TrainingState
-from segtune.training.run_folder import RunFolder
 from segtune.training.step import OutOfMemory, Stepper
 from segtune.training.validation import Validation
 

@@ -7,8 +7,8 @@ from typing import Any, get_args, get_type_hints
 from segtune.config import TrainConfig
 from segtune.errors import UserError, listed
 from segtune.models.pretrained import WeightsReport
+from segtune.run_folder import RunFolder
 from segtune.training.plan import MACHINE_VALUES, TrainPlan
-from segtune.training.run_folder import RunFolder
 
 CHANGEABLE = (
     "accumulate", "cache", "compile", "device", "epochs", "nproc", "num_workers", "overwrite", "report_to", "resume",
@@ -40,8 +40,6 @@ def earlier_run(folder: RunFolder) -> Earlier:
     Raises:
         UserError: It holds none, or one of another version.
     """
-    if not folder.record.is_file():
-        raise UserError(f"{folder.path} holds no run: there is no run.json.", "Give the folder that 'train' wrote.")
     record = folder.read_record()
     try:
         plan = TrainPlan(**{**record["plan"], "class_weights": tuple(record["plan"]["class_weights"])})

@@ -2,7 +2,7 @@
 
 import os
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,11 +16,19 @@ from segtune.annotations.convert import convert_export
 from segtune.annotations.dataset_folder import Pair, dataset_classes, find_pairs, is_dataset_folder
 from segtune.annotations.dataset_report import DatasetReport
 from segtune.classes import ClassTable
-from segtune.config import ConversionOptions, ResumeConfig, TrainConfig, changed_options, command_line
+from segtune.config import (
+    ConversionOptions,
+    Device,
+    ReportConfig,
+    ResumeConfig,
+    TrainConfig,
+    changed_options,
+    command_line,
+)
 from segtune.console import output
 from segtune.data.cache import CachePlace, choose_cache, measure_cache, open_samples
 from segtune.data.loader import AugmentedPictures, Loader, worker_deaths_told
-from segtune.errors import UserError, listed
+from segtune.errors import UserError, first_line, listed
 from segtune.evaluation.evaluate import score_into
 from segtune.evaluation.scores import Scores
 from segtune.evaluation.tally import Tally
@@ -31,6 +39,8 @@ from segtune.pictures import read_labels, read_picture, write_picture
 from segtune.prediction.draw import comparison
 from segtune.prediction.predictor import choose_device, load
 from segtune.preprocessing import Preprocessing
+from segtune.report.report import write_report
+from segtune.run_folder import RunFolder
 from segtune.training.augmentation import plan_augmentation, plan_mixing
 from segtune.training.augmented_samples import augmented_sheet
 from segtune.training.console_listener import ConsoleListener
@@ -42,7 +52,6 @@ from segtune.training.plan import Facts, TrainPlan, make_plan, value_of
 from segtune.training.processes import Processes, join, launch, was_launched
 from segtune.training.record import header_scores, run_record
 from segtune.training.resume import Progress, read_progress
-from segtune.training.run_folder import RunFolder
 from segtune.training.start import Earlier, changed_config, earlier_run, resumed_plan
 from segtune.training.stop_signal import StopSignal
 from segtune.training.validation import make_validation
@@ -63,6 +72,7 @@ class TrainResult:
         model: The path of the best model.
         scores: Its scores on the validation pictures, at their own size.
         best_epoch: The epoch it is from.
+        report: The page that tells all of it; None where it could not be made.
         told: Whether other processes, which have made it, have told of it in the terminal.
     """
 
@@ -70,6 +80,7 @@ class TrainResult:
     model: Path
     scores: Scores
     best_epoch: int
+    report: Path | None = None
     told: bool = False
 
 
@@ -236,7 +247,8 @@ def _run(
     )
     assert scores is not None
     tell(RunDone(scores, state.progress.best_epoch))
-    return TrainResult(folder.path, folder.model, scores, state.progress.best_epoch)
+    report = _report(folder, network.device, tell) if processes.is_first else None
+    return TrainResult(folder.path, folder.model, scores, state.progress.best_epoch, report)
 
 
 def _prepare(config: TrainConfig, folder: RunFolder, earlier: Earlier | None, check: CheckAhead | None) -> Data:
@@ -344,13 +356,25 @@ def _show_best(folder: RunFolder, val_pairs: Sequence[Pair], progress: Progress,
     return scores
 
 
+def _report(folder: RunFolder, device: torch.device, tell: Callable[[Event], None]) -> Path | None:
+    """Make the report; whatever goes wrong there, the training is done and stays."""
+    where: Device = "cpu" if device.type == "cpu" else "cuda"
+    try:
+        return write_report(ReportConfig(folder.path, device=where)).path
+    except Exception as error:  # noqa: BLE001 - hours of training must not fail for a page
+        again = shlex.join(["segtune", "report", str(folder.path)])
+        tell(Notice(f"Warning: the report could not be made ({first_line(error)}). To try again: {again}"))
+        return None
+
+
 def _read_result(run: Path) -> TrainResult:
     """What other processes have made."""
     folder = RunFolder(run)
     header = read_header(folder.model)
     table = ClassTable.from_dict(header["classes"], str(folder.model))
     scores = Scores.from_dict(header["scores"], table)
-    return TrainResult(run, folder.model, scores, read_progress(folder.resume).best_epoch, told=True)
+    report = folder.report if folder.report.exists() else None
+    return TrainResult(run, folder.model, scores, read_progress(folder.resume).best_epoch, report, told=True)
 
 
 def _refuse_listeners(listeners: Sequence[Listener] | None) -> None:

@@ -6,8 +6,8 @@ from typing import Any, Protocol
 
 from segtune.config import names_in
 from segtune.errors import UserError, listed, nearest
+from segtune.run_folder import RunFolder
 from segtune.training.events import EpochDone, Event, RunStarted, StepDone
-from segtune.training.run_folder import RunFolder
 
 STEPS_BETWEEN = 10
 """Steps between two points of the loss curve."""

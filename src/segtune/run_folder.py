@@ -11,8 +11,10 @@ from filelock import FileLock, Timeout
 
 from segtune.annotations.dataset_folder import is_dataset_folder
 from segtune.errors import UserError, listed, unwritable
-from segtune.evaluation.file_names import CONFUSION_FILE, PER_IMAGE_FILE, SCORES_FILE
 from segtune.files import write_json, write_text
+
+SCORES_FILE, PER_IMAGE_FILE, CONFUSION_FILE = "scores.json", "per_image.csv", "confusion.png"
+"""What scores are written to, here and by 'evaluate'."""
 
 
 class RunFolder:
@@ -28,8 +30,11 @@ class RunFolder:
         self.samples = path / "samples"
         self.augmented = self.samples / "augmented.jpg"
         self.tensorboard = path / "tensorboard"
-        self.scores = [path / name for name in (SCORES_FILE, PER_IMAGE_FILE, CONFUSION_FILE)]
         self.dataset = path / "dataset"
+        self.scores = path / SCORES_FILE
+        self.per_image = path / PER_IMAGE_FILE
+        self.confusion = path / CONFUSION_FILE
+        self.report = path / "report.html"
 
     def checkpoint(self, epoch: int) -> Path:
         """Where the weights of an epoch are kept, where the recipe keeps them."""
@@ -37,9 +42,11 @@ class RunFolder:
 
     def made(self) -> list[Path]:
         """What stands where a run writes."""
-        files = self.model, self.last, self.resume, self.record, self.metrics, self.samples, self.tensorboard
-        checkpoints = sorted(self.path.glob("checkpoint_*.safetensors"))
-        return [path for path in (*files, *self.scores, *checkpoints) if path.exists()]
+        files = (
+            self.model, self.last, self.resume, self.record, self.metrics, self.samples, self.tensorboard, self.scores,
+            self.per_image, self.confusion, self.report,
+        )  # fmt: skip
+        return [path for path in (*files, *sorted(self.path.glob("checkpoint_*.safetensors"))) if path.exists()]
 
     def refuse_used(self, overwrite: bool, resume: bool = False) -> None:
         """Raise UserError where the folder can't be written to or holds a run that may not be replaced.
@@ -127,8 +134,10 @@ class RunFolder:
         """Read run.json.
 
         Raises:
-            UserError: It can't be read.
+            UserError: There is none, or it can't be read.
         """
+        if not self.record.is_file():
+            raise UserError(f"{self.path} holds no run: there is no run.json.", "Give the folder that 'train' wrote.")
         try:
             record = json.loads(self.record.read_text(encoding="utf-8"))
         except (OSError, ValueError, RecursionError) as error:
