@@ -34,7 +34,8 @@ def metrics(run) -> list[dict]:
 def test_run_folder_holds_what_is_promised(trained_run):
     names = {path.name for path in trained_run.iterdir()}
     weights = {"model.safetensors", "last.safetensors", "resume.safetensors"}
-    assert names == weights | {"run.json", "metrics.jsonl", "report.html", "samples", "tensorboard", ".lock"}
+    scores = {"scores.json", "per_image.csv", "confusion.png", "report.html"}
+    assert names == weights | scores | {"run.json", "metrics.jsonl", "samples", "tensorboard", ".lock"}
     record = json.loads((trained_run / "run.json").read_text())
     assert record["plan"]["total_steps"] == 24
     assert len(record["data"]["fingerprint"]) == 64
