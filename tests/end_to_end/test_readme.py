@@ -24,6 +24,8 @@ COMMANDS = [line for kind, block in BLOCKS if kind == "console" for line in bloc
 PYTHON = [block for kind, block in BLOCKS if kind == "python"]
 FROM_DOWNLOADS = "./sample_dataset"
 """The command that needs weights from the network: test_original_command.py runs it."""
+SHOWN_TWICE = "segtune convert EXPORT.zip my-dataset"
+"""The README has it with an option; what it makes is there already."""
 
 
 @pytest.fixture(scope="module")
@@ -61,10 +63,10 @@ def test_commands_of_the_pages_run(workplace, monkeypatch):
     for page in sorted((ROOT / "docs").glob("*.md")):
         blocks = re.findall(r"```console\n(.*?)```", page.read_text(), re.DOTALL)
         for command in "".join(blocks).splitlines():
-            if not Path(shlex.split(command)[3]).exists():  # made by the README's commands already
+            if command != SHOWN_TWICE:
                 assert main(shlex.split(command)[1:]) == 0, command
                 ran += 1
-    assert ran >= 5
+    assert ran >= 14
 
 
 def test_python_of_the_pages_runs(workplace, monkeypatch):
