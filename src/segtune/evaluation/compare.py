@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
@@ -54,10 +55,10 @@ class Comparison:
     def table(self, title: str, names: tuple[str, str]) -> Table:
         """Both for the terminal."""
         caption = f"difference of the mean IoU {self.difference:+.4f}; {self.verdict()}"
-        table = Table(title=Text(title), title_justify="left", caption=caption, caption_justify="left")
+        table = Table(title=Text(title), title_justify="left", caption=caption, caption_justify="left", box=SIMPLE_HEAD)
         table.add_column("IoU")
-        for name in (*names, "difference", "95 % of the difference"):
-            table.add_column(Text(name), justify="right")
+        for name in (*names, "difference", "95 %"):
+            table.add_column(Text(name), justify="right", no_wrap=True)
         mean = "mean", self.scores.mean_iou, self.other.mean_iou, self.difference_interval
         classes = zip(
             self.scores.classes.names, self.scores.iou, self.other.iou, self.class_intervals, strict=True

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
@@ -184,15 +185,18 @@ class Scores:
 
     def table(self, title: str) -> Table:
         """The scores for the terminal."""
-        table = Table(title=Text(title), title_justify="left", caption=self.summary(), caption_justify="left")
-        table.add_column("class")
-        columns = {"iou": "IoU", "iou_interval": "95 %", "precision": "precision", "recall": "recall", "dice": "Dice"}
+        table = Table(
+            title=Text(title), title_justify="left", caption=self.summary(), caption_justify="left", box=SIMPLE_HEAD
+        )  # fmt: skip
+        # Eighty columns hold this; Dice says no more of a class than its IoU does.
+        table.add_column("class", overflow="fold")
+        columns = {"iou": "IoU", "iou_interval": "95 %", "precision": "precision", "recall": "recall"}
         if self.boundary is not None:
-            columns["boundary_iou"] = "boundary IoU"
+            columns["boundary_iou"] = "boundary"
         if self.bootstrap is None:
             del columns["iou_interval"]
         for name in (*columns.values(), "pixels", "pictures"):
-            table.add_column(name, justify="right")
+            table.add_column(name, justify="right", no_wrap=True)
         for entry in self.to_dict()["classes"]:
             numbers = [shown(entry[name]) for name in columns]
             table.add_row(Text(entry["name"]), *numbers, f"{entry['pixel_share']:.1%}", str(entry["num_pictures"]))
@@ -209,7 +213,9 @@ class Scores:
         if between and self.num_pictures < FEW_PICTURES:
             few = f"\nWith {self.num_pictures} pictures the intervals are rough, and rather too narrow."
         return (
-            f"mean IoU {self.mean_iou:.4f}{sure} over {which}, pixel accuracy {self.pixel_accuracy:.4f};"
+            f"mean IoU {self.mean_iou:.4f}{sure} over {which}, pixel accuracy {self.pixel_accuracy:.4f},"
+            f" mean accuracy {self.mean_accuracy:.4f}, mean Dice {self.mean_dice:.4f},"
+            f" frequency-weighted IoU {self.frequency_weighted_iou:.4f};"
             f" {self.num_pictures} pictures at their own size, ignored pixels not counted{few}"
         )
 

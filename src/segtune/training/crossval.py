@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
@@ -84,7 +85,13 @@ class CrossvalResult:
             f"mean IoU of the folds {self.mean:.4f} (95 %: {shown(self.interval)}, rather too narrow: folds share"
             f" training pictures)\nall pictures together: {self.pooled.summary()}"
         )
-        table = Table(title=Text("Cross-validation"), title_justify="left", caption=caption, caption_justify="left")
+        table = Table(
+            title=Text("Cross-validation"),
+            title_justify="left",
+            caption=caption,
+            caption_justify="left",
+            box=SIMPLE_HEAD,
+        )
         table.add_column("fold")
         for name in ("mean IoU", "pixel accuracy", "pictures"):
             table.add_column(name, justify="right")
