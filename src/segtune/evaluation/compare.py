@@ -55,7 +55,15 @@ class Comparison:
     def table(self, title: str, names: tuple[str, str]) -> Table:
         """Both for the terminal."""
         caption = f"difference of the mean IoU {self.difference:+.4f}; {self.verdict()}"
-        table = Table(title=Text(title), title_justify="left", caption=caption, caption_justify="left", box=SIMPLE_HEAD)
+        table = Table(
+            title=Text(title),
+            title_justify="left",
+            caption=caption,
+            caption_justify="left",
+            box=SIMPLE_HEAD,
+            collapse_padding=True,
+            pad_edge=False,
+        )
         table.add_column("IoU")
         for name in (*names, "difference", "95 %"):
             table.add_column(Text(name), justify="right", no_wrap=True)

@@ -186,11 +186,12 @@ class Scores:
     def table(self, title: str) -> Table:
         """The scores for the terminal."""
         table = Table(
-            title=Text(title), title_justify="left", caption=self.summary(), caption_justify="left", box=SIMPLE_HEAD
+            title=Text(title), title_justify="left", caption=self.summary(), caption_justify="left", box=SIMPLE_HEAD,
+            collapse_padding=True, pad_edge=False,
         )  # fmt: skip
         # Eighty columns hold this; Dice says no more of a class than its IoU does.
-        table.add_column("class", overflow="fold")
-        columns = {"iou": "IoU", "iou_interval": "95 %", "precision": "precision", "recall": "recall"}
+        table.add_column("class", overflow="fold", min_width=12)
+        columns = {"iou": "IoU", "iou_interval": "95 %", "precision": "prec.", "recall": "recall"}
         if self.boundary is not None:
             columns["boundary_iou"] = "boundary"
         if self.bootstrap is None:
