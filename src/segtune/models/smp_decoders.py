@@ -16,9 +16,9 @@ from segtune.errors import UserError, first_line, nearest
 from segtune.preprocessing import Triple
 
 ATROUS_RATES = (3, 6, 9)
-"""Dilations of DeepLabV3+'s pyramid on features of 1/16. smp's own, 12, 24 and 36, are for large crops: in one of 224, which
-has 14 x 14 features, their outer taps see nothing but padding. They stay as random as they began, and yet count when a
-picture is predicted as a whole."""
+"""Dilations of DeepLabV3+'s pyramid on features of 1/16. smp's own, 12, 24 and 36, are for large crops: in one of 224,
+which has 14 x 14 features, their outer taps see nothing but padding. They stay as random as they began, and yet count
+when a picture is predicted as a whole."""
 
 DECODERS: dict[str, Callable[..., nn.Module]] = {
     "deeplabv3plus": partial(smp.DeepLabV3Plus, decoder_atrous_rates=ATROUS_RATES),
