@@ -34,8 +34,8 @@ DECODERS: dict[str, Callable[..., nn.Module]] = {
     "upernet": smp.UPerNet,
     "segformer": smp.Segformer,
 }
-"""smp's decoders by name; ``deeplabv3plus-wide`` is smp's own DeepLabV3+, for weights trained with it and for large crops.
-DPT is left out: it takes only plain vision transformers of one fixed input size."""
+"""smp's decoders by name; ``deeplabv3plus-wide`` is smp's own DeepLabV3+, for weights trained with it and for large
+crops. DPT is left out: it takes only plain vision transformers of one fixed input size."""
 
 SIZE_MULTIPLES = dict.fromkeys(DECODERS, 32) | {"pan": 128}
 """The deepest feature map of an encoder is 1/32 of the picture's size; PAN halves one of 1/16 three times more."""
