@@ -192,8 +192,8 @@ def run_import_weights(config: ImportWeightsConfig) -> int:
     output.print(f"{config.model}: {model.architecture}, {model.classes.num_classes} classes")
     if model.architecture.startswith("deeplabv3plus:"):
         messages.print(
-            "Note: weights trained with segmentation-models-pytorch's own DeepLabV3+, whose dilations are larger, need"
-            " --model deeplabv3plus-wide:ENCODER; the file can't tell."
+            "Note: weights trained with segmentation-models-pytorch's own DeepLabV3+, which dilates and upsamples"
+            " otherwise, need --model deeplabv3plus-smp:ENCODER; the file can't tell."
         )
     return 0
 

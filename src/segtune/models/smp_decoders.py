@@ -22,7 +22,7 @@ when a picture is predicted as a whole."""
 
 DECODERS: dict[str, Callable[..., nn.Module]] = {
     "deeplabv3plus": partial(smp.DeepLabV3Plus, decoder_atrous_rates=ATROUS_RATES),
-    "deeplabv3plus-wide": smp.DeepLabV3Plus,
+    "deeplabv3plus-smp": smp.DeepLabV3Plus,
     "deeplabv3": smp.DeepLabV3,
     "unet": smp.Unet,
     "unetplusplus": smp.UnetPlusPlus,
@@ -34,8 +34,8 @@ DECODERS: dict[str, Callable[..., nn.Module]] = {
     "upernet": smp.UPerNet,
     "segformer": smp.Segformer,
 }
-"""smp's decoders by name; ``deeplabv3plus-wide`` is smp's own DeepLabV3+, for weights trained with it and for large
-crops. DPT is left out: it takes only plain vision transformers of one fixed input size."""
+"""smp's decoders by name; ``deeplabv3plus-smp`` is built as smp does it, for weights that were trained so. DPT is left
+out: it takes only plain vision transformers of one fixed input size."""
 
 SIZE_MULTIPLES = dict.fromkeys(DECODERS, 32) | {"pan": 128}
 """The deepest feature map of an encoder is 1/32 of the picture's size; PAN halves one of 1/16 three times more."""
@@ -102,6 +102,8 @@ def build(decoder: str, encoder: str, num_classes: int, encoder_file: Path | Non
         net = DECODERS[decoder](
             encoder_name=f"tu-{name}", encoder_weights=True if weights else None, classes=num_classes, **weights
         )
+        if decoder != "deeplabv3plus-smp":
+            _upsample_alike(net)
         _try_other_size(net, name, SIZE_MULTIPLES[decoder])
     except (RuntimeError, ValueError, TypeError, KeyError, AssertionError, AttributeError, IndexError) as error:
         raise UserError(
@@ -109,6 +111,17 @@ def build(decoder: str, encoder: str, num_classes: int, encoder_file: Path | Non
             "Choose another, for instance deeplabv3plus:efficientnet_lite0 or unet:resnet34.",
         ) from error
     return net
+
+
+def _upsample_alike(net: nn.Module) -> None:
+    """Upsample a feature the same way wherever it is.
+
+    With smp's aligned corners where it lands depends on the size of the whole picture: by up to half a feature's width
+    outlines are elsewhere in a crop, in a tile, and in the whole picture.
+    """
+    for module in net.modules():
+        if isinstance(module, nn.Upsample) and module.align_corners:
+            module.align_corners = False
 
 
 def _try_other_size(net: nn.Module, name: str, multiple: int) -> None:

@@ -13,7 +13,7 @@ Array = npt.NDArray[np.uint8]
 ALIGNMENT = 32
 """Tiles start at multiples of this: an encoder that shrinks up to 32 times samples the whole picture there, too."""
 
-MARGIN = 0.25
+MARGIN = 0.4
 """Share of the overlap, on either side of it, that is not used: there a tile sees least of what is around a pixel."""
 
 
