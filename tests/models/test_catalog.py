@@ -172,3 +172,17 @@ def test_pooled_batch_norm_of_one_picture_keeps_its_statistics():
     assert not pooled_norm(net).running_mean.any()
     net(torch.rand(2, 3, 32, 32))
     assert pooled_norm(net).running_mean.any()
+
+
+def test_what_a_net_says_of_a_place_does_not_depend_on_the_size_of_the_picture():
+    """Far from all edges; what is pooled over the whole picture is left out."""
+    net = build_model("deeplabv3plus:efficientnet_lite0", 3).eval()
+    for module in net.modules():
+        if isinstance(module, torch.nn.AdaptiveAvgPool2d):
+            module.register_forward_hook(lambda *_: torch.zeros_like(_[2]))
+    picture = torch.randn(1, 3, 1088, 1088, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        whole, part = net(picture), net(picture[..., 64:1024, 64:1024])
+    middle = slice(416, 544)
+    difference = (whole[..., 480:608, 480:608] - part[..., middle, middle]).abs().max()
+    assert difference < 0.02 * whole.std()
