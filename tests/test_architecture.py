@@ -9,10 +9,14 @@ import segtune
 
 SOURCE = Path(segtune.__file__).parent
 ORDER = [
-    "errors", "files", "classes", "config", "pictures", "console", "preprocessing", "annotations", "data", "models",
-    "model_file", "foreign_weights", "prediction", "evaluation", "training", "demo", "cli", "__main__",
+    "errors", "files", "classes", "config", "pictures", "console", "arrays", "preprocessing", "description",
+    "annotations", "data", "models", "model_file", "foreign_weights", "runtimes", "prediction",
+    "evaluation", "exports", "training", "demo", "cli", "__main__",
 ]  # fmt: skip
-WITHOUT_TORCH = {"errors", "files", "classes", "config", "pictures", "console", "annotations", "cli"}
+WITHOUT_TORCH = {
+    "errors", "files", "classes", "config", "pictures", "console", "arrays", "preprocessing", "description",
+    "annotations", "prediction", "evaluation", "cli",
+}  # fmt: skip
 FILES = sorted(path for path in SOURCE.rglob("*.py") if path != SOURCE / "__init__.py")
 
 

@@ -13,6 +13,7 @@ from segtune.config import (
     ConvertConfig,
     DemoConfig,
     EvaluateConfig,
+    ExportConfig,
     ImportWeightsConfig,
     ModelsConfig,
     PredictConfig,
@@ -20,7 +21,7 @@ from segtune.config import (
     TrainConfig,
 )
 from segtune.console import messages, output
-from segtune.errors import UserError, listed
+from segtune.errors import UserError, listed, refuse_missing_torch
 
 if TYPE_CHECKING:
     from segtune.training.train import TrainResult
@@ -46,6 +47,7 @@ Command = Annotated[
     | Annotated[ResumeConfig, tyro.conf.subcommand("resume")]
     | Annotated[EvaluateConfig, tyro.conf.subcommand("evaluate")]
     | Annotated[PredictConfig, tyro.conf.subcommand("predict")]
+    | Annotated[ExportConfig, tyro.conf.subcommand("export")]
     | Annotated[ImportWeightsConfig, tyro.conf.subcommand("import-weights")]
     | Annotated[ModelsConfig, tyro.conf.subcommand("models")]
     | Annotated[CacheConfig, tyro.conf.subcommand("cache")]
@@ -85,6 +87,7 @@ def run_check(config: CheckConfig) -> int:
 
 def run_train(config: TrainConfig) -> int:
     """Train; the console listener prints."""
+    refuse_missing_torch("train")
     from segtune.training.train import train
 
     return _finish_training(lambda: train(config))
@@ -92,6 +95,7 @@ def run_train(config: TrainConfig) -> int:
 
 def run_resume(config: ResumeConfig) -> int:
     """Go on with a training."""
+    refuse_missing_torch("resume")
     from segtune.training.train import resume
 
     return _finish_training(lambda: resume(config))
@@ -137,8 +141,22 @@ def run_predict(config: PredictConfig) -> int:
     return 1 if report.unreadable else 0
 
 
+def run_export(config: ExportConfig) -> int:
+    """Export, and print what the check found."""
+    refuse_missing_torch("export")
+    from segtune.exports.export import export
+
+    report = export(config)
+    output.print(f"{config.target}: {report.megabytes:.1f} MB, {report.interface}")
+    if report.comparison is not None:
+        for line in report.comparison.lines():
+            output.print(line)
+    return 0
+
+
 def run_import_weights(config: ImportWeightsConfig) -> int:
     """Import a state dict."""
+    refuse_missing_torch("import-weights")
     from segtune.foreign_weights import import_weights
 
     model = import_weights(config)
@@ -148,6 +166,7 @@ def run_import_weights(config: ImportWeightsConfig) -> int:
 
 def run_models(config: ModelsConfig) -> int:
     """List models or encoders."""
+    refuse_missing_torch("models")
     from segtune.models.listing import print_encoders, print_models
 
     if config.encoder:
@@ -159,18 +178,22 @@ def run_models(config: ModelsConfig) -> int:
 
 def run_cache(config: CacheConfig) -> int:
     """Show the cache of decoded pictures, or remove it."""
-    from segtune.data.cache_folder import cache_folder, cached_pictures, clear_cache
+    from segtune.data.cache_folder import cache_folder, cached_pictures, clear_cache, session_folder
 
-    found = clear_cache(cache_folder()) if config.clear else cached_pictures(cache_folder())
-    size = f"{found.num_files} pictures, {found.num_bytes / 1e6:,.1f} MB"
-    output.print(f"Removed from {found.folder}: {size}" if config.clear else f"{found.folder}: {size}")
-    if found.num_files and not config.clear:
+    total = 0
+    for folder, what in ((cache_folder(), "pictures"), (session_folder(), "files of exported models")):
+        found = clear_cache(folder) if config.clear else cached_pictures(folder)
+        size = f"{found.num_files} {what}, {found.num_bytes / 1e6:,.1f} MB"
+        output.print(f"Removed from {folder}: {size}" if config.clear else f"{folder}: {size}")
+        total += found.num_files
+    if total and not config.clear:
         output.print("To remove them: segtune cache --clear")
     return 0
 
 
 def run_demo(config: DemoConfig) -> int:
     """Run the demo."""
+    refuse_missing_torch("demo")
     from segtune.demo.demo import demo
 
     demo(config)
@@ -184,6 +207,7 @@ COMMANDS: dict[type, Callable[[Any], int]] = {
     ResumeConfig: run_resume,
     EvaluateConfig: run_evaluate,
     PredictConfig: run_predict,
+    ExportConfig: run_export,
     ImportWeightsConfig: run_import_weights,
     ModelsConfig: run_models,
     CacheConfig: run_cache,

@@ -13,7 +13,6 @@ from segtune.console import track
 from segtune.errors import UserError, listed
 from segtune.evaluation.scores import Scores, confusion_matrix
 from segtune.files import write_json
-from segtune.model_file import read_header
 from segtune.pictures import read_labels
 from segtune.prediction.predictor import Predictor, load
 
@@ -48,18 +47,17 @@ def evaluate(config: EvaluateConfig) -> Scores:
     """
     if config.output is not None and (config.output / SCORES_FILE).exists() and not config.overwrite:
         raise UserError(f"{config.output / SCORES_FILE} exists.", "Name another folder, or add --overwrite.")
-    table = _table(config)
+    predictor = load(config.model, config.device, backend=config.backend)
+    table = _table(config, predictor.model.classes)
     check_dataset(config.dataset, table, splits=(config.split,)).raise_for_errors()
-    predictor = load(config.model, config.device)
     scores = evaluate_pairs(predictor, find_pairs(config.dataset, config.split), table, "Evaluating")
     if config.output is not None:
         write_json(config.output / SCORES_FILE, scores.to_dict())
     return scores
 
 
-def _table(config: EvaluateConfig) -> ClassTable:
+def _table(config: EvaluateConfig, model_table: ClassTable) -> ClassTable:
     """The model's classes, with the ignore value that the command, the dataset or else the model names."""
-    model_table = ClassTable.from_dict(read_header(config.model).get("classes"), str(config.model))
     ignore_value = config.ignore_value
     if (config.dataset / CLASSES_FILE).exists():
         dataset_table = dataset_classes(config.dataset)

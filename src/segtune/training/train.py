@@ -22,13 +22,14 @@ from segtune.data.loader import AugmentedPictures, Loader, worker_deaths_told
 from segtune.errors import UserError, listed
 from segtune.evaluation.evaluate import evaluate_pairs
 from segtune.evaluation.scores import Scores
-from segtune.model_file import Model, read_header, save_model
+from segtune.model_file import Model, load_model, read_header, save_model
 from segtune.models.catalog import build_model, find_model, model_preprocessing
 from segtune.models.pretrained import WeightsReport, load_weights
 from segtune.pictures import read_labels, read_picture, write_picture
 from segtune.prediction.draw import comparison
-from segtune.prediction.predictor import choose_device, load
+from segtune.prediction.predictor import Predictor
 from segtune.preprocessing import Preprocessing
+from segtune.runtimes.eager import Eager, choose_device
 from segtune.training.augmentation import plan_augmentation, plan_mixing
 from segtune.training.augmented_samples import augmented_sheet
 from segtune.training.console_listener import ConsoleListener
@@ -321,8 +322,9 @@ def _notes(plan: TrainPlan, data: Data, weights: WeightsReport) -> tuple[str, ..
 
 def _show_best(folder: RunFolder, val_pairs: Sequence[Pair], progress: Progress, device: torch.device) -> Scores:
     """Read the best model as a user would, score it where the loop didn't on whole pictures, and draw samples."""
-    predictor = load(folder.model, device.type)
-    best = predictor.model
+    best = load_model(folder.model)
+    best.net.to(memory_format=torch.channels_last)
+    predictor = Predictor(best.description, Eager(best.net, device))
     if progress.best_scores is not None:
         scores = Scores.from_dict(progress.best_scores, best.classes)
     else:
