@@ -159,6 +159,11 @@ class Predictor:
         answer = self._answer(self.prepared(pixels))
         if not self.has_confidence:
             answer = self.backend.array(one_hot(np.asarray(answer), self.model.classes.num_classes))
+        if answer.shape[1] != self.model.classes.num_classes:
+            raise UserError(
+                f"The network knows {answer.shape[1]} classes; the file names {self.model.classes.num_classes}.",
+                "The file is damaged.",
+            )
         return answer[:, :, :height, :width]
 
     def prepared(self, pixels: Array) -> Floats | Array:

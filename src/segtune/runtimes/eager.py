@@ -107,7 +107,7 @@ def open_torchscript(path: Path, device: torch.device) -> tuple[Description, Eag
     try:
         with warnings.catch_warnings():
             # torch.jit is deprecated, and is what the format is.
-            warnings.simplefilter("ignore", DeprecationWarning)
+            warnings.simplefilter("ignore", FutureWarning)
             net = torch.jit.load(str(path), map_location=device, _extra_files=extra)  # type: ignore[no-untyped-call]
             net.eval()
     except (RuntimeError, ValueError, OSError) as error:
