@@ -131,7 +131,18 @@ def open_exported_program(path: Path, device: torch.device) -> tuple[Description
 
         program = move_to_device_pass(program, device)
     module = program.module()
-    return _described(path, extra[HEADER], lambda images: module(images), device)
+
+    def compute(images: Tensor) -> Tensor:
+        try:
+            answer: Tensor = module(images)
+        except (AssertionError, RuntimeError) as error:
+            rows, columns = images.shape[2:]
+            raise UserError(
+                f"{path} can't compute {rows} x {columns} pixels: {first_line(error)}", "Export to .onnx for all sizes."
+            ) from error
+        return answer
+
+    return _described(path, extra[HEADER], compute, device)
 
 
 def _described(

@@ -55,7 +55,9 @@ class Program(nn.Module):
             images = images.float().div(255).sub(self.mean).div(self.std)
             images = functional.pad(images, (0, -width % self.size_multiple, 0, -height % self.size_multiple))
         dtype = next(self.net.parameters()).dtype
-        logits: Tensor = self.net(images.to(dtype)).float()[:, :, :height, :width]
+        logits: Tensor = self.net(images.to(dtype)).float()
+        if self.interface.input != "images":
+            logits = logits[:, :, :height, :width]
         return logits.argmax(dim=1).to(torch.uint8) if self.interface.output == "class_ids" else logits
 
 
@@ -137,14 +139,14 @@ def write_torchscript(path: Path, model: Model, interface: Interface) -> None:
 
 
 def write_exported_program(path: Path, model: Model, interface: Interface) -> None:
-    """Write a .pt2 (torch.export); heights and widths are multiples of what the network takes.
+    """Write a .pt2 (torch.export); heights and widths are multiples of what the network takes, and not the smallest.
 
     Raises:
         UserError: The network can't be exported.
     """
     program, example, text = program_of(model, interface)
     multiple = model.preprocessing.size_multiple if interface.input == "images" else 1
-    rows, columns = torch.export.Dim("rows", min=1, max=1 << 10), torch.export.Dim("columns", min=1, max=1 << 10)
+    rows, columns = torch.export.Dim("rows", min=2, max=1 << 10), torch.export.Dim("columns", min=2, max=1 << 10)
     first = 1 if interface.input == "nhwc" else 2
     sides = {0: torch.export.Dim.DYNAMIC, first: multiple * rows, first + 1: multiple * columns}
     if multiple == 1:
