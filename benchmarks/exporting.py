@@ -22,24 +22,26 @@ from segtune.pictures import read_picture
 from segtune.prediction.predictor import load
 from segtune.runtimes.onnx_runtime import OnnxRuntime
 
-NUM_PICTURES, STARTS = 30, 5
+NUM_PICTURES, BLOCK, STARTS = 40, 5, 5
 
 
 def beside_torch(model: Path, pictures: list[Path]) -> dict[str, float]:
-    """Predictor.predict of a file, decoding included: PyTorch and what '--backend auto' takes, a picture in turns."""
+    """Predictor.predict of a file, decoding included: PyTorch and what '--backend auto' takes, in turns."""
     start = time.perf_counter()
     auto = load(model, "cpu")
     preparing = time.perf_counter() - start
     eager = load(model, "cpu", backend="eager")
     equal, seconds = [], []
-    for index, path in enumerate([pictures[0], *pictures]):
-        begin = time.perf_counter()
-        expected = eager.predict(path).class_ids
-        middle = time.perf_counter()
-        found = auto.predict(path).class_ids
-        if index:  # the first warms up
-            seconds.append((middle - begin, time.perf_counter() - middle))
-            equal.append(float((expected == found).mean()))
+    # Blocks: the threads of one wait actively for a while, and would slow the other down.
+    for index in range(0, len(pictures), BLOCK):
+        labels, taken = [], []
+        for predictor in (eager, auto):
+            predictor.predict(pictures[index])  # warms up
+            start = time.perf_counter()
+            labels.append([predictor.predict(path).class_ids for path in pictures[index : index + BLOCK]])
+            taken.append((time.perf_counter() - start) / BLOCK)
+        seconds.append(tuple(taken))
+        equal += [float((one == two).mean()) for one, two in zip(*labels, strict=True)]
     return {
         "auto took ONNX Runtime": isinstance(auto.backend, OnnxRuntime),
         "eager_ms": 1000 * statistics.median(one for one, _ in seconds),
