@@ -282,3 +282,18 @@ def test_other_number_of_classes_is_told(onnx_file, tmp_path):
     change = say_other(classes=five, architecture={"name": "x", "num_classes": 5})
     with pytest.raises(UserError, match="4 classes"):
         load(spoilt(onnx_file, tmp_path / "m.onnx", change), "cpu").predict(noise(9, 9))
+
+
+@pytest.mark.parametrize(
+    ("place", "suffix", "message"),
+    [
+        ("segtune.runtimes.onnx_runtime.find_spec", ".onnx", r"segtune\[runtime\]"),
+        ("segtune.runtimes.openvino_runtime.find_spec", ".xml", r"segtune\[openvino\]"),
+        ("segtune.errors.find_spec", ".safetensors", r"segtune\[train\]"),
+    ],
+)
+def test_what_is_not_installed_is_told(tmp_path, monkeypatch, place, suffix, message):
+    (tmp_path / f"m{suffix}").write_bytes(b"x")
+    monkeypatch.setattr(place, lambda _: None)
+    with pytest.raises(UserError, match=message):
+        load(tmp_path / f"m{suffix}", "cpu")

@@ -23,7 +23,7 @@ from segtune.runtimes.eager import Eager
 from segtune.runtimes.onnx_runtime import OnnxRuntime, has_onnxruntime
 from segtune.runtimes.write_torch import write_onnx
 
-VERSION = 1
+VERSION = 2
 """Of what is done here: another one asks for new files."""
 
 MIN_EQUAL, MIN_SPEED = 0.999, 1.1
