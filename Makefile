@@ -44,6 +44,8 @@ bench: setup
 		--model deeplabv3plus:efficientnet_lite0 --overwrite
 	$(BIN)/python benchmarks/prediction.py --model runs/bench/model.safetensors --pictures $(CAMVID)/val/Images \
 		--result benchmarks/results/prediction.json
+	$(BIN)/python benchmarks/exporting.py --model runs/bench/model.safetensors --camvid $(CAMVID) \
+		--result benchmarks/results/exporting.json
 
 # Ten minutes of spoiled exports.
 fuzz: setup
@@ -60,5 +62,5 @@ format: setup
 
 # Hashes, and no download addresses.
 lock:
-	$(BIN)/$(COMPILE) --group dev pyproject.toml --output-file requirements/dev.lock
+	$(BIN)/$(COMPILE) --extra train --group dev pyproject.toml --output-file requirements/dev.lock
 	echo uv==$(UV_VERSION) | $(BIN)/$(COMPILE) - --output-file requirements/bootstrap.lock

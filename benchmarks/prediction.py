@@ -16,7 +16,6 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import torch
 from exports import save_result
 from PIL import Image
 
@@ -30,20 +29,18 @@ SIDE = 10_000
 SEAMS = ((256, 128), (384, 192), (448, 320))
 
 
-def rates(model: Path, pictures: list[Path]) -> dict[str, float]:
+def rates(model: Path, pictures: list[Path], backend: str) -> dict[str, float]:
     """Pictures a second of the command, and of the network alone on the same pictures in memory, taking turns."""
-    predictor = load(model)
+    predictor = load(model, backend=backend)
     images = [predictor.model.preprocessing.prepare(read_picture(path)) for path in pictures]
-    images = [image.contiguous(memory_format=torch.channels_last) for image in images]
     whole, bare = [], []
     with tempfile.TemporaryDirectory() as name:
         listed = Path(name) / "pictures.txt"
         listed.write_text("\n".join(map(str, pictures)))
         for turn in range(ROUNDS + 1):
             start = time.perf_counter()
-            with torch.inference_mode():
-                for image in images:
-                    predictor.net(image)
+            for image in images:
+                predictor.backend.run(image)
             middle = time.perf_counter()
             predict_with(predictor, listed, Path(name) / f"{turn}")
             if turn:  # the first warms up
@@ -121,7 +118,8 @@ def main() -> None:
         return
     pictures = sorted(arguments.pictures.iterdir())
     figures = {
-        "command and bare network": rates(arguments.model, pictures[:PICTURES_A_ROUND]),
+        "command and bare network": rates(arguments.model, pictures[:PICTURES_A_ROUND], "eager"),
+        "command and bare session": rates(arguments.model, pictures[:PICTURES_A_ROUND], "auto"),
         "10,000 x 10,000": memory(arguments.model, pictures[0]),
         "same labels in tiles and whole": seams(arguments.model, pictures[::10]),
     }

@@ -35,7 +35,8 @@ def test_dashes_and_underscores_mean_the_same(options):
 
 
 @pytest.mark.parametrize(
-    "command", ["", "convert", "train", "evaluate", "report", "predict", "import-weights", "models", "cache", "demo"]
+    "command",
+    ["", "convert", "train", "evaluate", "report", "predict", "export", "import-weights", "models", "cache", "demo"],
 )
 def test_help_teaches_without_importing_torch(command):
     code = (

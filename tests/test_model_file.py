@@ -8,8 +8,9 @@ import torch
 from safetensors import safe_open
 
 from segtune.classes import ClassTable
+from segtune.description import FORMAT_VERSION, HEADER
 from segtune.errors import UserError
-from segtune.model_file import FORMAT_VERSION, HEADER, Model, load_model, read_header, save_model
+from segtune.model_file import Model, load_model, read_header, save_model
 from segtune.models.catalog import build_model, model_preprocessing
 
 CLASSES = ClassTable(("sky", "ground", "ein Flugzeug ✈"), ((1, 2, 3), (255, 0, 0), (0, 0, 255)), 11, ("ground", "sky"))

@@ -5,18 +5,35 @@ import pytest
 import torch
 from torchvision import transforms
 
+from segtune.arrays import NumpyArrays
 from segtune.errors import UserError
 from segtune.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
+from segtune.runtimes.eager import TorchArrays
 
 
 def noise(height, width):
     return np.random.default_rng(0).integers(0, 256, (height, width, 3)).astype(np.uint8)
 
 
+def restored(preprocessing, logits, height, width):
+    rows = preprocessing.restore_rows([logits], height, width, NumpyArrays())
+    return np.concatenate([part for _, part in rows], axis=2)
+
+
 def test_normalization_is_torchvisions_to_the_bit():
     picture = noise(17, 23)
     expected = transforms.Normalize(IMAGENET_MEAN, IMAGENET_STD)(transforms.ToTensor()(picture))
-    assert torch.equal(Preprocessing().prepare(picture)[0], expected)
+    assert torch.equal(torch.from_numpy(Preprocessing().prepare(picture)[0]), expected)
+
+
+@pytest.mark.parametrize(
+    ("mean", "std"), [(IMAGENET_MEAN, IMAGENET_STD), ((0.5,) * 3, (0.5,) * 3), ((0.1, 0, 1), (3, 0.7, 1))]
+)
+def test_prediction_and_training_prepare_alike_to_the_bit(mean, std):
+    preprocessing = Preprocessing(mean, std, size_multiple=32)
+    picture = noise(70, 90)
+    in_training = preprocessing.normalize(torch.from_numpy(picture).permute(2, 0, 1)[None])
+    assert np.array_equal(preprocessing.prepare(picture), in_training.numpy())
 
 
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (31, 33), (64, 96), (500, 20)])
@@ -25,14 +42,14 @@ def test_prepare_and_restore_keep_the_pictures_size(height, width, longest_side)
     preprocessing = Preprocessing(size_multiple=32, longest_side=longest_side)
     images = preprocessing.prepare(noise(height, width))
     assert images.shape[2] % 32 == images.shape[3] % 32 == 0
-    assert preprocessing.restore(images, height, width).shape == (1, 3, height, width)
+    assert restored(preprocessing, images, height, width).shape == (1, 3, height, width)
 
 
 def test_padding_is_cut_away_again():
     preprocessing = Preprocessing(size_multiple=32)
     picture = noise(20, 40)
     images = preprocessing.prepare(picture)
-    assert torch.equal(preprocessing.restore(images, 20, 40), Preprocessing().prepare(picture))
+    assert np.array_equal(restored(preprocessing, images, 20, 40), Preprocessing().prepare(picture))
     assert not images[:, :, 20:].any()
 
 
@@ -68,11 +85,14 @@ def test_values_read_back():
 
 @pytest.mark.parametrize(("height", "width"), [(50, 40), (333, 200), (1, 400), (400, 1)])
 @pytest.mark.parametrize("band", [1, 7, 1000])
-def test_restoring_by_bands_is_bilinear(monkeypatch, height, width, band):
+@pytest.mark.parametrize("arrays", [NumpyArrays(), TorchArrays(torch.device("cpu"))], ids=["numpy", "torch"])
+def test_restoring_by_bands_is_bilinear(monkeypatch, height, width, band, arrays):
     monkeypatch.setattr("segtune.preprocessing.MAX_RESTORED_VALUES", 5 * 3 * width)
     preprocessing = Preprocessing(longest_side=100)
     logits = torch.rand(1, 3, *preprocessing.working_size(height, width))
     expected = torch.nn.functional.interpolate(logits, (height, width), mode="bilinear", align_corners=False)
-    parts = list(preprocessing.restore_rows(logits.split(band, dim=2), height, width))
+    bands = [arrays.array(part.numpy()) for part in logits.split(band, dim=2)]
+    parts = list(preprocessing.restore_rows(bands, height, width, arrays))
     assert [row for rows, _ in parts for row in range(rows.start, rows.stop)] == list(range(height))
-    torch.testing.assert_close(torch.cat([part for _, part in parts], dim=2), expected)
+    joined = np.concatenate([np.asarray(part) for _, part in parts], axis=2)
+    np.testing.assert_allclose(joined, expected.numpy(), atol=1e-5)

@@ -18,6 +18,7 @@ from segtune.config import (
     CrossvalConfig,
     DemoConfig,
     EvaluateConfig,
+    ExportConfig,
     ImportWeightsConfig,
     ModelsConfig,
     PredictConfig,
@@ -27,7 +28,7 @@ from segtune.config import (
     command_line,
 )
 from segtune.console import messages, output
-from segtune.errors import UserError, listed
+from segtune.errors import UserError, listed, refuse_missing_torch
 
 if TYPE_CHECKING:
     from segtune.training.train import TrainResult
@@ -55,6 +56,7 @@ Command = Annotated[
     | Annotated[EvaluateConfig, tyro.conf.subcommand("evaluate")]
     | Annotated[ReportConfig, tyro.conf.subcommand("report")]
     | Annotated[PredictConfig, tyro.conf.subcommand("predict")]
+    | Annotated[ExportConfig, tyro.conf.subcommand("export")]
     | Annotated[ImportWeightsConfig, tyro.conf.subcommand("import-weights")]
     | Annotated[ModelsConfig, tyro.conf.subcommand("models")]
     | Annotated[CacheConfig, tyro.conf.subcommand("cache")]
@@ -94,6 +96,7 @@ def run_check(config: CheckConfig) -> int:
 
 def run_train(config: TrainConfig) -> int:
     """Train; the console listener prints."""
+    refuse_missing_torch("train")
     from segtune.annotations.check_ahead import checked_ahead
 
     # Of several processes only the first one checks, when all have found each other.
@@ -106,6 +109,7 @@ def run_train(config: TrainConfig) -> int:
 
 def run_resume(config: ResumeConfig) -> int:
     """Go on with a training."""
+    refuse_missing_torch("resume")
     from segtune.training.train import resume
 
     return _finish_training(lambda: resume(config))
@@ -113,6 +117,7 @@ def run_resume(config: ResumeConfig) -> int:
 
 def run_crossval(config: CrossvalConfig) -> int:
     """Cross-validate, and print the table."""
+    refuse_missing_torch("crossval")
     from segtune.training.crossval import CROSSVAL_FILE, ENSEMBLE_FILE, crossval
     from segtune.training.train import TrainingInterrupted
 
@@ -163,6 +168,7 @@ def run_evaluate(config: EvaluateConfig) -> int:
 
 def run_report(config: ReportConfig) -> int:
     """Make the report, and say what it doesn't show."""
+    refuse_missing_torch("report")
     from segtune.report.report import write_report
 
     result = write_report(config)
@@ -184,8 +190,22 @@ def run_predict(config: PredictConfig) -> int:
     return 1 if report.unreadable else 0
 
 
+def run_export(config: ExportConfig) -> int:
+    """Export, and print what the check found."""
+    refuse_missing_torch("export")
+    from segtune.exports.export import export
+
+    report = export(config)
+    output.print(f"{config.target}: {report.megabytes:.1f} MB, {report.interface}")
+    if report.comparison is not None:
+        for line in report.comparison.lines():
+            output.print(line)
+    return 0
+
+
 def run_import_weights(config: ImportWeightsConfig) -> int:
     """Import a state dict."""
+    refuse_missing_torch("import-weights")
     from segtune.foreign_weights import import_weights
 
     model = import_weights(config)
@@ -200,6 +220,7 @@ def run_import_weights(config: ImportWeightsConfig) -> int:
 
 def run_models(config: ModelsConfig) -> int:
     """List models or encoders."""
+    refuse_missing_torch("models")
     from segtune.models.listing import print_encoders, print_models
 
     if config.encoder:
@@ -211,18 +232,22 @@ def run_models(config: ModelsConfig) -> int:
 
 def run_cache(config: CacheConfig) -> int:
     """Show the cache of decoded pictures, or remove it."""
-    from segtune.data.cache_folder import cache_folder, cached_pictures, clear_cache
+    from segtune.data.cache_folder import cache_folder, cached_pictures, clear_cache, session_folder
 
-    found = clear_cache(cache_folder()) if config.clear else cached_pictures(cache_folder())
-    size = f"{found.num_files} pictures, {found.num_bytes / 1e6:,.1f} MB"
-    output.print(f"Removed from {found.folder}: {size}" if config.clear else f"{found.folder}: {size}")
-    if found.num_files and not config.clear:
+    total = 0
+    for folder, what in ((cache_folder(), "pictures"), (session_folder(), "files of exported models")):
+        found = clear_cache(folder) if config.clear else cached_pictures(folder)
+        size = f"{found.num_files} {what}, {found.num_bytes / 1e6:,.1f} MB"
+        output.print(f"Removed from {folder}: {size}" if config.clear else f"{folder}: {size}")
+        total += found.num_files
+    if total and not config.clear:
         output.print("To remove them: segtune cache --clear")
     return 0
 
 
 def run_demo(config: DemoConfig) -> int:
     """Run the demo."""
+    refuse_missing_torch("demo")
     from segtune.demo.demo import demo
 
     demo(config)
@@ -238,6 +263,7 @@ COMMANDS: dict[type, Callable[[Any], int]] = {
     EvaluateConfig: run_evaluate,
     ReportConfig: run_report,
     PredictConfig: run_predict,
+    ExportConfig: run_export,
     ImportWeightsConfig: run_import_weights,
     ModelsConfig: run_models,
     CacheConfig: run_cache,

@@ -19,6 +19,7 @@ BatchNorm = Literal["train", "frozen", "sync"]
 Schedule = Literal["constant", "poly", "cosine", "one-cycle"]
 Precision = Literal["float32", "bf16", "fp16"]
 Cache = Literal["auto", "ram", "disk", "none"]
+RuntimeName = Literal["auto", "eager", "onnxruntime"]
 TestTimeAugmentation = Literal["none", "flip", "flip+scale"]
 
 
@@ -273,7 +274,7 @@ class EvaluateConfig:
     """Score a model on a dataset folder, at each picture's own size."""
 
     model: Annotated[Positional[Path], arg(metavar="MODEL")]
-    """A model.safetensors, or the ensemble.json of a cross-validation."""
+    """A model.safetensors, a cross-validation's ensemble.json, or an export (.onnx, .torchscript.pt, .pt2, .xml)."""
     dataset: Annotated[Positional[Path], arg(metavar="DATASET")]
     """The dataset folder."""
     split: Split = "val"
@@ -295,6 +296,8 @@ class EvaluateConfig:
     """Label value that never counts, beside 255. Default: that of classes.yaml, else the model's."""
     device: Device = "auto"
     """Where to compute. 'auto': CUDA where there is one."""
+    backend: RuntimeName = "eager"
+    """What computes a .safetensors on a CPU: 'eager' PyTorch, as the training scored it; 'onnxruntime', or 'auto'."""
 
 
 @dataclass(frozen=True)
@@ -320,7 +323,7 @@ class PredictConfig:
     """Segment pictures and videos: class ids, colours, the colours over the picture, confidence, polygons."""
 
     model: Annotated[Positional[Path], arg(metavar="MODEL")]
-    """A model.safetensors, or the ensemble.json of a cross-validation."""
+    """A model.safetensors, a cross-validation's ensemble.json, or an export (.onnx, .torchscript.pt, .pt2, .xml)."""
     input: Annotated[Positional[Path], arg(metavar="INPUT")]
     """A picture or a video; a folder, searched with all below it; a pattern in quotes ('days/**/*.jpg'); a .txt list
     with a path a line; or - for such a list on standard input."""
@@ -343,6 +346,39 @@ class PredictConfig:
     """Replace predictions that the output folder already holds."""
     device: Device = "auto"
     """Where to compute. 'auto': CUDA where there is one."""
+    backend: RuntimeName = "auto"
+    """What computes a .safetensors on a CPU: 'eager' PyTorch, or 'onnxruntime'. 'auto': whichever is faster of what is
+    installed; the first time it exports the model into the cache."""
+
+
+@dataclass(frozen=True)
+class ExportConfig:
+    """Turn a model into a file for another runtime, and check that it predicts the same."""
+
+    model: Annotated[Positional[Path], arg(metavar="MODEL")]
+    """A model.safetensors."""
+    target: Annotated[Positional[Path], arg(metavar="TARGET")]
+    """The file to write; its suffix says the format: .onnx, .torchscript.pt, .pt2 (torch.export), .xml (OpenVINO)."""
+    with_preprocessing: Literal["no", "nhwc", "nchw"] = "no"
+    """Put scaling, normalisation and padding into the file: uint8 RGB of any size goes in, (N, H, W, 3) or
+    (N, 3, H, W)."""
+    argmax: bool = False
+    """Put out class ids, uint8 (N, H, W), in place of logits."""
+    half: bool = False
+    """Compute with float16: half the size; faster on some devices."""
+    int8: bool = False
+    """Quantise an .onnx to 8 bits, calibrated on training pictures: a quarter of the size."""
+    data: Annotated[Path | None, arg(metavar="DATASET")] = None
+    """The dataset folder whose validation pictures the export is checked on. Default: that of the run.json beside
+    MODEL."""
+    num_pictures: int = 100
+    """Check on this many validation pictures, evenly chosen; 0: on all."""
+    ignore_value: Annotated[int | None, arg(metavar="VALUE")] = None
+    """Label value that never counts, beside 255. Default: the model's."""
+    no_check: bool = False
+    """Write the file without checking it."""
+    overwrite: bool = False
+    """Replace the file where it exists."""
 
 
 @dataclass(frozen=True)

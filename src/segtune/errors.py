@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Iterable, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 
@@ -56,3 +57,12 @@ def unwritable(path: Path, error: OSError) -> UserError:
         f"{path} could not be written: {error.strerror or error}.",
         "Choose another place, or free space and check the permissions; files written before this are intact.",
     )
+
+
+def refuse_missing_torch(what: str) -> None:
+    """Raise UserError where torch is not installed, which ``what`` needs."""
+    if find_spec("torch") is None:
+        raise UserError(
+            f"{what} needs PyTorch, which is not installed here.",
+            "Install it: pip install 'segtune[train]'; or use an .onnx that 'segtune export' made.",
+        )

@@ -1,6 +1,5 @@
 """The model file: one .safetensors whose header says all that prediction needs, or a list of such. Never pickle."""
 
-import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -12,14 +11,13 @@ from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from segtune.classes import ClassTable
+from segtune.description import HEADER, Description, read_text
 from segtune.errors import UserError, listed
 from segtune.files import atomic_path, read_json, sha256, write_json
 from segtune.models.catalog import build_model, model_preprocessing
 from segtune.models.ensemble import Ensemble
 from segtune.preprocessing import Preprocessing
 
-HEADER = "segtune"
-FORMAT_VERSION = 1
 ENSEMBLE_SUFFIX, ENSEMBLE_FORMAT = ".json", "segtune-ensemble-1"
 
 
@@ -45,6 +43,13 @@ class Model:
     weights: dict[str, str] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def description(self) -> Description:
+        """All but the network."""
+        return Description(
+            self.architecture, self.classes, self.preprocessing, self.scores, self.weights, self.training
+        )
+
 
 def save_model(path: Path, model: Model) -> None:
     """Write a model file, atomically.
@@ -52,19 +57,10 @@ def save_model(path: Path, model: Model) -> None:
     Raises:
         UserError: It can't be written.
     """
-    header = {
-        "format_version": FORMAT_VERSION,
-        "architecture": {"name": model.architecture, "num_classes": model.classes.num_classes},
-        "classes": model.classes.to_dict(),
-        "preprocessing": model.preprocessing.to_dict(),
-        "scores": model.scores,
-        "weights": model.weights,
-        "training": model.training,
-    }
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.net.state_dict().items()}
     with atomic_path(path) as temporary:
         try:
-            safetensors.torch.save_file(tensors, temporary, {HEADER: json.dumps(header)})
+            safetensors.torch.save_file(tensors, temporary, {HEADER: model.description.to_text()})
         except SafetensorError as error:  # what a full disk looks like from there
             raise OSError(None, str(error)) from error
         # safetensors writes for the owner alone; a model is as readable as any other file of the run.
@@ -132,18 +128,14 @@ def read_header(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise UserError(f"There is no model file {path}.", "Give the model.safetensors of a run folder.")
     try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-        header = json.loads(metadata[HEADER])
-        version = int(header["format_version"])
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError, RecursionError) as error:
+        with safe_open(path, framework="numpy") as file:
+            text = (file.metadata() or {})[HEADER]
+    except (SafetensorError, OSError, KeyError) as error:
         raise UserError(
             f"{path} is not a segtune model file.",
             "Expected: a model.safetensors that 'segtune train' or 'segtune import-weights' wrote.",
         ) from error
-    if version > FORMAT_VERSION:
-        raise UserError(f"{path} was written by a newer segtune (format {version}).", "Update segtune.")
-    return dict(header)
+    return read_text(text, str(path))
 
 
 def load_model(path: Path) -> Model:
@@ -154,22 +146,10 @@ def load_model(path: Path) -> Model:
     """
     if path.suffix == ENSEMBLE_SUFFIX and path.is_file():
         return _load_ensemble(path)
-    header = read_header(path)
-    try:
-        architecture = str(header["architecture"]["name"])
-        num_classes = int(header["architecture"]["num_classes"])
-        longest_side = int(header["preprocessing"]["longest_side"])
-        classes = ClassTable.from_dict(header["classes"], str(path))
-        preprocessing = Preprocessing.from_dict(header["preprocessing"], str(path))
-        scores, weights, training = (dict(header[name]) for name in ("scores", "weights", "training"))
-    except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise UserError(f"{path}: its header is not complete ({error}).", "The file is damaged.") from error
-    if preprocessing.size_multiple != model_preprocessing(architecture, longest_side).size_multiple:
+    description = Description.from_header(read_header(path), str(path))
+    architecture, classes, preprocessing = description.architecture, description.classes, description.preprocessing
+    if preprocessing.size_multiple != model_preprocessing(architecture, preprocessing.longest_side).size_multiple:
         raise UserError(f"{path}: its size multiple is not that of {architecture}.", "The file is damaged.")
-    if num_classes != classes.num_classes:
-        raise UserError(
-            f"{path}: its header names {classes.num_classes} classes and counts {num_classes}.", "The file is damaged."
-        )
     net = build_model(architecture, classes.num_classes)
     own, tensors = net.state_dict(), safetensors.torch.load_file(path)
     misfits = [
@@ -182,4 +162,6 @@ def load_model(path: Path) -> Model:
             "The file is damaged.",
         )
     net.load_state_dict(tensors)
-    return Model(net.eval(), architecture, classes, preprocessing, scores, weights, training)
+    return Model(
+        net.eval(), architecture, classes, preprocessing, description.scores, description.weights, description.training
+    )

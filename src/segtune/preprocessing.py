@@ -3,18 +3,18 @@
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
-import numpy.typing as npt
-import torch
-from torch import Tensor
-from torch.nn import functional
 
+from segtune.arrays import Array, Arrays, Floats, Values
 from segtune.errors import UserError
 
-Array = npt.NDArray[np.uint8]
+if TYPE_CHECKING:
+    from torch import Tensor
+
 Triple = tuple[float, float, float]
 
 IMAGENET_MEAN: Triple = (0.485, 0.456, 0.406)
@@ -83,27 +83,42 @@ class Preprocessing:
             return labels
         return cv2.resize(labels, (width, height), interpolation=cv2.INTER_NEAREST_EXACT).astype(np.uint8, copy=False)
 
-    def normalize(self, pictures: Tensor) -> Tensor:
-        """uint8 (N, 3, H, W) RGB -> float32 of the same shape, padded to ``size_multiple`` with zeros (the mean)."""
+    def normalize(self, pictures: "Tensor") -> "Tensor":
+        """uint8 (N, 3, H, W) RGB -> float32 of the same shape, padded to ``size_multiple`` with zeros (the mean).
+
+        For training, on its device; ``prepare`` gives the same values to the bit, without torch.
+        """
+        import torch
+        from torch.nn import functional
+
         mean = torch.tensor(self.mean, device=pictures.device).view(1, 3, 1, 1)
         std = torch.tensor(self.std, device=pictures.device).view(1, 3, 1, 1)
         # This order (divide by 255, subtract, divide) is torchvision's: bit for bit what the original computed.
         normalized = pictures.float().div(255).sub(mean).div(std)
-        return functional.pad(normalized, self._padding(pictures.shape[2], pictures.shape[3]))
+        height, width = pictures.shape[2:]
+        return functional.pad(normalized, (0, -width % self.size_multiple, 0, -height % self.size_multiple))
 
-    def _padding(self, height: int, width: int) -> tuple[int, int, int, int]:
-        return 0, -width % self.size_multiple, 0, -height % self.size_multiple
+    @cached_property
+    def _normalized(self) -> Floats:
+        """What each of the 256 values becomes in each channel, float32 (3, 256)."""
+        values = np.arange(256, dtype=np.float32) / np.float32(255)
+        mean, std = (np.array(triple, np.float32)[:, None] for triple in (self.mean, self.std))
+        table: Floats = (values - mean) / std
+        return table
 
-    def prepare(self, picture: Array) -> Tensor:
-        """A picture, uint8 (H, W, 3) RGB -> the network's input, float32 (1, 3, H', W')."""
-        pixels = np.ascontiguousarray(self.shrink(picture).transpose(2, 0, 1))
-        return self.normalize(torch.from_numpy(pixels)[None])
+    def prepare(self, picture: Array) -> Floats:
+        """A picture, uint8 (H, W, 3) RGB -> float32 (1, 3, H', W'): at its working size, normalised and padded."""
+        pixels = self.shrink(picture)
+        height, width = pixels.shape[:2]
+        padded = height + -height % self.size_multiple, width + -width % self.size_multiple
+        images = np.zeros((1, 3, *padded), np.float32)
+        for channel, table in enumerate(self._normalized):
+            images[0, channel, :height, :width] = table[pixels[:, :, channel]]
+        return images
 
-    def restore(self, logits: Tensor, height: int, width: int) -> Tensor:
-        """Logits of a prepared picture, (1, C, H', W') -> at the picture's own size, (1, C, height, width)."""
-        return torch.cat([rows for _, rows in self.restore_rows([logits], height, width)], dim=2)
-
-    def restore_rows(self, bands: Iterable[Tensor], height: int, width: int) -> Iterator[tuple[slice, Tensor]]:
+    def restore_rows(
+        self, bands: Iterable[Values], height: int, width: int, arrays: Arrays
+    ) -> Iterator[tuple[slice, Values]]:
         """Logits of a prepared picture -> at the picture's own size, some rows at a time.
 
         Bilinear, as ``functional.interpolate`` does it with ``align_corners=False``.
@@ -112,34 +127,34 @@ class Preprocessing:
             bands: (1, C, h, W') each, from the top to the bottom; what was padded is cut away.
             height: The picture's own.
             width: The picture's own.
+            arrays: What the bands are.
 
         Yields:
             Which rows, and their logits (1, C, rows, width).
         """
         working = self.working_size(height, width)
-        position = ((torch.arange(height, dtype=torch.float64) + 0.5) * (working[0] / height) - 0.5).clamp(min=0)
-        above = position.long()
-        below = (above + 1).clamp(max=working[0] - 1) if working[0] != height else above
-        share = (position - above).float()
-        held: Tensor | None = None
+        position = np.maximum((np.arange(height) + 0.5) * (working[0] / height) - 0.5, 0)
+        above = position.astype(np.int64)
+        below = np.minimum(above + 1, working[0] - 1) if working[0] != height else above
+        share = (position - above).astype(np.float32)
+        held: Values = None
         start = held_top = 0
         for band in bands:
             # The row before a band is needed to go on from.
-            held = band if held is None else torch.cat([held, band], dim=2)
-            stop = int(torch.searchsorted(below, held_top + held.shape[2]))
+            held = band if held is None else arrays.joined([held, band], axis=2)
+            stop = int(np.searchsorted(below, held_top + held.shape[2]))
             step = max(1, MAX_RESTORED_VALUES // (held.shape[1] * width))
             for first in range(start, stop, step):
                 rows = slice(first, min(first + step, stop))
-                one, two = held[:, :, above[rows] - held_top], held[:, :, below[rows] - held_top]
-                mixed = torch.lerp(one, two, share[rows, None].to(held)) if working[0] != height else one
-                yield rows, _widened(mixed[..., : working[1]], width)
-            start, held_top, held = stop, held_top + held.shape[2] - 1, held[:, :, -1:].clone()
-
-
-def _widened(logits: Tensor, width: int) -> Tensor:
-    if logits.shape[3] == width:
-        return logits
-    return functional.interpolate(logits, size=(logits.shape[2], width), mode="bilinear", align_corners=False)
+                if working[0] == height:
+                    mixed = held[:, :, rows.start - held_top : rows.stop - held_top]
+                else:
+                    one, two = held[:, :, above[rows] - held_top], held[:, :, below[rows] - held_top]
+                    mixed = arrays.mixed(one, two, arrays.array(share[rows, None]))
+                mixed = mixed[..., : working[1]]
+                yield rows, arrays.resized(mixed, mixed.shape[2], width)
+            # Joined from one part it is a copy: the band's memory is used again.
+            start, held_top, held = stop, held_top + held.shape[2] - 1, arrays.joined([held[:, :, -1:]], axis=2)
 
 
 def _triple(values: Any) -> Triple:

@@ -10,7 +10,8 @@ from segtune.classes import numbered_classes
 from segtune.errors import UserError
 from segtune.model_file import Model
 from segtune.models.catalog import build_model, model_preprocessing
-from segtune.prediction.predictor import PredictOptions, Predictor, choose_device
+from segtune.prediction.predictor import PredictOptions, Predictor
+from segtune.runtimes.eager import Eager, choose_device
 
 MODEL = "deeplabv3plus:efficientnet_lite0"
 
@@ -18,7 +19,8 @@ MODEL = "deeplabv3plus:efficientnet_lite0"
 @pytest.fixture(scope="module")
 def predictor():
     net = build_model(MODEL, 4)
-    return Predictor(Model(net, MODEL, numbered_classes(4), model_preprocessing(MODEL, 100)), torch.device("cpu"))
+    model = Model(net, MODEL, numbered_classes(4), model_preprocessing(MODEL, 100))
+    return Predictor(model.description, Eager(net, torch.device("cpu")))
 
 
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (2, 300), (33, 47), (64, 64), (150, 230)])
@@ -56,18 +58,18 @@ def test_missing_cuda_is_told():
 @pytest.mark.parametrize("tile", ["auto", 0, 64])
 def test_tiles_and_augmentation_keep_size_and_range(predictor, tile, tta):
     picture = np.random.default_rng(0).integers(0, 255, (70, 130, 3)).astype(np.uint8)
-    prediction = Predictor(predictor.model, predictor.device, PredictOptions(tile, tta=tta)).predict(picture)
+    prediction = Predictor(predictor.model, predictor.backend, PredictOptions(tile, tta=tta)).predict(picture)
     assert prediction.class_ids.shape == prediction.confidence.shape == (70, 130)
     assert 0.25 <= prediction.confidence.min() <= prediction.confidence.max() <= 1
 
 
 def test_flip_makes_the_mirrored_picture_the_mirrored_prediction(predictor):
     picture = np.random.default_rng(0).integers(0, 255, (64, 96, 3)).astype(np.uint8)
-    flip = Predictor(predictor.model, predictor.device, PredictOptions(tta="flip"))
+    flip = Predictor(predictor.model, predictor.backend, PredictOptions(tta="flip"))
     mirrored = flip.predict(np.ascontiguousarray(picture[:, ::-1])).confidence[:, ::-1]
     np.testing.assert_allclose(flip.predict(picture).confidence, mirrored, atol=1e-5)
 
 
 def test_overlap_must_leave_something_of_the_tile(predictor):
     with pytest.raises(UserError, match="leaves nothing"):
-        Predictor(predictor.model, predictor.device, PredictOptions(64, 64))
+        Predictor(predictor.model, predictor.backend, PredictOptions(64, 64))

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 import torch
 
+from segtune.arrays import NumpyArrays
 from segtune.errors import UserError
 from segtune.prediction.predictor import PredictOptions
 from segtune.prediction.sliding_window import ALIGNMENT, sliding_window, tile_starts, tile_weights
+from segtune.runtimes.eager import TorchArrays
 
 
 @pytest.mark.parametrize("length", [1, 63, 64, 65, 96, 200, 1000, 1023])
@@ -19,24 +21,24 @@ def test_tiles_cover_a_side_and_overlap_as_asked(length, tile, overlap):
     assert all(start % ALIGNMENT == 0 for start in starts)
     assert starts[-1] < length <= starts[-1] + tile
     assert all(ALIGNMENT <= b - a <= tile - overlap for a, b in pairwise(starts))
-    total = torch.zeros(length)
+    total = np.zeros(length, np.float32)
     for start, weight in zip(starts, tile_weights(length, starts, tile, overlap), strict=True):
         assert (weight > 0).all()
         total[start : start + len(weight)] += weight
-    torch.testing.assert_close(total, torch.ones(length))
+    np.testing.assert_allclose(total, 1, rtol=1e-5)
 
 
+@pytest.mark.parametrize("arrays", [NumpyArrays(), TorchArrays(torch.device("cpu"))], ids=["numpy", "torch"])
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (10, 300), (300, 10), (64, 64), (150, 230), (257, 129)])
-def test_logits_of_single_pixels_are_those_of_the_whole(height, width):
+def test_logits_of_single_pixels_are_those_of_the_whole(height, width, arrays):
     picture = np.random.default_rng(0).integers(0, 255, (height, width, 3)).astype(np.uint8)
-    whole = torch.from_numpy(picture).permute(2, 0, 1)[None].float()
-    bands = [
-        band.clone()
-        for band in sliding_window(
-            lambda pixels: torch.from_numpy(pixels).permute(2, 0, 1)[None].float(), picture, 96, 32
-        )
-    ]
-    torch.testing.assert_close(torch.cat(bands, dim=2), whole, atol=1e-3, rtol=1e-5)
+    whole = picture.transpose(2, 0, 1)[None].astype(np.float32)
+
+    def logits_of(pixels):
+        return arrays.array(pixels.transpose(2, 0, 1)[None].astype(np.float32))
+
+    bands = [np.array(band) for band in sliding_window(logits_of, picture, 96, 32, arrays)]
+    np.testing.assert_allclose(np.concatenate(bands, axis=2), whole, atol=1e-3, rtol=1e-5)
 
 
 @pytest.mark.parametrize("options", [{"tile": -1}, {"tile": 5}, {"overlap": -3}])

@@ -1,4 +1,4 @@
-"""The folder of cached pictures: where it is, what is in it, and removing it."""
+"""The folders of what is cached: where they are, what is in them, and removing it."""
 
 import os
 import re
@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 SUFFIX = ".sample"
-OWN_NAME = re.compile(r"(?:[0-9a-f]{64}|\.[0-9a-f]{12})" + re.escape(SUFFIX))
-"""Cached pictures, and what a kill left of one that was being written."""
+OWN_NAME = re.compile(r"(?:[0-9a-f]{64}|\.[0-9a-f]{12})\.(?:sample|onnx|json)")
+"""Cached pictures and sessions, and what a kill left of one that was being written."""
 
 
 def cache_folder() -> Path:
@@ -26,6 +26,11 @@ def cache_folder() -> Path:
     chosen = Path(os.environ.get("XDG_CACHE_HOME", ""))
     # The specification: a path that is not absolute is to be ignored.
     return (chosen if chosen.is_absolute() else usual) / "segtune" / "pictures"
+
+
+def session_folder() -> Path:
+    """Where models are kept as ONNX Runtime takes them."""
+    return cache_folder().with_name("sessions")
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,6 @@ from segtune.evaluation.per_image import per_image_file
 from segtune.evaluation.scores import Scores
 from segtune.evaluation.tally import Tally
 from segtune.files import write_json
-from segtune.model_file import read_header
 from segtune.pictures import read_labels, read_picture, write_picture
 from segtune.prediction.draw import comparison
 from segtune.prediction.pipeline import PixelBudget, overlapped
@@ -149,15 +148,20 @@ def evaluate_and_compare(config: EvaluateConfig) -> tuple[Scores, Comparison | N
             raise UserError(
                 f"{config.output} already holds {listed(existing)}.", "Name another folder, or add --overwrite."
             )
-    table = _table(config, config.model)
-    if config.compare is not None and (others := _table(config, config.compare)).names != table.names:
-        raise UserError(
-            f"{config.model} knows the classes {listed(table.names)}; {config.compare} knows {listed(others.names)}.",
-            "Compare models of the same classes, in the same order.",
-        )
+    predictor = load(config.model, config.device, backend=config.backend)
+    table = _table(config, config.model, predictor.model.classes)
+    other = None
+    if config.compare is not None:
+        other = load(config.compare, config.device, backend=config.backend)
+        others = _table(config, config.compare, other.model.classes)
+        if others.names != table.names:
+            raise UserError(
+                f"{config.model} knows the classes {listed(table.names)};"
+                f" {config.compare} knows {listed(others.names)}.",
+                "Compare models of the same classes, in the same order.",
+            )
     check_dataset(config.dataset, table, splits=(config.split,)).raise_for_errors()
     pairs = find_pairs(config.dataset, config.split)
-    predictor = load(config.model, config.device)
     extremes = Extremes(config.panels)
     if config.output is None:
         scores = evaluate_pairs(predictor, pairs, _tally(config, table), "Evaluating")
@@ -165,10 +169,9 @@ def evaluate_and_compare(config: EvaluateConfig) -> tuple[Scores, Comparison | N
         about = {"model": str(config.model), "dataset": str(config.dataset), "split": config.split}
         scores = score_into(config.output, predictor, pairs, _tally(config, table), about, extremes)
         _draw(config.output, predictor, extremes, table)
-    if config.compare is None:
+    if other is None:
         return scores, None
-    other = evaluate_pairs(load(config.compare, config.device), pairs, _tally(config, table), "Evaluating the other")
-    compared = Comparison(scores, other)
+    compared = Comparison(scores, evaluate_pairs(other, pairs, _tally(config, table), "Evaluating the other"))
     if config.output is not None:
         found = {**about, **scores.to_dict(), "compared": {"model": str(config.compare), **compared.to_dict()}}
         write_json(config.output / SCORES_FILE, found)
@@ -190,9 +193,8 @@ def _draw(output: Path, predictor: Predictor, extremes: Extremes, table: ClassTa
             write_picture(output / kind / f"{rank:02}-{mean_iou:.3f}-{pair.stem}.png", panel)
 
 
-def _table(config: EvaluateConfig, model: Path) -> ClassTable:
+def _table(config: EvaluateConfig, model: Path, model_table: ClassTable) -> ClassTable:
     """A model's classes, with the ignore value that the command, the dataset or else the model names."""
-    model_table = ClassTable.from_dict(read_header(model).get("classes"), str(model))
     ignore_value = config.ignore_value
     if (config.dataset / CLASSES_FILE).exists():
         dataset_table = dataset_classes(config.dataset)

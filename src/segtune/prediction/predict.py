@@ -13,7 +13,7 @@ from segtune.errors import DataError, UserError
 from segtune.pictures import open_picture, read_picture, shown_size
 from segtune.prediction.geotiff import predict_geotiff
 from segtune.prediction.inputs import Input, find_inputs
-from segtune.prediction.outputs import Outputs
+from segtune.prediction.outputs import CONFIDENCE, Outputs
 from segtune.prediction.pipeline import PixelBudget, overlapped
 from segtune.prediction.predictor import Prediction, PredictOptions, Predictor, load
 from segtune.prediction.video import predict_video
@@ -45,7 +45,10 @@ def predict(config: PredictConfig) -> PredictReport:
     inputs = find_inputs(config.input, config.output)
     outputs = Outputs(config.output, config.save)
     outputs.check(inputs, config.overwrite)
-    predictor = load(config.model, config.device, PredictOptions(config.tile, config.overlap, config.tta))
+    options = PredictOptions(config.tile, config.overlap, config.tta)
+    predictor = load(config.model, config.device, options, config.backend)
+    if CONFIDENCE in outputs.kinds and not predictor.has_confidence:
+        raise UserError(f"{config.model} puts out class ids, without a confidence.", "Export it without --argmax.")
     unreadable: list[str] = []
     pictures = [entry for entry in inputs if not entry.is_video and not entry.is_geotiff]
     predict_pictures(predictor, pictures, outputs, unreadable)

@@ -6,24 +6,23 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
 
+from segtune.arrays import Array, Floats, Values
 from segtune.classes import ClassTable
-from segtune.config import Auto, TestTimeAugmentation
+from segtune.config import Auto, RuntimeName, TestTimeAugmentation
+from segtune.description import Description
 from segtune.errors import UserError
-from segtune.model_file import Model, load_model
 from segtune.pictures import read_picture
 from segtune.prediction.sliding_window import ALIGNMENT, LargePicture, aligned, sliding_window
 from segtune.prediction.test_time_augmentation import augmented
-
-Array = npt.NDArray[np.uint8]
+from segtune.runtimes.backend import Backend, one_hot
+from segtune.runtimes.open import open_model
 
 MAX_WHOLE_PIXELS = 2048 * 2048
 """Pictures above this, as the network sees them, are cut into tiles where nothing else is asked for."""
 
-CROPS_IN_TILE, MIN_AUTO_TILE = 4, 512
-"""A tile's side in training crops, and at least."""
+CROPS_IN_TILE, MIN_AUTO_TILE, MAX_CROP = 4, 512, 4096
+"""A tile's side in training crops, and at least; what is believed of a crop."""
 
 
 @dataclass(frozen=True)
@@ -72,21 +71,26 @@ class Predictor:
     """Predicts pictures with a model; evaluation and prediction use this one way.
 
     Args:
-        model: The model; its net is moved to the device and set to evaluation.
-        device: Where to compute.
+        model: What the model says of itself.
+        backend: Its network.
         options: Tiles and test-time augmentation.
 
     Raises:
-        UserError: The overlap is not less than the tile.
+        UserError: The overlap is not less than the tile, or the network takes pictures that can't be augmented.
     """
 
-    def __init__(self, model: Model, device: torch.device, options: PredictOptions | None = None) -> None:
+    def __init__(self, model: Description, backend: Backend, options: PredictOptions | None = None) -> None:
         self.model = model
-        self.device = device
+        self.backend = backend
         self.options = options or PredictOptions()
-        self.net = model.net.to(device).eval()
-        self._answer = augmented(self.net, self.options.tta, model.preprocessing.size_multiple)
+        if self.options.tta != "none" and not self.has_confidence:
+            raise UserError("Class ids have no mean.", "Leave out --tta, or export without --argmax.")
+        if self.options.tta != "none" and backend.interface.input != "images":
+            raise UserError("This export prepares pictures itself.", "Leave out --tta, or --with-preprocessing.")
+        # Sizes of what is augmented are multiples of what the network takes.
+        self._answer = augmented(backend.run, self.options.tta, model.preprocessing.size_multiple, backend)
         crop = model.training.get("crop", 0)
+        crop = crop if isinstance(crop, int) and 0 <= crop <= MAX_CROP else 0  # the file is untrusted
         chosen = self.options.tile
         self.tile = aligned(chosen or 0 if chosen != "auto" else max(CROPS_IN_TILE * crop, MIN_AUTO_TILE))
         overlap = self.options.overlap
@@ -97,7 +101,11 @@ class Predictor:
                 "Give a larger --tile or a smaller --overlap; both are rounded up to multiples of 32.",
             )
 
-    @torch.inference_mode()
+    @property
+    def has_confidence(self) -> bool:
+        """Whether the network puts out logits; where it puts out class ids, each has the confidence 1."""
+        return self.backend.interface.output == "logits"
+
     def predict(self, picture: Path | str | Array) -> Prediction:
         """Segment one picture.
 
@@ -115,8 +123,7 @@ class Predictor:
             confidence[rows] = probability
         return Prediction(class_ids, confidence, self.model.classes)
 
-    @torch.inference_mode()
-    def predict_rows(self, picture: Array | LargePicture) -> Iterator[tuple[slice, Array, npt.NDArray[np.float32]]]:
+    def predict_rows(self, picture: Array | LargePicture) -> Iterator[tuple[slice, Array, Floats]]:
         """Segment a picture some rows at a time, from its top to its bottom.
 
         Args:
@@ -132,12 +139,10 @@ class Predictor:
         size = preprocessing.working_size(height, width)
         if size != (height, width):
             picture = preprocessing.shrink(picture) if isinstance(picture, np.ndarray) else picture.shrunk(*size)
-        for rows, logits in preprocessing.restore_rows(self._logits(picture), height, width):
-            top, best = logits[0].max(dim=0)
-            confidence = torch.exp(top - torch.logsumexp(logits[0], dim=0)).float()
-            yield rows, best.to(torch.uint8).cpu().numpy(), confidence.cpu().numpy()
+        for rows, logits in preprocessing.restore_rows(self._logits(picture), height, width, self.backend):
+            yield rows, *self.backend.best(logits[0])
 
-    def _logits(self, pixels: Array | LargePicture) -> Iterator[Tensor]:
+    def _logits(self, pixels: Array | LargePicture) -> Iterator[Values]:
         """Logits of pixels, uint8 (h, w, 3), in bands of rows (1, C, rows, w)."""
         height, width = pixels.shape[:2]
         is_small = max(height, width) <= self.tile or (
@@ -146,33 +151,41 @@ class Predictor:
         if self.tile == 0 or is_small:
             yield self._logits_of(pixels[:height, :width])
         else:
-            yield from sliding_window(self._logits_of, pixels, self.tile, self.overlap)
+            yield from sliding_window(self._logits_of, pixels, self.tile, self.overlap, self.backend)
 
-    def _logits_of(self, pixels: Array) -> Tensor:
+    def _logits_of(self, pixels: Array) -> Values:
         """Pixels, uint8 (h, w, 3) -> logits (1, C, h, w)."""
         height, width = pixels.shape[:2]
-        images = replace(self.model.preprocessing, longest_side=0).prepare(pixels)
-        return self._answer(images.to(self.device, memory_format=torch.channels_last))[:, :, :height, :width]
+        answer = self._answer(self.prepared(pixels))
+        if not self.has_confidence:
+            answer = self.backend.array(one_hot(np.asarray(answer), self.model.classes.num_classes))
+        if answer.shape[1] != self.model.classes.num_classes:
+            raise UserError(
+                f"The network knows {answer.shape[1]} classes; the file names {self.model.classes.num_classes}.",
+                "The file is damaged.",
+            )
+        return answer[:, :, :height, :width]
+
+    def prepared(self, pixels: Array) -> Floats | Array:
+        """What the network takes, of pixels, uint8 (h, w, 3)."""
+        if self.backend.interface.input == "images":
+            return replace(self.model.preprocessing, longest_side=0).prepare(pixels)
+        axes = (0, 1, 2) if self.backend.interface.input == "nhwc" else (2, 0, 1)
+        return np.ascontiguousarray(pixels.transpose(axes))[None]
 
 
-def choose_device(name: str) -> torch.device:
-    """The device that 'auto', 'cpu' or 'cuda' means here.
+def load(
+    path: Path | str, device: str = "auto", options: PredictOptions | None = None, backend: RuntimeName = "auto"
+) -> Predictor:
+    """Load a model file of any format for prediction: ``segtune.load("model.safetensors").predict("x.jpg").class_ids``.
 
-    Raises:
-        UserError: CUDA is asked for and not there.
-    """
-    if name == "cuda" and not torch.cuda.is_available():
-        raise UserError("There is no CUDA device that torch can use here.", "Use --device cpu, or mend the driver.")
-    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
-
-
-def load(path: Path | str, device: str = "auto", options: PredictOptions | None = None) -> Predictor:
-    """Load a model file for prediction: ``segtune.load("model.safetensors").predict("x.jpg").class_ids``.
+    Args:
+        path: A model.safetensors, or what 'segtune export' made of one.
+        device: 'auto', 'cpu' or 'cuda'.
+        options: Tiles and test-time augmentation.
+        backend: What computes a .safetensors on a CPU: 'eager' is torch.
 
     Raises:
         UserError: Not a model file, or no such device.
     """
-    model = load_model(Path(path))
-    # Convolutions on CPUs are a third faster with the channels last in memory, and so with tensor cores.
-    model.net.to(memory_format=torch.channels_last)
-    return Predictor(model, choose_device(device), options)
+    return Predictor(*open_model(Path(path), device, backend), options)

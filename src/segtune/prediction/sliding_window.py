@@ -4,11 +4,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
-import torch
-from torch import Tensor
 
-Array = npt.NDArray[np.uint8]
+from segtune.arrays import Array, Arrays, Floats, Values
 
 ALIGNMENT = 32
 """Tiles start at multiples of this: an encoder that shrinks up to 32 times samples the whole picture there, too."""
@@ -51,30 +48,30 @@ def tile_starts(length: int, tile: int, overlap: int) -> list[int]:
     return [index * last // (count - 1) // ALIGNMENT * ALIGNMENT for index in range(count)]
 
 
-def tile_weights(length: int, starts: Sequence[int], tile: int, overlap: int) -> list[Tensor]:
+def tile_weights(length: int, starts: Sequence[int], tile: int, overlap: int) -> list[Floats]:
     """How much each tile counts along a side: it fades in over an overlap's middle; at each pixel the sum is 1.
 
     Returns:
         For each start, float32 (min(tile, length - start),).
     """
-    everywhere = torch.zeros(length)
+    everywhere = np.zeros(length, np.float32)
     weights = []
     for start in starts:
         stop = min(start + tile, length)
-        places = torch.arange(start, stop) + 0.5
-        weight = torch.ones(stop - start)
+        places = np.arange(start, stop, dtype=np.float32) + np.float32(0.5)
+        weight = np.ones(stop - start, np.float32)
         for is_inside, distance in ((start > 0, places - start), (stop < length, stop - places)):
             if is_inside:
                 fade = (distance - MARGIN * overlap) / max(1.0, (1 - 2 * MARGIN) * overlap)
-                weight = torch.minimum(weight, fade.clamp(1e-6, 1))
+                weight = np.minimum(weight, fade.clip(1e-6, 1))
         everywhere[start:stop] += weight
         weights.append(weight)
     return [weight / everywhere[start : start + len(weight)] for start, weight in zip(starts, weights, strict=True)]
 
 
 def sliding_window(
-    logits_of: Callable[[Array], Tensor], picture: Array | LargePicture, tile: int, overlap: int
-) -> Iterator[Tensor]:
+    logits_of: Callable[[Array], Values], picture: Array | LargePicture, tile: int, overlap: int, arrays: Arrays
+) -> Iterator[Values]:
     """Logits of a picture in bands of rows, from its top to its bottom.
 
     At any time the logits of one row of tiles are in memory. A pixel's logits are the mean of those of the tiles
@@ -85,6 +82,7 @@ def sliding_window(
         picture: uint8 (H, W, 3) RGB, or what can be read in parts.
         tile: Side of the tiles, a multiple of ``ALIGNMENT``.
         overlap: Least overlap of neighbours, a multiple of ``ALIGNMENT`` below ``tile``.
+        arrays: What the logits are.
 
     Yields:
         float32 (1, C, h, W), to be used before the next is asked for: its memory is used again.
@@ -93,18 +91,17 @@ def sliding_window(
     tops, lefts = (tile_starts(length, tile, overlap) for length in (height, width))
     row_weights = tile_weights(height, tops, tile, overlap)
     column_weights = tile_weights(width, lefts, tile, overlap)
-    sums: Tensor | None = None
+    sums: Values = None
     for top, following, down in zip(tops, [*tops[1:], height], row_weights, strict=True):
         for left, across in zip(lefts, column_weights, strict=True):
             logits = logits_of(picture[top : top + tile, left : left + tile])
             if sums is None:
-                sums = logits.new_zeros((1, logits.shape[1], min(tile, height), width), dtype=torch.float32)
-            weights = (down[:, None] * across).to(logits.device)
+                sums = arrays.zeros((1, logits.shape[1], min(tile, height), width))
+            weights = arrays.array(down[:, None] * across)
             sums[:, :, : len(down), left : left + len(across)] += logits * weights
-        assert sums is not None  # there is at least one tile in a row
         # No tile further down reaches the rows above its own top.
         finished = following - top
         yield sums[:, :, :finished]
         kept = sums.shape[2] - finished
-        sums[:, :, :kept] = sums[:, :, finished:].clone()
+        sums[:, :, :kept] = arrays.joined([sums[:, :, finished:]], axis=2)
         sums[:, :, kept:] = 0

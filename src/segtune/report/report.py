@@ -13,11 +13,12 @@ from segtune.config import ReportConfig
 from segtune.errors import UserError
 from segtune.files import refuse_existing, write_text
 from segtune.pictures import DECODE_ERRORS, open_picture
-from segtune.prediction.predictor import choose_device, load
+from segtune.prediction.predictor import load
 from segtune.report.example_pictures import ExamplePicture, choose_pictures, draw_pictures
 from segtune.report.page import Report, report_page
 from segtune.report.run_facts import RunFacts, read_facts
 from segtune.run_folder import RunFolder
+from segtune.runtimes.eager import choose_device
 from segtune.web_page import data_uri
 
 SHEET_SIDE = 1600
@@ -67,7 +68,7 @@ def _pictures(facts: RunFacts, config: ReportConfig, device: torch.device, missi
         return []
     try:
         chosen = choose_pictures(facts.dataset, facts.picture_scores, config.pictures)
-        predictor = load(RunFolder(config.run).model, device.type)
+        predictor = load(RunFolder(config.run).model, device.type, backend="eager")
         shown = list(draw_pictures(predictor, facts.dataset, chosen, facts.picture_scores))
     except UserError as error:
         moved = shlex.join(["segtune", "report", str(config.run), "--dataset"])

@@ -32,15 +32,16 @@ from segtune.errors import UserError, first_line, listed
 from segtune.evaluation.evaluate import score_into
 from segtune.evaluation.scores import Scores
 from segtune.evaluation.tally import Tally
-from segtune.model_file import Model, read_header, save_model
+from segtune.model_file import Model, load_model, read_header, save_model
 from segtune.models.catalog import build_model, find_model, model_preprocessing
 from segtune.models.pretrained import WeightsReport, load_weights
 from segtune.pictures import read_labels, read_picture, write_picture
 from segtune.prediction.draw import comparison
-from segtune.prediction.predictor import choose_device, load
+from segtune.prediction.predictor import Predictor
 from segtune.preprocessing import Preprocessing
 from segtune.report.report import write_report
 from segtune.run_folder import RunFolder
+from segtune.runtimes.eager import choose_device, eager_backend
 from segtune.training.augmentation import plan_augmentation, plan_mixing
 from segtune.training.augmented_samples import augmented_sheet
 from segtune.training.console_listener import ConsoleListener
@@ -343,8 +344,8 @@ def _notes(plan: TrainPlan, data: Data, weights: WeightsReport) -> tuple[str, ..
 
 def _show_best(folder: RunFolder, val_pairs: Sequence[Pair], progress: Progress, device: torch.device) -> Scores:
     """Read the best model as a user would, score it with all that there is to say, and draw samples."""
-    predictor = load(folder.model, device.type)
-    best = predictor.model
+    best = load_model(folder.model)
+    predictor = Predictor(best.description, eager_backend(best, device))
     scores = score_into(folder.path, predictor, val_pairs, Tally(best.classes), {"split": "val"})
     if progress.best_scores is None:
         save_model(folder.model, replace(best, scores=header_scores(scores, progress.best_epoch)))

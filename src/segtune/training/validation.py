@@ -1,7 +1,6 @@
 """Validation: the score of an epoch, as the plan computes it."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 import numpy as np
 import torch
@@ -16,6 +15,7 @@ from segtune.evaluation.scores import Scores
 from segtune.evaluation.tally import Tally
 from segtune.model_file import Model
 from segtune.prediction.predictor import Predictor
+from segtune.runtimes.eager import Eager
 from segtune.training.original import mean_iou_over_batches
 from segtune.training.plan import TrainPlan
 from segtune.training.processes import Processes
@@ -36,8 +36,8 @@ def make_validation(
         """Pictures at their own size, by the code of prediction: the numbers that are also reported at the end."""
         del epoch
         share = pairs[processes.rank :: processes.world_size]
-        tally = Tally(model.classes, with_intervals=False)
-        scores = evaluate_pairs(Predictor(replace(model, net=net), device), share, tally, "Validating")
+        predictor = Predictor(model.description, Eager(net, device))
+        scores = evaluate_pairs(predictor, share, Tally(model.classes, with_intervals=False), "Validating")
         counts = np.concatenate([scores.confusion.ravel(), scores.pictures_with_class])
         counts = processes.sum_counts(counts, device)
         num_classes = model.classes.num_classes

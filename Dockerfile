@@ -1,0 +1,15 @@
+# Prediction with an exported .onnx, without PyTorch:
+#   docker build -t segtune . && docker run --rm -v "$PWD:/data" segtune predict /data/model.onnx /data/pictures /data/out
+# On CUDA devices: docker build --build-arg BASE=nvidia/cuda:12.8.1-cudnn-runtime-ubuntu24.04 --build-arg RUNTIME=onnxruntime-gpu .
+ARG BASE=python:3.12-slim
+FROM ${BASE}
+ARG RUNTIME=onnxruntime
+RUN command -v python3 >/dev/null && python3 -m venv --help >/dev/null 2>&1 \
+    || (apt-get update && apt-get install -y --no-install-recommends python3 python3-venv && rm -rf /var/lib/apt/lists/*)
+RUN python3 -m venv /opt/segtune
+COPY . /src
+RUN /opt/segtune/bin/pip install --no-cache-dir /src "${RUNTIME}>=1.20" && rm -rf /src
+RUN useradd --create-home segtune
+USER segtune
+WORKDIR /data
+ENTRYPOINT ["/opt/segtune/bin/segtune"]

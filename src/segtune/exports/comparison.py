@@ -1,0 +1,126 @@
+"""What an exported file predicts beside what its model predicts, through the code of 'segtune predict'."""
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from segtune.annotations.dataset_folder import Pair
+from segtune.arrays import Array, Floats, Values
+from segtune.classes import ClassTable
+from segtune.console import track
+from segtune.evaluation.scores import Scores, confusion_matrix
+from segtune.pictures import read_labels, read_picture
+from segtune.prediction.predictor import Predictor
+
+MIN_EQUAL = 0.999
+"""Share of equal pixels below which an export that computes with float32 has failed."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """An exported file beside its model, on the same pictures at their own size.
+
+    Attributes:
+        num_pictures: How many.
+        equal_pixels: Share of pixels of the same class, 0..1.
+        mean_iou: The exported file's against the labels.
+        model_mean_iou: The model's.
+        largest_difference: Between two logits, of what the network saw first of each picture; NaN where class ids come
+            out.
+        speed_ratio: How many times as fast as PyTorch the exported file predicted, the whole way; the median.
+    """
+
+    num_pictures: int
+    equal_pixels: float
+    mean_iou: float
+    model_mean_iou: float
+    largest_difference: float
+    speed_ratio: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values; null where there is no number."""
+        return {
+            name: None if isinstance(value, float) and math.isnan(value) else value
+            for name, value in vars(self).items()
+        }
+
+    def lines(self) -> list[str]:
+        """What to print."""
+        difference = "" if math.isnan(self.largest_difference) else f", logits within {self.largest_difference:.2g}"
+        return [
+            f"On {self.num_pictures} pictures: {self.equal_pixels:.4%} of the pixels have the same class{difference}",
+            f"Mean IoU {self.mean_iou:.4f}, the model's is {self.model_mean_iou:.4f}",
+            f"{self.speed_ratio:.2f} times as fast as PyTorch here",
+        ]
+
+
+class _Noted:
+    """A predictor whose network's first answer to each picture is kept; at most one answer is in memory."""
+
+    def __init__(self, predictor: Predictor) -> None:
+        self.predictor = predictor
+        self.first: Values = None
+        self._run = predictor.backend.run
+        predictor._answer = self._answer
+
+    def _answer(self, images: Floats | Array) -> Values:
+        answer = self._run(images)
+        if self.first is None:
+            self.first = answer
+        return answer
+
+    def predict(self, picture: Array) -> tuple[Array, float]:
+        """Class ids, uint8 (H, W), and the seconds that they took."""
+        self.first = None
+        start = time.perf_counter()
+        class_ids = self.predictor.predict(picture).class_ids
+        return class_ids, time.perf_counter() - start
+
+
+def compare(model: Predictor, exported: Predictor, pairs: Sequence[Pair], table: ClassTable) -> Comparison:
+    """Predict pictures with both, one after the other.
+
+    Args:
+        model: The model in PyTorch.
+        exported: The exported file.
+        pairs: Pictures and label images.
+        table: Says which label values are ignored.
+    """
+    has_logits = exported.has_confidence
+    one, two = _Noted(model), _Noted(exported)
+    num_classes = table.num_classes
+    counts = np.zeros((2, num_classes, num_classes), np.int64)
+    present = np.zeros(num_classes, np.int64)
+    equal = pixels = 0
+    largest = 0.0 if has_logits else math.nan
+    ratios = []
+    for index, pair in enumerate(track(pairs, "Checking")):
+        picture, labels = read_picture(pair.picture), read_labels(pair.labels, table)
+        if index == 0:  # warms up
+            one.predict(picture)
+            two.predict(picture)
+        expected, seconds = one.predict(picture)
+        found, exported_seconds = two.predict(picture)
+        ratios.append(seconds / exported_seconds)
+        equal += int((expected == found).sum())
+        pixels += expected.size
+        if has_logits:
+            largest = max(largest, _difference(one.first, two.first))
+        for confusion, class_ids in zip(counts, (expected, found), strict=True):
+            confusion += confusion_matrix(labels, class_ids, num_classes)
+        present += np.bincount(labels[labels < num_classes], minlength=num_classes) > 0
+    model_scores, scores = (Scores(confusion, table, len(pairs), present) for confusion in counts)
+    return Comparison(
+        len(pairs), equal / pixels, scores.mean_iou, model_scores.mean_iou, largest, float(np.median(ratios))
+    )
+
+
+def _difference(one: Values, two: Values) -> float:
+    """Between (N, C, H, W) of both; one of them may be padded."""
+    first, second = (np.asarray(value.cpu() if hasattr(value, "cpu") else value) for value in (one, two))
+    height, width = (min(first.shape[axis], second.shape[axis]) for axis in (2, 3))
+    return float(np.abs(first[..., :height, :width] - second[..., :height, :width]).max())

@@ -1,0 +1,189 @@
+"""Model file -> a file for another runtime, checked before it takes its place."""
+
+import json
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from segtune.annotations.check import check_dataset
+from segtune.annotations.dataset_folder import Pair, find_pairs
+from segtune.classes import ClassTable
+from segtune.config import ExportConfig
+from segtune.description import HEADER
+from segtune.errors import UserError, unwritable
+from segtune.exports.comparison import MIN_EQUAL, Comparison, compare
+from segtune.exports.smaller import CALIBRATION_PICTURES, halve_onnx, quantize_onnx
+from segtune.files import refuse_existing, write_json
+from segtune.model_file import Model, load_model
+from segtune.prediction.predictor import PredictOptions, load
+from segtune.runtimes.backend import Interface
+from segtune.runtimes.openvino_runtime import openvino_core
+from segtune.runtimes.write_torch import program_of, write_exported_program, write_onnx, write_torchscript
+
+RUN_RECORD = "run.json"
+
+
+@dataclass(frozen=True)
+class ExportReport:
+    """What was exported.
+
+    Attributes:
+        megabytes: Size of the file, or of both.
+        interface: What goes in and out, in words.
+        comparison: What the check found; None with --no-check.
+    """
+
+    megabytes: float
+    interface: str
+    comparison: Comparison | None
+
+
+def export(config: ExportConfig) -> ExportReport:
+    """Export a model, check the file, and put it in its place with a report beside it, TARGET.json.
+
+    Where the check fails, nothing is left in the target's place.
+
+    Raises:
+        UserError: The model can't be used or exported, there is nothing to check with, or the check failed.
+    """
+    write = _writer(config)
+    report_path = config.target.with_name(f"{config.target.name}.json")
+    if not config.overwrite:
+        for path in (*_files_of(config.target), report_path):
+            refuse_existing(path)
+    model = load_model(config.model)
+    table = model.classes if config.ignore_value is None else replace(model.classes, ignore_value=config.ignore_value)
+    pairs, training = ([], []) if config.no_check and not config.int8 else _pictures(config, table)
+    precision = "int8" if config.int8 else "float16" if config.half else "float32"
+    given = "images" if config.with_preprocessing == "no" else config.with_preprocessing
+    interface = Interface(given, "class_ids" if config.argmax else "logits", precision)
+    try:
+        config.target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=config.target.parent, prefix=".") as name:
+            made = Path(name) / config.target.name
+            write(made, model, interface)
+            options = PredictOptions()
+            if config.int8:
+                quantize_onnx(made, load(made, "cpu"), [pair.picture for pair in training])
+            comparison = None
+            if not config.no_check:
+                eager = load(config.model, "cpu", options, backend="eager")
+                comparison = compare(eager, load(made, "cpu", options), pairs, table)
+                _refuse_different(comparison, precision, config)
+            files = _files_of(made)
+            megabytes = sum(path.stat().st_size for path in files) / 1e6
+            for path in files:
+                shutil.move(path, config.target.with_name(path.name))
+    except OSError as error:
+        raise unwritable(config.target, error) from error
+    report = {
+        "model": str(config.model),
+        "interface": interface.to_dict(),
+        "check": None if comparison is None else comparison.to_dict(),
+    }
+    write_json(report_path, report)
+    return ExportReport(megabytes, f"{interface.input} in, {interface.output} out, {interface.precision}", comparison)
+
+
+def _refuse_different(comparison: Comparison, precision: str, config: ExportConfig) -> None:
+    if precision == "float32" and not comparison.equal_pixels >= MIN_EQUAL:
+        raise UserError(
+            f"The exported file gives only {comparison.equal_pixels:.3%} of the pixels of {comparison.num_pictures}"
+            f" pictures the class that the model gives them; {MIN_EQUAL:.1%} was expected. It was removed.",
+            f"Export to another format than {config.target.suffix}, or use the model as it is.",
+        )
+
+
+def _writer(config: ExportConfig) -> Callable[[Path, Model, Interface], None]:
+    """What writes the format of the target.
+
+    Raises:
+        UserError: There is no such format, or it does not go with the options.
+    """
+    name = config.target.name
+    writers: dict[str, Callable[[Path, Model, Interface], None]] = {
+        ".onnx": _write_onnx,
+        ".torchscript.pt": _write_halved(write_torchscript),
+        ".pt2": _write_halved(write_exported_program),
+        ".xml": _write_openvino,
+    }
+    suffix = next((suffix for suffix in writers if name.endswith(suffix) and name != suffix), None)
+    if suffix is None:
+        raise UserError(f"{config.target}: the suffix names no format to export to.", f"Known: {', '.join(writers)}.")
+    if config.int8 and suffix != ".onnx":
+        raise UserError("--int8 is for .onnx files.", "Name a TARGET.onnx.")
+    if config.int8 and config.half:
+        raise UserError("--half and --int8 exclude each other.", "Choose one.")
+    return writers[suffix]
+
+
+def _files_of(target: Path) -> list[Path]:
+    """The files of an export; what names the others comes last."""
+    return [target.with_suffix(".bin"), target] if target.suffix == ".xml" else [target]
+
+
+def _write_onnx(path: Path, model: Model, interface: Interface) -> None:
+    write_onnx(path, model, interface)
+    if interface.precision == "float16":
+        halve_onnx(path)
+
+
+def _write_halved(write: Callable[[Path, Model, Interface], None]) -> Callable[[Path, Model, Interface], None]:
+    """The network computes with float16 where it should; what goes in and out stays."""
+
+    def written(path: Path, model: Model, interface: Interface) -> None:
+        if interface.precision == "float16":
+            model.net.half()
+        write(path, model, interface)
+
+    return written
+
+
+def _write_openvino(path: Path, model: Model, interface: Interface) -> None:
+    """By way of ONNX: OpenVINO reads that by itself, and sends nothing home as its converter may."""
+    core = openvino_core()
+    from openvino import save_model
+
+    onnx_path = path.with_suffix(".onnx")
+    write_onnx(onnx_path, model, interface)
+    converted = core.read_model(onnx_path)
+    converted.set_rt_info(program_of(model, interface)[2], [HEADER])
+    save_model(converted, path, compress_to_fp16=interface.precision == "float16")
+    onnx_path.unlink()
+
+
+def _pictures(config: ExportConfig, table: ClassTable) -> tuple[Sequence[Pair], Sequence[Pair]]:
+    """What to check with, and training pictures to calibrate with.
+
+    Raises:
+        UserError: There is no dataset, or it is damaged.
+    """
+    dataset = config.data or _dataset_of_run(config.model)
+    if dataset is None:
+        raise UserError(
+            f"There are no pictures to check the export with: {config.model.parent / RUN_RECORD} names no dataset.",
+            "Name one: --data DATASET; or export without a check: --no-check.",
+        )
+    check_dataset(dataset, table, splits=("val",)).raise_for_errors()
+    training = _spread(find_pairs(dataset, "train"), CALIBRATION_PICTURES) if config.int8 else []
+    return _spread(find_pairs(dataset, "val"), config.num_pictures), training
+
+
+def _spread(pairs: Sequence[Pair], number: int) -> Sequence[Pair]:
+    """``number`` of them, evenly chosen; 0: all."""
+    if not number or len(pairs) <= number:
+        return pairs
+    return [pairs[index * len(pairs) // number] for index in range(number)]
+
+
+def _dataset_of_run(model: Path) -> Path | None:
+    """The dataset that the run.json beside a model names, where it is still there."""
+    try:
+        record: Any = json.loads((model.parent / RUN_RECORD).read_text(encoding="utf-8"))
+        dataset = Path(record["dataset"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return dataset if dataset.is_dir() else None

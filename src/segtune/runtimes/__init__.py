@@ -1,0 +1,1 @@
+"""Runtimes: a model file of any format -> a ``Backend``; and a ``Model`` -> the files of other runtimes."""

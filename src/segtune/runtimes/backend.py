@@ -1,0 +1,66 @@
+"""Backend: a network in the runtime that computes it. Prediction knows nothing else of it."""
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, Protocol
+
+import numpy as np
+
+from segtune.arrays import Array, Arrays, Floats, Values
+from segtune.errors import UserError
+
+Input = Literal["images", "nhwc", "nchw"]
+Output = Literal["logits", "class_ids"]
+
+EXPORT = "export"
+"""The key of ``Interface`` in the header of an exported file."""
+
+
+@dataclass(frozen=True)
+class Interface:
+    """What goes into a network and what comes out.
+
+    Attributes:
+        input: 'images': float32 (N, 3, H, W), prepared; 'nhwc' and 'nchw': uint8 RGB as it is, of any size.
+        output: 'logits': float32 (N, C, H, W); 'class_ids': uint8 (N, H, W).
+        precision: What it computes with, in words: 'float32', 'float16', 'int8'.
+    """
+
+    input: Input = "images"
+    output: Output = "logits"
+    precision: str = "float32"
+
+    def to_dict(self) -> dict[str, str]:
+        """Plain values for the header."""
+        return asdict(self)
+
+    @staticmethod
+    def from_header(header: dict[str, Any], source: str) -> "Interface":
+        """The inverse of ``to_dict``, under ``EXPORT`` in the header of ``source``.
+
+        Raises:
+            UserError: It names what there is not.
+        """
+        values = header.get(EXPORT, {})
+        known = {"input": ("images", "nhwc", "nchw"), "output": ("logits", "class_ids")}
+        if not isinstance(values, dict) or any(values.get(key, names[0]) not in names for key, names in known.items()):
+            raise UserError(f"{source}: its header does not say what goes in and out.", "Export it again.")
+        return Interface(
+            values.get("input", "images"), values.get("output", "logits"), str(values.get("precision", "float32"))
+        )
+
+
+class Backend(Arrays, Protocol):
+    """A network in a runtime, and the arrays that it answers with."""
+
+    interface: Interface
+
+    def run(self, images: Floats | Array) -> Values:
+        """What goes in, as ``interface`` says -> what comes out."""
+
+
+def one_hot(class_ids: Array, num_classes: int) -> Floats:
+    """uint8 (N, H, W) -> float32 (N, C, H, W): for networks that put out class ids, whose logits nobody knows.
+
+    The loser's logits are so low that the winner's probability is 1: there is no confidence to tell.
+    """
+    return np.where(class_ids[:, None] == np.arange(num_classes)[:, None, None], np.float32(0), np.float32(-100))

@@ -1,0 +1,161 @@
+"""PyTorch: networks of model files as they are, TorchScript and torch.export programs, on CPUs and CUDA devices."""
+
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from segtune.arrays import Array, Floats
+from segtune.description import HEADER, Description, read_text
+from segtune.errors import UserError, first_line
+from segtune.model_file import Model
+from segtune.runtimes.backend import Interface
+
+
+class TorchArrays:
+    """``Arrays`` of torch, on a device."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+
+    def array(self, values: Floats) -> Tensor:
+        """A tensor on the device."""
+        return torch.from_numpy(values).to(self.device)
+
+    def zeros(self, shape: tuple[int, ...]) -> Tensor:
+        """float32 zeros."""
+        return torch.zeros(shape, device=self.device)
+
+    def joined(self, parts: Sequence[Tensor], axis: int) -> Tensor:
+        """Values one after the other."""
+        return torch.cat(list(parts), dim=axis)
+
+    def mirrored(self, values: Tensor) -> Tensor:
+        """Left and right exchanged."""
+        return values.flip(3)
+
+    def resized(self, values: Tensor, height: int, width: int) -> Tensor:
+        """Bilinear."""
+        if values.shape[2:] == (height, width):
+            return values
+        return functional.interpolate(values, size=(height, width), mode="bilinear", align_corners=False)
+
+    def mixed(self, one: Tensor, two: Tensor, share: Tensor) -> Tensor:
+        """Linear interpolation."""
+        return torch.lerp(one, two, share.to(one.dtype))
+
+    def softmax(self, values: Tensor) -> Tensor:
+        """Along the classes."""
+        return values.softmax(dim=1)
+
+    def log(self, values: Tensor) -> Tensor:
+        """The natural logarithm."""
+        return values.log()
+
+    def best(self, logits: Tensor) -> tuple[Array, Floats]:
+        """On the device; only the results leave it."""
+        top, best = logits.max(dim=0)
+        confidence = torch.exp(top - torch.logsumexp(logits, dim=0)).float()
+        return best.to(torch.uint8).cpu().numpy(), confidence.cpu().numpy()
+
+
+class Eager(TorchArrays):
+    """A torch module as a ``Backend``.
+
+    Args:
+        net: What goes in -> what comes out; a module is moved to the device and set to evaluation before.
+        device: Where to compute.
+        interface: What goes in and out.
+    """
+
+    def __init__(
+        self, net: Callable[[Tensor], Tensor], device: torch.device, interface: Interface | None = None
+    ) -> None:
+        super().__init__(device)
+        self.interface = interface or Interface()
+        self.net = net.to(device).eval() if isinstance(net, nn.Module) else net
+
+    @torch.inference_mode()
+    def run(self, images: Floats | Array) -> Tensor:
+        """Compute."""
+        values = torch.from_numpy(images).to(self.device)
+        if self.interface.input == "images":
+            values = values.contiguous(memory_format=torch.channels_last)
+        return self.net(values)
+
+
+def eager_backend(model: Model, device: torch.device) -> Eager:
+    """A model's network, laid out as it is fastest: on CPUs by a third, and so with tensor cores."""
+    return Eager(model.net.to(memory_format=torch.channels_last), device)
+
+
+def choose_device(name: str) -> torch.device:
+    """The device that 'auto', 'cpu' or 'cuda' means here.
+
+    Raises:
+        UserError: CUDA is asked for and not there.
+    """
+    if name == "cuda" and not torch.cuda.is_available():
+        raise UserError("There is no CUDA device that torch can use here.", "Use --device cpu, or mend the driver.")
+    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def open_torchscript(path: Path, device: torch.device) -> tuple[Description, Eager]:
+    """Open a .torchscript.pt. It is a program: it computes what its maker wrote, so open only what you trust.
+
+    Raises:
+        UserError: It can't be read, or does not describe itself.
+    """
+    extra = {HEADER: ""}
+    try:
+        with warnings.catch_warnings():
+            # torch.jit is deprecated, and is what the format is.
+            warnings.simplefilter("ignore", FutureWarning)
+            net = torch.jit.load(str(path), map_location=device, _extra_files=extra)  # type: ignore[no-untyped-call]
+            net.eval()
+    except (RuntimeError, ValueError, OSError) as error:
+        raise UserError(f"{path} is no TorchScript file: {first_line(error)}.", "Export it again.") from error
+    return _described(path, extra[HEADER], net, device)
+
+
+def open_exported_program(path: Path, device: torch.device) -> tuple[Description, Eager]:
+    """Open a .pt2. Like any of torch's archives it may hold pickles: open only what you trust.
+
+    Raises:
+        UserError: It can't be read, or does not describe itself.
+    """
+    extra = {HEADER: ""}
+    try:
+        program = torch.export.load(str(path), extra_files=extra)
+    except Exception as error:
+        raise UserError(f"{path} is no torch.export file: {first_line(error)}.", "Export it again.") from error
+    if device.type != "cpu":
+        from torch.export.passes import move_to_device_pass
+
+        program = move_to_device_pass(program, device)
+    module = program.module()
+
+    def compute(images: Tensor) -> Tensor:
+        try:
+            answer: Tensor = module(images)
+        except (AssertionError, RuntimeError) as error:
+            rows, columns = images.shape[2:]
+            raise UserError(
+                f"{path} can't compute {rows} x {columns} pixels: {first_line(error)}", "Export to .onnx for all sizes."
+            ) from error
+        return answer
+
+    return _described(path, extra[HEADER], compute, device)
+
+
+def _described(
+    path: Path, text: str | bytes, net: Callable[[Tensor], Tensor], device: torch.device
+) -> tuple[Description, Eager]:
+    if not text:
+        raise UserError(f"{path} does not say which classes it knows.", "Expected: what 'segtune export' wrote.")
+    header = read_text(text if isinstance(text, str) else text.decode(errors="replace"), str(path))
+    interface = Interface.from_header(header, str(path))
+    return Description.from_header(header, str(path)), Eager(net, device, interface)

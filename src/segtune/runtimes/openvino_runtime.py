@@ -1,0 +1,59 @@
+"""OpenVINO: .xml and .bin on Intel's processors. Needs the extra ``openvino``, no torch."""
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from segtune.arrays import Array, Floats, NumpyArrays
+from segtune.description import HEADER, Description, read_text
+from segtune.errors import UserError, first_line
+from segtune.runtimes.backend import Interface
+
+
+def openvino_core() -> Any:
+    """OpenVINO's ``Core``.
+
+    Raises:
+        UserError: It is not installed.
+    """
+    if find_spec("openvino") is None:
+        raise UserError("OpenVINO is not installed, which .xml files need.", "Install: pip install 'segtune[openvino]'")
+    from openvino import Core
+
+    return Core()
+
+
+class OpenVino(NumpyArrays):
+    """A compiled model of OpenVINO as a ``Backend``."""
+
+    def __init__(self, compiled: Any, interface: Interface) -> None:
+        self.compiled = compiled
+        self.interface = interface
+
+    def run(self, images: Floats | Array) -> Floats:
+        """Compute."""
+        return np.array(next(iter(self.compiled([images]).values())))
+
+
+def open_openvino(path: Path) -> tuple[Description, OpenVino]:
+    """Open an .xml, with the .bin of the same name beside it.
+
+    Raises:
+        UserError: It can't be read, or does not describe itself.
+    """
+    core = openvino_core()
+    try:
+        model = core.read_model(path)
+    except RuntimeError as error:
+        raise UserError(
+            f"{path} is no OpenVINO file: {first_line(error)}", "Its .bin must lie beside it; or export it again."
+        ) from error
+    if not model.has_rt_info([HEADER]):
+        raise UserError(f"{path} does not say which classes it knows.", "Expected: what 'segtune export' wrote.")
+    header = read_text(model.get_rt_info([HEADER]).astype(str), str(path))
+    description = Description.from_header(header, str(path))
+    # As exact as elsewhere: it would take bfloat16 by itself where the processor has it.
+    compiled = core.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    return description, OpenVino(compiled, Interface.from_header(header, str(path)))

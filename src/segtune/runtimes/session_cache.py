@@ -1,0 +1,93 @@
+"""A model file in ONNX Runtime where that is faster: exported once, kept in the cache by the content of the model."""
+
+import hashlib
+import json
+import tempfile
+import time
+from contextlib import suppress
+from importlib.util import find_spec
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+
+from segtune.arrays import Array
+from segtune.console import messages
+from segtune.data.cache_folder import session_folder
+from segtune.errors import UserError
+from segtune.files import sha256, write_bytes
+from segtune.model_file import Model
+from segtune.runtimes.backend import Backend, Interface
+from segtune.runtimes.eager import Eager, eager_backend
+from segtune.runtimes.onnx_runtime import OnnxRuntime, has_onnxruntime
+from segtune.runtimes.write_torch import write_onnx
+
+VERSION = 2
+"""Of what is done here: another one asks for new files."""
+
+MIN_EQUAL, MIN_SPEED = 0.999, 1.1
+"""ONNX Runtime is taken where it gives this share of pixels the same class, at this many times the speed."""
+
+TEST_SIDE, ROUNDS = 352, 3
+
+
+def can_use_onnxruntime() -> bool:
+    """Whether what is needed to export and to run is installed."""
+    return has_onnxruntime() and find_spec("onnx") is not None
+
+
+def faster_backend(path: Path, model: Model) -> Backend | None:
+    """The model in ONNX Runtime, or None where that is not faster here, not equal, or not possible."""
+    key = _key(path)
+    kept = session_folder() / f"{key}.onnx"
+    verdict = session_folder() / f"{key}.json"
+    with suppress(UserError, OSError, ValueError):
+        if not json.loads(verdict.read_text())["is_faster"]:
+            return None
+        return OnnxRuntime(kept)
+    messages.print("Preparing the model for ONNX Runtime, once; '--backend eager' does without.")
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            made = Path(folder) / "model.onnx"
+            write_onnx(made, model, Interface())
+            content = made.read_bytes()
+        session = OnnxRuntime(content, name=str(path))
+        is_faster = _is_faster(eager_backend(model, torch.device("cpu")), session, model)
+    except UserError:
+        return None
+    with suppress(UserError):  # a cache that can't be written only costs time
+        if is_faster:
+            write_bytes(kept, content)
+        write_bytes(verdict, json.dumps({"is_faster": is_faster}).encode())
+    return session if is_faster else None
+
+
+def _key(path: Path) -> str:
+    """What the session depends on: the model's content, and what computes it."""
+    import onnxruntime
+
+    parts = VERSION, sha256(path), torch.__version__, onnxruntime.__version__, torch.get_num_threads()
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def _is_faster(eager: Eager, session: OnnxRuntime, model: Model) -> bool:
+    images = model.preprocessing.prepare(_picture())
+    seconds: dict[str, list[float]] = {"eager": [], "session": []}
+    answers = {}
+    for _ in range(ROUNDS):
+        for name, backend in (("eager", eager), ("session", session)):
+            start = time.perf_counter()
+            answers[name] = np.asarray(backend.run(images))
+            seconds[name].append(time.perf_counter() - start)
+    equal = float((answers["eager"].argmax(axis=1) == answers["session"].argmax(axis=1)).mean())
+    return equal >= MIN_EQUAL and min(seconds["eager"]) >= MIN_SPEED * min(seconds["session"])
+
+
+def _picture() -> Array:
+    """Smooth areas with noise, uint8 (H, W, 3): about as even as a photo."""
+    generator = np.random.default_rng(0)
+    coarse = generator.integers(0, 256, (9, 9, 3)).astype(np.uint8)
+    smooth = cv2.resize(coarse, (TEST_SIDE, TEST_SIDE), interpolation=cv2.INTER_CUBIC)
+    picture: Array = np.clip(smooth + generator.normal(0, 8, smooth.shape), 0, 255).astype(np.uint8)
+    return picture
