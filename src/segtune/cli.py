@@ -24,6 +24,7 @@ from segtune.config import (
     PredictConfig,
     ReportConfig,
     ResumeConfig,
+    ServeConfig,
     TrainConfig,
     command_line,
 )
@@ -57,6 +58,7 @@ Command = Annotated[
     | Annotated[ReportConfig, tyro.conf.subcommand("report")]
     | Annotated[PredictConfig, tyro.conf.subcommand("predict")]
     | Annotated[ExportConfig, tyro.conf.subcommand("export")]
+    | Annotated[ServeConfig, tyro.conf.subcommand("serve")]
     | Annotated[ImportWeightsConfig, tyro.conf.subcommand("import-weights")]
     | Annotated[ModelsConfig, tyro.conf.subcommand("models")]
     | Annotated[CacheConfig, tyro.conf.subcommand("cache")]
@@ -203,6 +205,14 @@ def run_export(config: ExportConfig) -> int:
     return 0
 
 
+def run_serve(config: ServeConfig) -> int:
+    """Serve until told to stop."""
+    from segtune.serving.serve import serve
+
+    serve(config)
+    return 0
+
+
 def run_import_weights(config: ImportWeightsConfig) -> int:
     """Import a state dict."""
     refuse_missing_torch("import-weights")
@@ -264,6 +274,7 @@ COMMANDS: dict[type, Callable[[Any], int]] = {
     ReportConfig: run_report,
     PredictConfig: run_predict,
     ExportConfig: run_export,
+    ServeConfig: run_serve,
     ImportWeightsConfig: run_import_weights,
     ModelsConfig: run_models,
     CacheConfig: run_cache,

@@ -382,6 +382,39 @@ class ExportConfig:
 
 
 @dataclass(frozen=True)
+class ServeConfig:
+    """Serve a model on a page to try it, and by an HTTP API. Uploads stay in memory."""
+
+    model: Annotated[Positional[Path], arg(metavar="MODEL")]
+    """A model.safetensors, a cross-validation's ensemble.json, or an export (.onnx, .torchscript.pt, .pt2, .xml)."""
+    host: str = "127.0.0.1"
+    """Address to listen on. The default is for this machine alone; 0.0.0.0 is for all that reach it."""
+    port: int = 8000
+    """Port to listen on; 0: any that is free."""
+    token: str = ""
+    """Answer only to those who send it, as 'Authorization: Bearer TOKEN'. Better given as SEGTUNE_TOKEN in the
+    environment, where other users of the machine don't see it."""
+    max_megabytes: float = 20
+    """Uploads above this are refused (413)."""
+    max_megapixels: float = 50
+    """Pictures above this are refused (413), without decoding them."""
+    max_waiting: int = 16
+    """Pictures that may wait for their turn; more are refused (503), with the seconds to wait."""
+    max_batch: int = 4
+    """Pictures of one size that are predicted together at most."""
+    timeout: float = 60
+    """Seconds that an upload may take, and then a prediction."""
+    sample: Annotated[Path | None, arg(metavar="PICTURE")] = None
+    """The page's sample picture. Default: a drawn one."""
+    tta: TestTimeAugmentation = "none"
+    """Test-time augmentation: the mean over the mirrored picture, and over three sizes. Slower, a little better."""
+    device: Device = "auto"
+    """Where to compute. 'auto': CUDA where there is one."""
+    backend: RuntimeName = "auto"
+    """What computes a .safetensors on a CPU: 'eager' PyTorch, 'onnxruntime', or whichever is faster here."""
+
+
+@dataclass(frozen=True)
 class ImportWeightsConfig:
     """Turn a state dict that the original project or another tool saved into a model file."""
 

@@ -1,7 +1,8 @@
 """Predictor: a model on a device; a picture in, class ids at the picture's own size out."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from segtune.errors import UserError
 from segtune.pictures import read_picture
 from segtune.prediction.sliding_window import ALIGNMENT, LargePicture, aligned, sliding_window
 from segtune.prediction.test_time_augmentation import augmented
+from segtune.preprocessing import Preprocessing
 from segtune.runtimes.backend import Backend, one_hot
 from segtune.runtimes.open import open_model
 
@@ -106,6 +108,12 @@ class Predictor:
         """Whether the network puts out logits; where it puts out class ids, each has the confidence 1."""
         return self.backend.interface.output == "logits"
 
+    @cached_property
+    def preprocessing(self) -> Preprocessing:
+        """The model's, but that pictures are not shrunk where tiles of a size are asked for."""
+        preprocessing = self.model.preprocessing
+        return preprocessing if self.options.tile in {"auto", 0} else replace(preprocessing, longest_side=0)
+
     def predict(self, picture: Path | str | Array) -> Prediction:
         """Segment one picture.
 
@@ -116,12 +124,21 @@ class Predictor:
             UserError: The file can't be decoded.
         """
         pixels = picture if isinstance(picture, np.ndarray) else read_picture(Path(picture))
-        class_ids = np.empty(pixels.shape[:2], np.uint8)
-        confidence = np.empty(pixels.shape[:2], np.float32)
-        for rows, best, probability in self.predict_rows(pixels):
-            class_ids[rows] = best
-            confidence[rows] = probability
-        return Prediction(class_ids, confidence, self.model.classes)
+        return self._assembled(pixels, self.predict_rows(pixels))
+
+    def predict_batch(self, pictures: Sequence[Array]) -> list[Prediction]:
+        """Segment pictures, uint8 (H, W, 3) RGB; those of one size go through the network together.
+
+        The ones that are cut into tiles fill it by themselves, and go one by one, as do those of different sizes.
+        """
+        small = [self.preprocessing.shrink(picture) for picture in pictures]
+        if len({picture.shape for picture in pictures}) > 1 or not self._fits(*small[0].shape[:2]):
+            return [self.predict(picture) for picture in pictures]
+        logits = self._logits_of(np.stack(small))
+        return [
+            self._assembled(pictures[index], self._restored(pictures[index], [logits[index : index + 1]]))
+            for index in range(len(pictures))
+        ]
 
     def predict_rows(self, picture: Array | LargePicture) -> Iterator[tuple[slice, Array, Floats]]:
         """Segment a picture some rows at a time, from its top to its bottom.
@@ -132,31 +149,48 @@ class Predictor:
         Yields:
             Which rows; their class ids, uint8 (rows, W); and their confidence, float32 (rows, W).
         """
+        size = self.preprocessing.working_size(*picture.shape[:2])
+        if isinstance(picture, np.ndarray):
+            working: Array | LargePicture = self.preprocessing.shrink(picture)
+        else:
+            working = picture.shrunk(*size) if size != picture.shape[:2] else picture
+        return self._restored(picture, self._logits(working))
+
+    def _restored(
+        self, picture: Array | LargePicture, bands: Iterable[Values]
+    ) -> Iterator[tuple[slice, Array, Floats]]:
+        """Bands of logits at the working size -> what ``predict_rows`` yields."""
         height, width = picture.shape[:2]
-        preprocessing = self.model.preprocessing
-        if self.options.tile not in {"auto", 0}:
-            preprocessing = replace(preprocessing, longest_side=0)
-        size = preprocessing.working_size(height, width)
-        if size != (height, width):
-            picture = preprocessing.shrink(picture) if isinstance(picture, np.ndarray) else picture.shrunk(*size)
-        for rows, logits in preprocessing.restore_rows(self._logits(picture), height, width, self.backend):
+        for rows, logits in self.preprocessing.restore_rows(bands, height, width, self.backend):
             yield rows, *self.backend.best(logits[0])
+
+    def _assembled(self, picture: Array, rows_of_picture: Iterator[tuple[slice, Array, Floats]]) -> Prediction:
+        class_ids = np.empty(picture.shape[:2], np.uint8)
+        confidence = np.empty(picture.shape[:2], np.float32)
+        for rows, best, probability in rows_of_picture:
+            class_ids[rows] = best
+            confidence[rows] = probability
+        return Prediction(class_ids, confidence, self.model.classes)
 
     def _logits(self, pixels: Array | LargePicture) -> Iterator[Values]:
         """Logits of pixels, uint8 (h, w, 3), in bands of rows (1, C, rows, w)."""
         height, width = pixels.shape[:2]
-        is_small = max(height, width) <= self.tile or (
-            self.options.tile == "auto" and height * width <= MAX_WHOLE_PIXELS
-        )
-        if self.tile == 0 or is_small:
-            yield self._logits_of(pixels[:height, :width])
+        if self._fits(height, width):
+            yield self._logits_of(pixels[:height, :width][None])
         else:
-            yield from sliding_window(self._logits_of, pixels, self.tile, self.overlap, self.backend)
+            yield from sliding_window(
+                lambda tile: self._logits_of(tile[None]), pixels, self.tile, self.overlap, self.backend
+            )
 
-    def _logits_of(self, pixels: Array) -> Values:
-        """Pixels, uint8 (h, w, 3) -> logits (1, C, h, w)."""
-        height, width = pixels.shape[:2]
-        answer = self._answer(self.prepared(pixels))
+    def _fits(self, height: int, width: int) -> bool:
+        """Whether a picture at its working size goes through the network as a whole."""
+        is_small = self.options.tile == "auto" and height * width <= MAX_WHOLE_PIXELS
+        return self.tile == 0 or is_small or max(height, width) <= self.tile
+
+    def _logits_of(self, pictures: Array) -> Values:
+        """Pixels, uint8 (n, h, w, 3) -> logits (n, C, h, w)."""
+        height, width = pictures.shape[1:3]
+        answer = self._answer(np.concatenate([self.prepared(pixels) for pixels in pictures]))
         if not self.has_confidence:
             answer = self.backend.array(one_hot(np.asarray(answer), self.model.classes.num_classes))
         if answer.shape[1] != self.model.classes.num_classes:

@@ -1,0 +1,55 @@
+"""Who may ask, and what browsers may do with the answers."""
+
+import secrets
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+from typing import Annotated
+
+from fastapi import FastAPI, Header, Request, Response
+
+from segtune.serving.problems import MEDIA_TYPE, Problem, ProblemDetails
+
+SECURITY_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:;"
+    " connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+
+LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
+
+
+def guard_hosts(app: FastAPI, hosts: tuple[str, ...]) -> None:
+    """Answer only requests for these names, where there are any, and add the security headers to all answers.
+
+    Others' pages can't reach a server on this machine by a name of their own then (DNS rebinding).
+    """
+
+    @app.middleware("http")
+    async def guard(request: Request, answer: Callable[[Request], Awaitable[Response]]) -> Response:
+        host = request.headers.get("host", "")
+        # A port follows the last colon, but for those of an IPv6 address without one.
+        name = host if host.endswith("]") else host.rsplit(":", 1)[0]
+        if hosts and name not in hosts:
+            status = HTTPStatus.MISDIRECTED_REQUEST
+            problem = ProblemDetails(status=status, title=status.phrase, detail="This server has another name.")
+            response = Response(problem.model_dump_json(), status, media_type=MEDIA_TYPE)
+        else:
+            response = await answer(request)
+        response.headers.update(SECURITY_HEADERS)
+        return response
+
+
+def token_check(token: str) -> Callable[[str], None]:
+    """A dependency that refuses requests without the token, where there is one."""
+
+    def check(authorization: Annotated[str, Header(description="Bearer TOKEN, where one is set.")] = "") -> None:
+        scheme, _, sent = authorization.partition(" ")
+        is_right = scheme.lower() == "bearer" and secrets.compare_digest(sent.strip().encode(), token.encode())
+        if token and not is_right:
+            raise Problem(
+                HTTPStatus.UNAUTHORIZED, "Expected: Authorization: Bearer TOKEN.", {"WWW-Authenticate": "Bearer"}
+            )
+
+    return check

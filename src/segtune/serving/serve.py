@@ -1,0 +1,94 @@
+"""The command 'segtune serve': a model behind a page and an API."""
+
+import io
+import ipaddress
+import os
+import socket
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from segtune.config import ServeConfig
+from segtune.console import messages, output
+from segtune.errors import UserError
+from segtune.prediction.predictor import PredictOptions, load
+
+TOKEN_VARIABLE = "SEGTUNE_TOKEN"
+
+
+def serve(config: ServeConfig) -> None:
+    """Serve until told to stop; what runs then is finished.
+
+    Raises:
+        UserError: The extra is not installed, or the model, the sample or the place can't be used.
+    """
+    try:
+        import uvicorn
+
+        from segtune.serving.app import Limits, make_app
+        from segtune.serving.guard import LOOPBACK
+    except ModuleNotFoundError as error:
+        raise UserError(f"The server needs {error.name}.", "Install it: pip install 'segtune[serve]'") from error
+    limits = Limits(
+        int(config.max_megabytes * 1e6), int(config.max_megapixels * 1e6), config.max_waiting, config.max_batch,
+        config.timeout,
+    )  # fmt: skip
+    if min(limits.max_bytes, limits.max_pixels, limits.max_waiting, limits.max_batch) < 1 or limits.seconds <= 0:
+        raise UserError("A limit is 0 or less; numbers above 0 were expected.", "See: segtune serve --help")
+    token = config.token or os.environ.get(TOKEN_VARIABLE, "")
+    is_local = _is_loopback(config.host)
+    if not is_local and not token:
+        messages.print(
+            f"Warning: anyone who can reach {config.host} can use this server. Give --token, or set {TOKEN_VARIABLE}.",
+            style="yellow",
+        )
+    predictor = load(config.model, config.device, PredictOptions(tta=config.tta), config.backend)
+    app = make_app(predictor, config.model.name, _sample(config.sample), limits, token, LOOPBACK if is_local else ())
+    listener = _listen(config.host, config.port)
+    host, port = listener.getsockname()[:2]
+    shown = f"[{host}]" if ":" in host else host
+    output.print(f"Serving {config.model.name} at http://{shown}:{port} – Ctrl-C ends it")
+    server = uvicorn.Server(
+        uvicorn.Config(
+            app, log_level="warning", access_log=False, server_header=False, timeout_keep_alive=5,
+            timeout_graceful_shutdown=int(2 * limits.seconds) + 1, limit_concurrency=8 * limits.max_waiting + 64,
+        )
+    )  # fmt: skip
+    with listener:
+        server.run(sockets=[listener])
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, kind, protocol)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+    except (OSError, OverflowError) as error:
+        raise UserError(
+            f"{host}, port {port} can't be listened on: {error}.", "Choose another --port or --host."
+        ) from error
+    return listener
+
+
+def _sample(path: Path | None) -> bytes:
+    """A picture for those who have none at hand, as JPEG: the one named, or a drawn one."""
+    from segtune.pictures import read_picture
+
+    if path is not None:
+        picture = read_picture(path)
+    else:
+        from segtune.demo.scenes import draw_scene
+
+        picture = draw_scene(np.random.default_rng(7), 360, 480).image
+    file = io.BytesIO()
+    Image.fromarray(picture).save(file, "JPEG", quality=90)
+    return file.getvalue()

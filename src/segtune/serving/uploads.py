@@ -1,0 +1,101 @@
+"""The picture in a request: bounded in bytes, pixels and time, and never on the disk."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from http import HTTPStatus
+
+from starlette.datastructures import UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.requests import ClientDisconnect, Request
+
+from segtune.errors import UserError
+from segtune.pictures import FORMATS, PictureTooLarge, open_picture, shown_size
+from segtune.serving.problems import Problem
+
+FIELD = "image"
+RAW_TYPES = ("image/", "application/octet-stream")
+ROOM_FOR_HEADERS = 65_536
+"""Bytes of a multipart body that are not the picture's."""
+
+
+async def read_upload(request: Request, max_bytes: int, seconds: float) -> bytes:
+    """The bytes of the picture that a request brings, as its body or as the field ``image`` of a form.
+
+    Raises:
+        Problem: There is none, it is too large, or it takes too long.
+    """
+    content_type = request.headers.get("content-type", "").lower()
+    try:
+        async with asyncio.timeout(seconds):
+            if content_type.startswith("multipart/form-data"):
+                content = await _field(request, max_bytes)
+            elif content_type.startswith(RAW_TYPES):
+                content = b"".join([part async for part in _bounded(request, max_bytes)])
+            else:
+                raise Problem(
+                    HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+                    f"Expected: a picture as the body (Content-Type: image/…), or as the field {FIELD!r} of a"
+                    " multipart/form-data form.",
+                )
+    except TimeoutError as error:
+        raise Problem(HTTPStatus.REQUEST_TIMEOUT, f"The picture did not come within {seconds:g} seconds.") from error
+    except ClientDisconnect as error:
+        raise Problem(HTTPStatus.BAD_REQUEST, "The connection was closed before the picture was whole.") from error
+    if not content:
+        raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "The picture is empty: 0 bytes.")
+    return content
+
+
+async def _bounded(request: Request, max_bytes: int) -> AsyncGenerator[bytes, None]:
+    """The body, refused as soon as it is known to be too large."""
+    too_large = Problem(
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"The request has more than the {max_bytes:,} bytes that are taken."
+    )
+    announced = request.headers.get("content-length", "")
+    if announced.isdigit() and int(announced) > max_bytes:
+        raise too_large
+    read = 0
+    async for part in request.stream():
+        read += len(part)
+        if read > max_bytes:
+            raise too_large
+        yield part
+
+
+async def _field(request: Request, max_bytes: int) -> bytes:
+    parser = MultiPartParser(
+        request.headers, _bounded(request, max_bytes + ROOM_FOR_HEADERS), max_files=1, max_fields=8
+    )
+    # Above this size starlette would go on in a temporary file.
+    parser.spool_max_size = max_bytes + ROOM_FOR_HEADERS + 1
+    try:
+        form = await parser.parse()
+    except (MultiPartException, KeyError, ValueError) as error:
+        raise Problem(HTTPStatus.BAD_REQUEST, f"The form can't be read: {error}.") from error
+    try:
+        picture = form.get(FIELD)
+        if not isinstance(picture, UploadFile):
+            raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, f"The form has no file in a field called {FIELD!r}.")
+        return await picture.read()
+    finally:
+        await form.close()
+
+
+def size_of(content: bytes, max_pixels: int) -> tuple[int, int]:
+    """Height and width of a picture as viewers show it; nothing is decoded.
+
+    Raises:
+        Problem: It is no picture, or has more pixels than ``max_pixels``.
+    """
+    try:
+        height, width = shown_size(open_picture(content))
+    except PictureTooLarge as error:
+        raise Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, error.message) from error
+    except UserError as error:
+        raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, f"{error.message} Expected: {', '.join(FORMATS)}.") from error
+    if height * width > max_pixels:
+        raise Problem(
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+            f"The picture has {height * width:,} pixels; at most {max_pixels:,} are taken.",
+        )
+    return height, width

@@ -1,0 +1,236 @@
+"""The one who predicts: a thread that takes the waiting pictures, those of the same size together."""
+
+import asyncio
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from types import TracebackType
+
+import numpy as np
+import numpy.typing as npt
+
+from segtune.errors import UserError
+from segtune.pictures import read_picture
+from segtune.prediction.pipeline import PixelBudget
+from segtune.prediction.predictor import Prediction, Predictor
+from segtune.serving.problems import Problem
+
+Array = npt.NDArray[np.uint8]
+
+MAX_BATCH_PIXELS = 4_000_000
+"""Pixels that are predicted together: more than that fill a processor as well one by one."""
+
+NUM_ENCODERS = 2
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What became of a picture.
+
+    Attributes:
+        picture: uint8 (H, W, 3) RGB.
+        prediction: What the model says of it.
+        waited: Seconds before it was its turn.
+        computed: Seconds that the network took, for all pictures of the batch.
+        batch: How many these were.
+    """
+
+    picture: Array
+    prediction: Prediction
+    waited: float
+    computed: float
+    batch: int
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """What is sent back, and the figures of how it came about, as in ``Answer``."""
+
+    body: bytes
+    media_type: str
+    waited: float
+    computed: float
+    batch: int
+
+
+Encode = Callable[[Answer], tuple[bytes, str]]
+"""An answer -> what is sent back, and its media type."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A picture that waits: as a file, which takes a tenth of the memory."""
+
+    content: bytes
+    size: tuple[int, int]
+    encode: Encode
+    done: "Future[Encoded]" = field(default_factory=Future)
+    since: float = field(default_factory=time.monotonic)
+
+    @property
+    def pixels(self) -> int:
+        """Of the decoded picture."""
+        return self.size[0] * self.size[1]
+
+
+class Worker:
+    """Predicts in a thread of its own, and encodes in others; what is decoded at once is bounded.
+
+    Args:
+        predictor: The model.
+        max_waiting: How many pictures may wait, beside those that are being predicted.
+        max_batch: How many are predicted together at most.
+    """
+
+    def __init__(self, predictor: Predictor, max_waiting: int, max_batch: int) -> None:
+        self.predictor = predictor
+        self.max_batch = max_batch
+        self.is_ready = False
+        self._places = max_waiting + max_batch
+        self._taken = 0
+        self._seconds_each = 1.0
+        self._waiting: deque[Job] = deque()
+        self._changed = threading.Condition()
+        self._is_closed = False
+        self._budget = PixelBudget()
+        self._encoders = ThreadPoolExecutor(NUM_ENCODERS)
+        self._thread = threading.Thread(target=self._run, name="predicts", daemon=True)
+
+    def __enter__(self) -> "Worker":
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with self._changed:
+            self._is_closed = True
+            self._changed.notify_all()
+        self._thread.join()
+        self._encoders.shutdown()
+
+    @property
+    def num_waiting(self) -> int:
+        """How many pictures wait now."""
+        return len(self._waiting)
+
+    def refuse_full(self) -> None:
+        """Raise Problem where no more pictures may come."""
+        if self._taken >= self._places:
+            # By then those who wait now are done.
+            seconds = max(1, round(self._taken * self._seconds_each))
+            raise Problem(
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                f"{self._taken} pictures are being answered already; try again in {seconds} s.",
+                {"Retry-After": str(seconds)},
+            )
+
+    @contextmanager
+    def place(self) -> Iterator[None]:
+        """One of the places, from the first byte of an upload to the answer. For the event loop's thread.
+
+        Raises:
+            Problem: All are taken.
+        """
+        self.refuse_full()
+        self._taken += 1
+        try:
+            yield
+        finally:
+            self._taken -= 1
+
+    async def predict(self, content: bytes, size: tuple[int, int], encode: Encode, seconds: float) -> Encoded:
+        """Wait for one's turn, the prediction and its encoding.
+
+        Args:
+            content: The picture's file.
+            size: Its height and width.
+            encode: What to make of the answer.
+            seconds: How long to wait.
+
+        Raises:
+            Problem: It takes too long, or the picture can't be decoded.
+        """
+        job = Job(content, size, encode)
+        with self._changed:
+            self._waiting.append(job)
+            self._changed.notify()
+        try:
+            return await asyncio.wait_for(asyncio.wrap_future(job.done), seconds)
+        except TimeoutError as error:
+            raise Problem(
+                HTTPStatus.GATEWAY_TIMEOUT, f"The prediction was not done within {seconds:g} seconds."
+            ) from error
+        except UserError as error:
+            raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, error.message) from error
+
+    def _run(self) -> None:
+        # The first prediction takes longer, as it chooses how to compute.
+        self.predictor.predict(np.zeros((64, 64, 3), np.uint8))
+        self.is_ready = True
+        while jobs := self._next():
+            self._answer(jobs)
+
+    def _next(self) -> list[Job]:
+        """The picture that waits longest, with others of its size; none when the work is over."""
+        with self._changed:
+            while True:
+                self._changed.wait_for(lambda: self._waiting or self._is_closed)
+                if not self._waiting:
+                    return []
+                first = self._waiting.popleft()
+                # Whoever does not wait any longer has cancelled.
+                if first.done.set_running_or_notify_cancel():
+                    return [first, *self._like(first)]
+
+    def _like(self, first: Job) -> list[Job]:
+        at_most = min(self.max_batch, MAX_BATCH_PIXELS // first.pixels) - 1
+        jobs: list[Job] = []
+        for job in list(self._waiting):
+            if len(jobs) < at_most and job.size == first.size:
+                self._waiting.remove(job)
+                if job.done.set_running_or_notify_cancel():
+                    jobs.append(job)
+        return jobs
+
+    def _answer(self, jobs: Sequence[Job]) -> None:
+        start = time.monotonic()
+        self._budget.take(sum(job.pixels for job in jobs))
+        decoded = [(job, picture) for job in jobs if (picture := self._decoded(job)) is not None]
+        before = time.monotonic()
+        try:
+            predictions = self.predictor.predict_batch([picture for _, picture in decoded]) if decoded else []
+        except Exception as error:  # noqa: BLE001 - whatever it is, those who wait must be told, and others be served
+            for job, _ in decoded:
+                self._fail(job, error)
+            return
+        computed = time.monotonic() - before
+        self._seconds_each = 0.8 * self._seconds_each + 0.2 * (time.monotonic() - start) / len(jobs)
+        for (job, picture), prediction in zip(decoded, predictions, strict=True):
+            answer = Answer(picture, prediction, start - job.since, computed, len(decoded))
+            self._encoders.submit(self._encode, job, answer)
+
+    def _decoded(self, job: Job) -> Array | None:
+        try:
+            return read_picture(job.content)
+        except Exception as error:  # noqa: BLE001 - as above
+            self._fail(job, error)
+            return None
+
+    def _encode(self, job: Job, answer: Answer) -> None:
+        try:
+            body, media_type = job.encode(answer)
+        except Exception as error:  # noqa: BLE001 - as above
+            self._fail(job, error)
+        else:
+            self._budget.give_back(job.pixels)
+            job.done.set_result(Encoded(body, media_type, answer.waited, answer.computed, answer.batch))
+
+    def _fail(self, job: Job, error: Exception) -> None:
+        self._budget.give_back(job.pixels)
+        job.done.set_exception(error)
