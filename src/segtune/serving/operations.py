@@ -29,6 +29,8 @@ class Metrics:
         )
         waiting = Gauge("segtune_waiting", "Pictures that wait for their turn.", registry=self.registry)
         waiting.set_function(lambda: worker.num_waiting)
+        answering = Gauge("segtune_answering", "Requests between upload and answer.", registry=self.registry)
+        answering.set_function(lambda: worker.num_taken)
 
 
 def operation_routes(worker: Worker, metrics: Metrics, check_token: Callable[[str], None]) -> APIRouter:

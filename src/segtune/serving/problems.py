@@ -68,5 +68,6 @@ def tell_problems(app: FastAPI) -> None:
 
 
 def _answer(status: HTTPStatus, detail: str, headers: dict[str, str]) -> JSONResponse:
-    problem = ProblemDetails(status=int(status), title=status.phrase, detail=detail)
+    sentence = detail[:1].upper() + detail[1:]
+    problem = ProblemDetails(status=int(status), title=status.phrase, detail=sentence)
     return JSONResponse(problem.model_dump(), int(status), headers, media_type=MEDIA_TYPE)

@@ -37,6 +37,8 @@ def serve(config: ServeConfig) -> None:
     if min(limits.max_bytes, limits.max_pixels, limits.max_waiting, limits.max_batch) < 1 or limits.seconds <= 0:
         raise UserError("A limit is 0 or less; numbers above 0 were expected.", "See: segtune serve --help")
     token = config.token or os.environ.get(TOKEN_VARIABLE, "")
+    if not (token.isascii() and token.isprintable()):
+        raise UserError("The token has letters that a header can't carry.", "Use ASCII letters and digits.")
     is_local = _is_loopback(config.host)
     if not is_local and not token:
         messages.print(

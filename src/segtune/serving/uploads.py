@@ -46,26 +46,28 @@ async def read_upload(request: Request, max_bytes: int, seconds: float) -> bytes
     return content
 
 
-async def _bounded(request: Request, max_bytes: int) -> AsyncGenerator[bytes, None]:
-    """The body, refused as soon as it is known to be too large."""
-    too_large = Problem(
-        HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"The request has more than the {max_bytes:,} bytes that are taken."
-    )
+async def _bounded(request: Request, max_bytes: int, room: int = 0) -> AsyncGenerator[bytes, None]:
+    """The body, refused as soon as it is known to be too large; ``room`` is for what is not the picture."""
     announced = request.headers.get("content-length", "")
-    if announced.isdigit() and int(announced) > max_bytes:
-        raise too_large
+    if announced.isdigit():
+        _refuse_above(max_bytes, int(announced), room)
     read = 0
     async for part in request.stream():
         read += len(part)
-        if read > max_bytes:
-            raise too_large
+        _refuse_above(max_bytes, read, room)
         yield part
 
 
+def _refuse_above(max_bytes: int, found: int, room: int = 0) -> None:
+    if found > max_bytes + room:
+        raise Problem(
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"The picture has more than the {max_bytes:,} bytes that are taken."
+        )
+
+
 async def _field(request: Request, max_bytes: int) -> bytes:
-    parser = MultiPartParser(
-        request.headers, _bounded(request, max_bytes + ROOM_FOR_HEADERS), max_files=1, max_fields=8
-    )
+    body = _bounded(request, max_bytes, ROOM_FOR_HEADERS)
+    parser = MultiPartParser(request.headers, body, max_files=1, max_fields=8)
     # Above this size starlette would go on in a temporary file.
     parser.spool_max_size = max_bytes + ROOM_FOR_HEADERS + 1
     try:
@@ -76,7 +78,9 @@ async def _field(request: Request, max_bytes: int) -> bytes:
         picture = form.get(FIELD)
         if not isinstance(picture, UploadFile):
             raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, f"The form has no file in a field called {FIELD!r}.")
-        return await picture.read()
+        content = await picture.read()
+        _refuse_above(max_bytes, len(content))
+        return content
     finally:
         await form.close()
 

@@ -85,6 +85,10 @@ class Worker:
         predictor: The model.
         max_waiting: How many pictures may wait, beside those that are being predicted.
         max_batch: How many are predicted together at most.
+
+    Attributes:
+        is_ready: Whether the first prediction, which takes longer, is done.
+        num_taken: How many requests are between upload and answer.
     """
 
     def __init__(self, predictor: Predictor, max_waiting: int, max_batch: int) -> None:
@@ -92,7 +96,7 @@ class Worker:
         self.max_batch = max_batch
         self.is_ready = False
         self._places = max_waiting + max_batch
-        self._taken = 0
+        self.num_taken = 0
         self._seconds_each = 1.0
         self._waiting: deque[Job] = deque()
         self._changed = threading.Condition()
@@ -121,12 +125,12 @@ class Worker:
 
     def refuse_full(self) -> None:
         """Raise Problem where no more pictures may come."""
-        if self._taken >= self._places:
+        if self.num_taken >= self._places:
             # By then those who wait now are done.
-            seconds = max(1, round(self._taken * self._seconds_each))
+            seconds = max(1, round(self.num_taken * self._seconds_each))
             raise Problem(
                 HTTPStatus.SERVICE_UNAVAILABLE,
-                f"{self._taken} pictures are being answered already; try again in {seconds} s.",
+                f"{self.num_taken} pictures are being answered already; try again in {seconds} s.",
                 {"Retry-After": str(seconds)},
             )
 
@@ -138,11 +142,11 @@ class Worker:
             Problem: All are taken.
         """
         self.refuse_full()
-        self._taken += 1
+        self.num_taken += 1
         try:
             yield
         finally:
-            self._taken -= 1
+            self.num_taken -= 1
 
     async def predict(self, content: bytes, size: tuple[int, int], encode: Encode, seconds: float) -> Encoded:
         """Wait for one's turn, the prediction and its encoding.

@@ -1,0 +1,94 @@
+"""The command: a process that starts, serves, and ends as it should."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+import httpx2
+import pytest
+
+
+def test_what_openapi_allows_and_what_it_does_not_make_no_server_error(address, tmp_path):
+    """schemathesis sends what it finds in the OpenAPI document, spoiled, too, and compares the answers with it."""
+    checks = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
+    command = [
+        sys.executable, "-m", "schemathesis.cli", "run", f"{address}/openapi.json", "--checks", checks,
+        "--max-examples", "40", "--phases", "examples,coverage,fuzzing", "--seed", "1", "--no-color",
+    ]  # fmt: skip
+    result = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert result.returncode == 0, result.stdout[-6000:] + result.stderr[-2000:]
+    assert "No issues found" in result.stdout
+
+
+def test_sigterm_finishes_what_runs(serving, trained_run, picture_file):
+    answers = []
+    with serving(trained_run / "model.safetensors", "--backend", "eager", "--tta", "flip+scale") as (address, process):
+        assert httpx2.post(f"{address}/v1/predict", files={"image": ("x", picture_file())}).status_code == 200
+
+        def ask():
+            files = {"image": ("x", picture_file(1400, 1400))}
+            answers.append(httpx2.post(f"{address}/v1/predict", files=files, timeout=120).status_code)
+
+        asking = threading.Thread(target=ask)
+        asking.start()
+        while "segtune_answering 1.0" not in httpx2.get(f"{address}/metrics").text:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGTERM)
+        asking.join()
+        assert process.wait(60) == 0
+    assert answers == [200]
+
+
+def test_token_comes_from_the_environment(serving, trained_run):
+    with serving(trained_run / "model.safetensors", "--backend", "eager", SEGTUNE_TOKEN="hidden") as (address, _):
+        assert httpx2.get(f"{address}/v1/model").status_code == 401
+        assert httpx2.get(f"{address}/v1/model", headers={"Authorization": "Bearer hidden"}).status_code == 200
+
+
+def test_the_default_is_for_this_machine_alone(address):
+    assert address.startswith("http://127.0.0.1:")
+    assert httpx2.get(f"{address}/healthz", headers={"Host": "evil.example"}).status_code == 421
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--port", "99999"], "can't be listened on"),
+        (["--host", "no.such.host.invalid"], "can't be listened on"),
+        (["--max-waiting", "0"], "numbers above 0"),
+        (["--sample", "missing.jpg"], "missing.jpg"),
+        (["--token", "schlüssel"], "ASCII"),
+    ],
+)
+def test_what_cannot_be_served_is_told(trained_run, options, told):
+    result = run(trained_run / "model.safetensors", *options)
+    assert result.returncode == 2
+    assert told in " ".join(result.stdout.split())
+    assert "Traceback" not in result.stdout
+
+
+def test_port_in_use_is_told(trained_run):
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        result = run(trained_run / "model.safetensors", "--port", str(other.getsockname()[1]))
+    assert result.returncode == 2
+    assert "--port" in result.stdout
+
+
+def test_missing_model_is_told(tmp_path):
+    result = run(tmp_path / "none.safetensors")
+    assert result.returncode == 2
+    assert "There is no model file" in result.stdout
+
+
+def run(model, *options: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "segtune", "serve", str(model), "--backend", "eager", *options]
+    return subprocess.run(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, timeout=120,
+        env={**os.environ, "COLUMNS": "200"},
+    )  # fmt: skip
