@@ -17,7 +17,7 @@ from segtune.serving.answers import Format, Part, encoded
 from segtune.serving.guard import guard_hosts, token_check
 from segtune.serving.operations import Metrics, operation_routes
 from segtune.serving.page import page_routes
-from segtune.serving.problems import Problem, documented, tell_problems
+from segtune.serving.problems import Problem, ProblemDetails, documented, tell_problems
 from segtune.serving.schemas import REQUEST_BODY, ClassDescription, ModelDescription, PredictionContent
 from segtune.serving.uploads import read_upload, size_of
 from segtune.serving.worker import Worker
@@ -82,6 +82,7 @@ def make_app(
     app.include_router(operation_routes(worker, metrics, check_token))
     app.include_router(_model_routes(predictor, name, limits), dependencies=[Depends(check_token)])
     app.include_router(_prediction_routes(worker, metrics, limits), dependencies=[Depends(check_token)])
+    app.openapi()["components"]["schemas"][ProblemDetails.__name__] = ProblemDetails.model_json_schema()
     return app
 
 

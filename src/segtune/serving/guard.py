@@ -5,7 +5,8 @@ from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import Annotated
 
-from fastapi import FastAPI, Header, Request, Response
+from fastapi import Depends, FastAPI, Request, Response
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from segtune.serving.problems import MEDIA_TYPE, Problem, ProblemDetails
 
@@ -41,13 +42,13 @@ def guard_hosts(app: FastAPI, hosts: tuple[str, ...]) -> None:
         return response
 
 
-def token_check(token: str) -> Callable[[str], None]:
+def token_check(token: str) -> Callable[[HTTPAuthorizationCredentials | None], None]:
     """A dependency that refuses requests without the token, where there is one."""
 
-    def check(authorization: Annotated[str, Header(description="Bearer TOKEN, where one is set.")] = "") -> None:
-        scheme, _, sent = authorization.partition(" ")
-        is_right = scheme.lower() == "bearer" and secrets.compare_digest(sent.strip().encode(), token.encode())
-        if token and not is_right:
+    def check(
+        sent: Annotated[HTTPAuthorizationCredentials | None, Depends(HTTPBearer(auto_error=False))] = None,
+    ) -> None:
+        if token and (sent is None or not secrets.compare_digest(sent.credentials.encode(), token.encode())):
             raise Problem(
                 HTTPStatus.UNAUTHORIZED, "Expected: Authorization: Bearer TOKEN.", {"WWW-Authenticate": "Bearer"}
             )

@@ -33,7 +33,7 @@ class Metrics:
         answering.set_function(lambda: worker.num_taken)
 
 
-def operation_routes(worker: Worker, metrics: Metrics, check_token: Callable[[str], None]) -> APIRouter:
+def operation_routes(worker: Worker, metrics: Metrics, check_token: Callable[..., None]) -> APIRouter:
     """/healthz and /readyz, which anyone may ask, and /metrics."""
     routes = APIRouter()
 

@@ -3,7 +3,10 @@
 import io
 import ipaddress
 import os
+import signal
 import socket
+import sys
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -57,7 +60,9 @@ def serve(config: ServeConfig) -> None:
             timeout_graceful_shutdown=int(2 * limits.seconds) + 1, limit_concurrency=8 * limits.max_waiting + 64,
         )
     )  # fmt: skip
-    with listener:
+    # When all is answered, uvicorn sends itself the signal that ended it: that is no failure.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    with listener, suppress(KeyboardInterrupt):
         server.run(sockets=[listener])
 
 
@@ -69,12 +74,14 @@ def _is_loopback(host: str) -> bool:
 
 
 def _listen(host: str, port: int) -> socket.socket:
+    if not 0 <= port <= 65535:
+        raise UserError(f"There is no port {port}.", "Expected: 0 to 65535; 0 is any that is free.")
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listener = socket.socket(family, kind, protocol)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
-    except (OSError, OverflowError) as error:
+    except OSError as error:
         raise UserError(
             f"{host}, port {port} can't be listened on: {error}.", "Choose another --port or --host."
         ) from error

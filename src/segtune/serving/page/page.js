@@ -154,7 +154,9 @@ function colored(opacity) {
 
 function paint() {
   at("opacity-shown").textContent = `${at("opacity").value} %`;
-  if (current?.result) at("overlay").getContext("2d").putImageData(colored(at("opacity").value / 100), 0, 0);
+  // Its pixels are written, never drawn: they need not go by way of the graphics card.
+  const brush = at("overlay").getContext("2d", { willReadFrequently: true });
+  if (current?.result) brush.putImageData(colored(at("opacity").value / 100), 0, 0);
 }
 
 let cursor = { x: 0, y: 0 };
