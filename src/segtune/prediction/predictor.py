@@ -132,6 +132,11 @@ class Predictor:
         Yields:
             Which rows; their class ids, uint8 (rows, W); and their confidence, float32 (rows, W).
         """
+        for rows, logits in self.logit_rows(picture):
+            yield rows, *self.backend.best(logits)
+
+    def logit_rows(self, picture: Array | LargePicture) -> Iterator[tuple[slice, Values]]:
+        """Like ``predict_rows``, with logits (C, rows, W), where the backend leaves them."""
         height, width = picture.shape[:2]
         preprocessing = self.model.preprocessing
         if self.options.tile not in {"auto", 0}:
@@ -140,7 +145,7 @@ class Predictor:
         if size != (height, width):
             picture = preprocessing.shrink(picture) if isinstance(picture, np.ndarray) else picture.shrunk(*size)
         for rows, logits in preprocessing.restore_rows(self._logits(picture), height, width, self.backend):
-            yield rows, *self.backend.best(logits[0])
+            yield rows, logits[0]
 
     def _logits(self, pixels: Array | LargePicture) -> Iterator[Values]:
         """Logits of pixels, uint8 (h, w, 3), in bands of rows (1, C, rows, w)."""
