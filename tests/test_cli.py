@@ -36,7 +36,20 @@ def test_dashes_and_underscores_mean_the_same(options):
 
 @pytest.mark.parametrize(
     "command",
-    ["", "convert", "train", "evaluate", "report", "predict", "export", "import-weights", "models", "cache", "demo"],
+    [
+        "",
+        "convert",
+        "train",
+        "evaluate",
+        "report",
+        "predict",
+        "suggest",
+        "export",
+        "import-weights",
+        "models",
+        "cache",
+        "demo",
+    ],
 )
 def test_help_teaches_without_importing_torch(command):
     code = (
