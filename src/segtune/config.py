@@ -158,6 +158,9 @@ class TrainConfig(ConversionOptions):
     """A name that 'segtune models' lists, or DECODER:ENCODER, as in deeplabv3plus:efficientnet_lite0."""
     weights: str = "auto"
     """What to start from: 'auto' the best published weights, 'none' random ones, or the path of a weights file."""
+    init: Annotated[Path | None, arg(metavar="MODEL")] = None
+    """Go on from this model.safetensors, with its network: to train it on more pictures. Where its classes are others,
+    in name or order, the head is new."""
     recipe: Recipe = "default"
     """'default' is segtune's; 'original' trains as the original project did, to the letter, for comparison."""
     optimizer: Literal["auto", "sgd", "adamw"] = "auto"
