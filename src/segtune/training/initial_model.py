@@ -48,7 +48,7 @@ def load_initial(net: nn.Module, model: str, path: Path, table: ClassTable) -> W
     """
     known = _description(path).classes.names
     state = read_state_dict(path)
-    source, left = str(path), ()
+    source, left = str(path), tuple[str, ...]()
     if known != table.names:
         head = _head(model, len(known))
         left = tuple(sorted(name for name in state if name in head))
