@@ -97,8 +97,8 @@ class MergeReport:
 def merge_export(source: Path, dataset: Path, options: ConversionOptions) -> MergeReport:
     """Add the pictures of an export to a dataset folder; those that it has get the export's labels.
 
-    All is converted beside the dataset first. Then files move in one by one, each after what it replaces has been kept:
-    so a kill leaves a whole dataset, of which some pictures are merged; to merge again does the rest.
+    All is converted in a hidden folder first. Then files move in one by one, each after what it replaces has been kept.
+    A kill leaves some pictures merged, and at most one label image whose picture has not come yet; 'check' names it.
 
     Raises:
         UserError: The export can't be read, has classes that the dataset lacks, or other pictures of the same names;
