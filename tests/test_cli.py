@@ -43,6 +43,7 @@ def test_dashes_and_underscores_mean_the_same(options):
         "evaluate",
         "report",
         "predict",
+        "suggest",
         "export",
         "serve",
         "import-weights",

@@ -18,12 +18,14 @@ if TYPE_CHECKING:
         PredictConfig,
         ReportConfig,
         ResumeConfig,
+        SuggestConfig,
         TrainConfig,
     )
     from segtune.errors import DataError, UserError
     from segtune.evaluation.evaluate import evaluate
     from segtune.evaluation.scores import Scores
     from segtune.foreign_weights import import_weights
+    from segtune.labeling.suggest import suggest
     from segtune.prediction.predict import predict
     from segtune.prediction.predictor import Prediction, Predictor, load
     from segtune.report.report import write_report
@@ -43,6 +45,7 @@ __all__ = [
     "ReportConfig",
     "ResumeConfig",
     "Scores",
+    "SuggestConfig",
     "TrainConfig",
     "TrainResult",
     "UserError",
@@ -54,6 +57,7 @@ __all__ = [
     "load",
     "predict",
     "resume",
+    "suggest",
     "train",
     "write_report",
 ]
@@ -70,12 +74,14 @@ _MODULES = {
         "PredictConfig",
         "ReportConfig",
         "ResumeConfig",
+        "SuggestConfig",
         "TrainConfig",
     ),
     "segtune.errors": ("DataError", "UserError"),
     "segtune.evaluation.evaluate": ("evaluate",),
     "segtune.evaluation.scores": ("Scores",),
     "segtune.foreign_weights": ("import_weights",),
+    "segtune.labeling.suggest": ("suggest",),
     "segtune.prediction.predict": ("predict",),
     "segtune.prediction.predictor": ("Prediction", "Predictor", "load"),
     "segtune.report.report": ("write_report",),

@@ -26,6 +26,9 @@ class Arrays(Protocol):
     def zeros(self, shape: tuple[int, ...]) -> Values:
         """float32 zeros."""
 
+    def numpy(self, values: Values) -> Floats:
+        """The inverse of ``array``."""
+
     def joined(self, parts: Sequence[Values], axis: int) -> Values:
         """Values one after the other along an axis."""
 
@@ -58,6 +61,10 @@ class NumpyArrays:
     def zeros(self, shape: tuple[int, ...]) -> Floats:
         """float32 zeros."""
         return np.zeros(shape, np.float32)
+
+    def numpy(self, values: Floats) -> Floats:
+        """As they are."""
+        return values
 
     def joined(self, parts: Sequence[Floats], axis: int) -> Floats:
         """Values one after the other."""

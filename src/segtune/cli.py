@@ -25,6 +25,7 @@ from segtune.config import (
     ReportConfig,
     ResumeConfig,
     ServeConfig,
+    SuggestConfig,
     TrainConfig,
     command_line,
 )
@@ -57,6 +58,7 @@ Command = Annotated[
     | Annotated[EvaluateConfig, tyro.conf.subcommand("evaluate")]
     | Annotated[ReportConfig, tyro.conf.subcommand("report")]
     | Annotated[PredictConfig, tyro.conf.subcommand("predict")]
+    | Annotated[SuggestConfig, tyro.conf.subcommand("suggest")]
     | Annotated[ExportConfig, tyro.conf.subcommand("export")]
     | Annotated[ServeConfig, tyro.conf.subcommand("serve")]
     | Annotated[ImportWeightsConfig, tyro.conf.subcommand("import-weights")]
@@ -182,13 +184,29 @@ def run_report(config: ReportConfig) -> int:
 
 def run_predict(config: PredictConfig) -> int:
     """Predict; 1 where some pictures could not be read."""
+    from segtune.prediction.outputs import place_of
     from segtune.prediction.predict import predict
 
     report = predict(config)
-    folders = listed(f"{kind}/" for kind in report.kinds)
-    output.print(f"{report.num_pictures} pictures: {folders} in {report.output}")
+    places = listed(place_of(kind) for kind in report.kinds)
+    output.print(f"{report.num_pictures} pictures: {places} in {report.output}")
     for problem in report.unreadable:
         messages.print(f"Left out: {problem}")
+    return 1 if report.unreadable else 0
+
+
+def run_suggest(config: SuggestConfig) -> int:
+    """Suggest, and say what to do with it; 1 where some pictures could not be read."""
+    from segtune.labeling.suggest import CVAT_LABELS, CVAT_ZIP, PICTURES, SHEET, render, suggest
+
+    report = suggest(config)
+    render(report)
+    output.print(f"{len(report.chosen)} of {len(report.ranked)} pictures: {report.output / PICTURES}")
+    output.print(f"To look at: {report.output / SHEET}")
+    output.print(
+        f"Next, in CVAT: make a task of these pictures (labels: {report.output / CVAT_LABELS}), upload"
+        f" {report.output / CVAT_ZIP} as CVAT 1.1, and correct it."
+    )
     return 1 if report.unreadable else 0
 
 
@@ -273,6 +291,7 @@ COMMANDS: dict[type, Callable[[Any], int]] = {
     EvaluateConfig: run_evaluate,
     ReportConfig: run_report,
     PredictConfig: run_predict,
+    SuggestConfig: run_suggest,
     ExportConfig: run_export,
     ServeConfig: run_serve,
     ImportWeightsConfig: run_import_weights,

@@ -21,6 +21,7 @@ Precision = Literal["float32", "bf16", "fp16"]
 Cache = Literal["auto", "ram", "disk", "none"]
 RuntimeName = Literal["auto", "eager", "onnxruntime"]
 TestTimeAugmentation = Literal["none", "flip", "flip+scale"]
+Shapes = Literal["mask", "polygon"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +77,9 @@ class ConvertConfig(ConversionOptions):
     """The export: a zip, a folder, or an XML or JSON file. The format is found by what is in it."""
     dataset: Annotated[Positional[Path], arg(metavar="DATASET")]
     """The folder to make: classes.yaml, train/ and val/ with Images and Labels."""
+    merge: bool = False
+    """Add the export to the dataset folder that is there: pictures that it has get the new labels, others are added,
+    and the classes and the split stay. What is replaced is kept in DATASET/replaced."""
     repair: Annotated[str, arg(metavar="NAME,…")] = ""
     """Copy a dataset folder and mend the copy, by what 'segtune check' proposes: drop, duplicates, format, binary,
     shift, colors, nearest, orientation, size. A wrong name explains all."""
@@ -154,6 +158,9 @@ class TrainConfig(ConversionOptions):
     """A name that 'segtune models' lists, or DECODER:ENCODER, as in deeplabv3plus:efficientnet_lite0."""
     weights: str = "auto"
     """What to start from: 'auto' the best published weights, 'none' random ones, or the path of a weights file."""
+    init: Annotated[Path | None, arg(metavar="MODEL")] = None
+    """Go on from this model.safetensors, with its network: to train it on more pictures. Where its classes are others,
+    in name or order, the head is new."""
     recipe: Recipe = "default"
     """'default' is segtune's; 'original' trains as the original project did, to the letter, for comparison."""
     optimizer: Literal["auto", "sgd", "adamw"] = "auto"
@@ -318,8 +325,23 @@ class ReportConfig:
     """Where to predict the pictures that are shown. 'auto': CUDA where there is one."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class PreannotationOptions:
+    """How predictions become shapes that a person corrects: for 'predict --save cvat' and 'suggest'."""
+
+    shapes: Shapes = "mask"
+    """What CVAT gets: 'mask' is the prediction to the pixel; 'polygon' has outlines of few points, within 1 % of the
+    area. LabelMe gets polygons."""
+    min_confidence: float = 0.0
+    """Leave areas to be drawn by hand whose mean confidence, 0 to 1, is below this."""
+    min_area: Annotated[int | Auto, arg(metavar="PIXELS")] = "auto"
+    """Leave out smaller areas. 'auto': no mask, and polygons of fewer than 20 pixels."""
+    with_background: bool = False
+    """Draw the background, too."""
+
+
 @dataclass(frozen=True)
-class PredictConfig:
+class PredictConfig(PreannotationOptions):
     """Segment pictures and videos: class ids, colours, the colours over the picture, confidence, polygons."""
 
     model: Annotated[Positional[Path], arg(metavar="MODEL")]
@@ -332,7 +354,8 @@ class PredictConfig:
     save: str = ""
     """What to write, separated by commas: labels (class ids), segmentation (their colours), overlays (colours over the
     picture), confidence (0..255 for probabilities of 0..1), polygons (GeoJSON for each, and polygons.json for all, in
-    COCO's format). Of a video: overlays (a video) and labels (a picture a frame).
+    COCO's format), cvat (cvat.zip, to be imported as "CVAT 1.1" and corrected, and cvat_labels.json), labelme
+    (labelme.zip). Of a video: overlays (a video) and labels (a picture a frame).
     Default: labels,segmentation,overlays; of a video overlays."""
     tile: Annotated[int | Auto, arg(metavar="PIXELS")] = "auto"
     """Side of the tiles that a large picture is cut into, to be predicted without being shrunk; 0: never cut. 'auto':
@@ -349,6 +372,31 @@ class PredictConfig:
     backend: RuntimeName = "auto"
     """What computes a .safetensors on a CPU: 'eager' PyTorch, or 'onnxruntime'. 'auto': whichever is faster of what is
     installed; the first time it exports the model into the cache."""
+
+
+@dataclass(frozen=True)
+class SuggestConfig(PreannotationOptions):
+    """Choose the pictures that are worth labelling next, and pre-annotate them for CVAT."""
+
+    model: Annotated[Positional[Path], arg(metavar="MODEL")]
+    """A model.safetensors, a cross-validation's ensemble.json, or an export (.onnx, .torchscript.pt, .pt2, .xml)."""
+    pictures: Annotated[Positional[Path], arg(metavar="PICTURES")]
+    """The pool of pictures that are not labelled: a folder, searched with all below it, a pattern in quotes, a .txt
+    list, or - for such a list on standard input."""
+    output: Annotated[Positional[Path], arg(metavar="OUT")]
+    """Folder to write to: pictures/ with the chosen ones, cvat.zip with what the model draws on them, cvat_labels.json,
+    suggest.html to look at, and ranking.csv."""
+    count: Annotated[int, arg(metavar="N")] = 50
+    """How many pictures to choose."""
+    labeled: Annotated[Path | None, arg(metavar="DATASET")] = None
+    """The dataset folder of what is labelled: pictures unlike these are preferred, and these are not chosen again."""
+    overwrite: bool = False
+    """Replace the suggestion that the output folder already holds."""
+    device: Device = "auto"
+    """Where to compute. 'auto': CUDA where there is one."""
+    backend: RuntimeName = "eager"
+    """What computes a .safetensors on a CPU: 'eager' PyTorch, whose encoder tells how pictures differ; 'onnxruntime'
+    may be faster, and tells it by the probabilities of the classes."""
 
 
 @dataclass(frozen=True)

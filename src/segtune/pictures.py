@@ -133,14 +133,22 @@ def read_picture(source: Path | bytes, name: str = "") -> Array:
     Raises:
         UserError: It can't be decoded.
     """
-    picture = open_picture(source, name)
+    return shown_pixels(open_picture(source, name), name or _called(source))
+
+
+def shown_pixels(picture: Image.Image, name: str) -> Array:
+    """The pixels of an opened picture, as ``read_picture`` gives them; ``name`` is for errors.
+
+    Raises:
+        UserError: It can't be decoded.
+    """
     try:
         picture = ImageOps.exif_transpose(picture)
         if picture.mode.startswith(("I", "F")):
             return _eight_bits(np.asarray(picture))
         return np.array(picture.convert("RGB"))
     except DECODE_ERRORS as error:
-        raise UserError(f"{name or _called(source)} can't be decoded: {error}.", "Replace or remove it.") from error
+        raise UserError(f"{name} can't be decoded: {error}.", "Replace or remove it.") from error
 
 
 def _eight_bits(values: npt.NDArray[np.generic]) -> Array:

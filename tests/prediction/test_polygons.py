@@ -63,9 +63,10 @@ def test_simplified_outlines_stay_within_the_tolerance_and_are_short():
 
 
 def test_coco_masks_are_the_areas_with_their_holes(tmp_path):
-    ids, table, coco = disc(), class_table(["ground", "disc"]), CocoFile()
-    coco.add("a/x.jpg", ids.shape, find_polygons(ids, 2))
-    coco.write(tmp_path / "polygons.json", table)
+    ids, table = disc(), class_table(["ground", "disc"])
+    with CocoFile() as coco:
+        coco.add("a/x.jpg", ids.shape, find_polygons(ids, 2))
+        coco.write(tmp_path / "polygons.json", table)
     read = COCO(tmp_path / "polygons.json")
     assert read.imgs[1] == {"id": 1, "file_name": "a/x.jpg", "height": 200, "width": 300}
     masks = [(read.annToMask(entry), entry["category_id"]) for entry in read.loadAnns(read.getAnnIds(imgIds=[1]))]

@@ -92,19 +92,19 @@ def load_weights(net: nn.Module, model: str, weights: str) -> WeightsReport:
     if weights == "none":
         return WeightsReport("random", "", new=tuple(net.state_dict()))
     if weights != "auto":
-        return _take(
+        return take(
             net, strip_prefixes(read_state_dict(Path(weights))), Path(weights).name, stated_licence(Path(weights))
         )
     if model in torchvision_nets.WEIGHTS:
         state = read_state_dict(hub_file(str(torchvision_nets.WEIGHTS[model].url), model))
         # As the original does: the head of 21 classes is not kept, not even where its tensors would fit.
         backbone = {name: tensor for name, tensor in state.items() if name.startswith("backbone.")}
-        return _take(net, backbone, entry.weights, entry.licence, tuple(state.keys() - backbone.keys()))
+        return take(net, backbone, entry.weights, entry.licence, tuple(state.keys() - backbone.keys()))
     state = _encoder_state(model)
-    return _take(net, state, entry.weights, entry.licence)
+    return take(net, state, entry.weights, entry.licence)
 
 
-def _take(
+def take(
     net: nn.Module, state: Mapping[str, Tensor], source: str, licence: str, left: tuple[str, ...] = ()
 ) -> WeightsReport:
     """Load the tensors that fit by name and shape."""

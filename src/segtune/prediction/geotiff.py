@@ -29,7 +29,7 @@ def predict_geotiff(predictor: Predictor, entry: Input, outputs: Outputs) -> Non
         UserError: It can't be read, or the results can't be written.
     """
     table = predictor.model.classes
-    kinds = [kind for kind in outputs.kinds if kind != POLYGONS]
+    kinds = [kind for kind in outputs.kinds_of(entry) if kind != POLYGONS]
     with open_raster(entry.path) as raster, ExitStack() as stack:
         raster.refuse_no_colors()
         height, width, _ = raster.shape
@@ -54,7 +54,7 @@ def predict_geotiff(predictor: Predictor, entry: Input, outputs: Outputs) -> Non
         if everything is not None:
             polygons = find_polygons(everything, table.num_classes)
             write_geojson(outputs.path(entry, POLYGONS), polygons, table, raster.placed)
-            outputs.coco.add(f"{entry.name}{entry.path.suffix}", everything.shape, polygons)
+            outputs.coco.add(entry.picture_name, everything.shape, polygons)
 
 
 def _created(path: Any, kind: str, raster: Raster, table: ClassTable) -> Any:

@@ -37,6 +37,16 @@ class Input:
         """Told by the suffix."""
         return self.path.suffix.lower() in VIDEO_SUFFIXES
 
+    @property
+    def is_picture(self) -> bool:
+        """Whether it is neither a video nor a GeoTIFF."""
+        return not self.is_video and not self.is_geotiff
+
+    @property
+    def picture_name(self) -> str:
+        """Its path below INPUT, with the suffix and forward slashes: what annotation tools call it."""
+        return f"{self.name.as_posix()}{self.path.suffix}"
+
 
 def find_inputs(source: Path, output: Path) -> list[Input]:
     """All files that ``source`` stands for, in the order of their names, or of the list.

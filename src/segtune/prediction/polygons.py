@@ -5,21 +5,27 @@ Coordinates are in pixels from the picture's top left corner, as COCO's: pixel (
 """
 
 import json
+import shutil
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from tempfile import SpooledTemporaryFile
+from typing import IO, Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from segtune.classes import ClassTable
-from segtune.files import write_text
+from segtune.files import atomic_path, write_text
 
 Array = npt.NDArray[np.uint8]
 Ring = npt.NDArray[np.int64]
 Points = npt.NDArray[np.int64] | npt.NDArray[np.float64]
+
+MAX_SPOOLED = 1 << 20
+"""Bytes of a temporary file that are kept in memory."""
 
 TOLERANCE = 1.0
 """An outline's points are left out where it then moves by no more pixels than this (Douglas and Peucker)."""
@@ -50,16 +56,17 @@ def find_polygons(class_ids: Array, num_classes: int, tolerance: float = TOLERAN
     """The connected areas of each class of uint8 (H, W); rings that would vanish keep all their points."""
     polygons = []
     for class_id in range(num_classes):
-        for mask, left, top, num_pixels in _areas(class_ids == class_id):
+        for mask, left, top, num_pixels in connected_areas(class_ids == class_id):
             # Holes are areas of what surrounds the mask, but for the first, which is the outside.
             around = np.pad(~mask, 1, constant_values=True)
-            holes = [_outline(hole) + np.array([x - 1, y - 1]) for hole, x, y, _ in _areas(around) if x or y]
-            rings = [_simplified(ring + np.array([left, top]), tolerance) for ring in (_outline(mask), *holes)]
+            holes = [(hole, x - 1, y - 1) for hole, x, y, _ in connected_areas(around) if x or y]
+            outlines = [outer_outline(area) + np.array([left + x, top + y]) for area, x, y in ((mask, 0, 0), *holes)]
+            rings = [simplified_ring(ring, tolerance) for ring in outlines]
             polygons.append(Polygon(class_id, rings, num_pixels))
     return polygons
 
 
-def _areas(mask: npt.NDArray[np.bool_]) -> Iterator[tuple[npt.NDArray[np.bool_], int, int, int]]:
+def connected_areas(mask: npt.NDArray[np.bool_]) -> Iterator[tuple[npt.NDArray[np.bool_], int, int, int]]:
     """The connected areas of a mask: each cut out, with its left and top, and its number of pixels."""
     count, numbers, boxes, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=4)
     for number in range(1, count):
@@ -67,7 +74,7 @@ def _areas(mask: npt.NDArray[np.bool_]) -> Iterator[tuple[npt.NDArray[np.bool_],
         yield numbers[top : top + height, left : left + width] == number, left, top, num_pixels
 
 
-def _outline(mask: npt.NDArray[np.bool_]) -> Ring:
+def outer_outline(mask: npt.NDArray[np.bool_]) -> Ring:
     """The outer outline of a connected mask (H, W) along the pixels' edges: int64 (points, 2) of x, y, clockwise.
 
     findContours goes through the centres of cells. So each pixel becomes 3 x 3 cells that it shares with its
@@ -90,7 +97,8 @@ def _outline(mask: npt.NDArray[np.bool_]) -> Ring:
     return outline
 
 
-def _simplified(ring: Ring, tolerance: float) -> Ring:
+def simplified_ring(ring: Ring, tolerance: float) -> Ring:
+    """A ring with fewer points, int64 (points, 2); one that would vanish keeps all its corners."""
     points = cv2.approxPolyDP(ring.astype(np.int32), 0, closed=True)[:, 0].astype(np.int64)
     fewer = cv2.approxPolyDP(ring.astype(np.int32), tolerance, closed=True)[:, 0].astype(np.int64)
     return fewer if len(fewer) > 2 and _signed_area(fewer) else points
@@ -106,7 +114,7 @@ def _turned(ring: Points, clockwise: bool) -> Points:
     return ring if (_signed_area(ring) > 0) == clockwise else ring[::-1]
 
 
-def _keyhole(rings: Sequence[Ring]) -> list[int]:
+def keyhole(rings: Sequence[Ring]) -> list[int]:
     """One ring of an outline and its holes, as COCO's polygons have none: each is entered and left by the same cut."""
     path: Points = _turned(rings[0], clockwise=True)
     for hole in rings[1:]:
@@ -148,37 +156,59 @@ def _feature(polygon: Polygon, table: ClassTable, placed: Callable[[Ring], Point
     }
 
 
-@dataclass
-class CocoFile:
+class CocoFile(AbstractContextManager["CocoFile"]):
     """Collects the polygons of all pictures for one COCO JSON; ids of classes are the model's.
+
+    Used as a context; in it they wait in temporary files, so that the memory does not grow with the number of pictures.
 
     Source: https://cocodataset.org/#format-data. ``area`` is the number of pixels before simplification.
     """
 
-    images: list[dict[str, Any]] = field(default_factory=list)
-    annotations: list[dict[str, Any]] = field(default_factory=list)
+    def __init__(self) -> None:
+        self.num_images = 0
+        self._num_annotations = 0
+        self._stack = ExitStack()
+        self._images: IO[str]
+        self._annotations: IO[str]
+
+    def __enter__(self) -> "CocoFile":
+        self._images, self._annotations = (
+            self._stack.enter_context(SpooledTemporaryFile(MAX_SPOOLED, "w+", encoding="utf-8"))  # noqa: SIM115
+            for _ in range(2)
+        )
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._stack.close()
 
     def add(self, name: str, size: tuple[int, ...], polygons: Sequence[Polygon]) -> None:
         """Add a picture of ``size`` height, width."""
-        image_id = len(self.images) + 1
-        self.images.append({"id": image_id, "file_name": name, "height": size[0], "width": size[1]})
+        comma = "," if self.num_images else ""
+        self.num_images += 1
+        image = {"id": self.num_images, "file_name": name, "height": size[0], "width": size[1]}
+        self._images.write(comma + json.dumps(image))
         for polygon in polygons:
             left, top = (int(value) for value in polygon.rings[0].min(axis=0))
             right, bottom = (int(value) for value in polygon.rings[0].max(axis=0))
-            self.annotations.append(
-                {
-                    "id": len(self.annotations) + 1,
-                    "image_id": image_id,
-                    "category_id": polygon.class_id,
-                    "segmentation": [_keyhole(polygon.rings)],
-                    "area": polygon.num_pixels,
-                    "bbox": [left, top, right - left, bottom - top],
-                    "iscrowd": 0,
-                }
-            )
+            comma = "," if self._num_annotations else ""
+            self._num_annotations += 1
+            annotation = {
+                "id": self._num_annotations,
+                "image_id": self.num_images,
+                "category_id": polygon.class_id,
+                "segmentation": [keyhole(polygon.rings)],
+                "area": polygon.num_pixels,
+                "bbox": [left, top, right - left, bottom - top],
+                "iscrowd": 0,
+            }
+            self._annotations.write(comma + json.dumps(annotation))
 
     def write(self, path: Path, table: ClassTable) -> None:
         """Write all that was added."""
         categories = [{"id": index, "name": name} for index, name in enumerate(table.names)]
-        content = {"images": self.images, "annotations": self.annotations, "categories": categories}
-        write_text(path, json.dumps(content, ensure_ascii=False))
+        with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+            for before, part in (('{"images": [', self._images), ('], "annotations": [', self._annotations)):
+                file.write(before)
+                part.seek(0)
+                shutil.copyfileobj(part, file)
+            file.write(f'], "categories": {json.dumps(categories, ensure_ascii=False)}}}')

@@ -43,24 +43,24 @@ def predict(config: PredictConfig) -> PredictReport:
         UserError: No pictures, not a model, or predictions that exist and may not be overwritten.
     """
     inputs = find_inputs(config.input, config.output)
-    outputs = Outputs(config.output, config.save)
+    outputs = Outputs(config.output, config.save, config)
     outputs.check(inputs, config.overwrite)
     options = PredictOptions(config.tile, config.overlap, config.tta)
     predictor = load(config.model, config.device, options, config.backend)
-    if CONFIDENCE in outputs.kinds and not predictor.has_confidence:
+    if (CONFIDENCE in outputs.kinds or config.min_confidence) and not predictor.has_confidence:
         raise UserError(f"{config.model} puts out class ids, without a confidence.", "Export it without --argmax.")
     unreadable: list[str] = []
-    pictures = [entry for entry in inputs if not entry.is_video and not entry.is_geotiff]
-    predict_pictures(predictor, pictures, outputs, unreadable)
-    for entry in inputs:
-        try:
-            if entry.is_video:
-                predict_video(predictor, entry, outputs)
-            elif entry.is_geotiff:
-                predict_geotiff(predictor, entry, outputs)
-        except UserError as error:
-            unreadable.append(error.message)
-    outputs.finish(predictor.model.classes)
+    with outputs:
+        predict_pictures(predictor, [entry for entry in inputs if entry.is_picture], outputs, unreadable)
+        for entry in inputs:
+            try:
+                if entry.is_video:
+                    predict_video(predictor, entry, outputs)
+                elif entry.is_geotiff:
+                    predict_geotiff(predictor, entry, outputs)
+            except UserError as error:
+                unreadable.append(error.message)
+        outputs.finish(predictor.model.classes)
     if len(unreadable) == len(inputs):
         raise DataError("No picture could be read:", unreadable)
     used = {kind for entry in inputs for kind in outputs.kinds_of(entry)}

@@ -124,7 +124,7 @@ class Predictor:
             UserError: The file can't be decoded.
         """
         pixels = picture if isinstance(picture, np.ndarray) else read_picture(Path(picture))
-        return self._assembled(pixels, self.predict_rows(pixels))
+        return self._assembled(pixels, self.logit_rows(pixels))
 
     def predict_batch(self, pictures: Sequence[Array]) -> list[Prediction]:
         """Segment pictures, uint8 (H, W, 3) RGB; those of one size go through the network together.
@@ -149,6 +149,11 @@ class Predictor:
         Yields:
             Which rows; their class ids, uint8 (rows, W); and their confidence, float32 (rows, W).
         """
+        for rows, logits in self.logit_rows(picture):
+            yield rows, *self.backend.best(logits)
+
+    def logit_rows(self, picture: Array | LargePicture) -> Iterator[tuple[slice, Values]]:
+        """Like ``predict_rows``, with logits (C, rows, W), where the backend leaves them."""
         size = self.preprocessing.working_size(*picture.shape[:2])
         if isinstance(picture, np.ndarray):
             working: Array | LargePicture = self.preprocessing.shrink(picture)
@@ -156,20 +161,17 @@ class Predictor:
             working = picture.shrunk(*size) if size != picture.shape[:2] else picture
         return self._restored(picture, self._logits(working))
 
-    def _restored(
-        self, picture: Array | LargePicture, bands: Iterable[Values]
-    ) -> Iterator[tuple[slice, Array, Floats]]:
-        """Bands of logits at the working size -> what ``predict_rows`` yields."""
+    def _restored(self, picture: Array | LargePicture, bands: Iterable[Values]) -> Iterator[tuple[slice, Values]]:
+        """Bands of logits at the working size -> what ``logit_rows`` yields."""
         height, width = picture.shape[:2]
         for rows, logits in self.preprocessing.restore_rows(bands, height, width, self.backend):
-            yield rows, *self.backend.best(logits[0])
+            yield rows, logits[0]
 
-    def _assembled(self, picture: Array, rows_of_picture: Iterator[tuple[slice, Array, Floats]]) -> Prediction:
+    def _assembled(self, picture: Array, logit_rows: Iterator[tuple[slice, Values]]) -> Prediction:
         class_ids = np.empty(picture.shape[:2], np.uint8)
         confidence = np.empty(picture.shape[:2], np.float32)
-        for rows, best, probability in rows_of_picture:
-            class_ids[rows] = best
-            confidence[rows] = probability
+        for rows, logits in logit_rows:
+            class_ids[rows], confidence[rows] = self.backend.best(logits)
         return Prediction(class_ids, confidence, self.model.classes)
 
     def _logits(self, pixels: Array | LargePicture) -> Iterator[Values]:

@@ -14,6 +14,9 @@ from segtune.errors import UserError, first_line
 from segtune.model_file import Model
 from segtune.runtimes.backend import Interface
 
+ENCODERS = frozenset({"encoder", "backbone"})
+"""What segmentation-models-pytorch and torchvision call the part of a network that sees; the rest paints."""
+
 
 class TorchArrays:
     """``Arrays`` of torch, on a device."""
@@ -28,6 +31,11 @@ class TorchArrays:
     def zeros(self, shape: tuple[int, ...]) -> Tensor:
         """float32 zeros."""
         return torch.zeros(shape, device=self.device)
+
+    def numpy(self, values: Tensor) -> Floats:
+        """On the CPU."""
+        array: Floats = values.float().cpu().numpy()
+        return array
 
     def joined(self, parts: Sequence[Tensor], axis: int) -> Tensor:
         """Values one after the other."""
@@ -85,6 +93,32 @@ class Eager(TorchArrays):
         if self.interface.input == "images":
             values = values.contiguous(memory_format=torch.channels_last)
         return self.net(values)
+
+    def watch_encoder(self, keep: Callable[[Floats], None]) -> bool:
+        """Hand on the last features of the network's encoder, each channel's mean, float32 (F,), of all that is run.
+
+        Args:
+            keep: Called once for each picture of each run.
+
+        Returns:
+            Whether it has an encoder to watch; of an ensemble it is that of the first network.
+        """
+        if not isinstance(self.net, nn.Module):
+            return False
+        for name, module in self.net.named_modules():
+            if name.rsplit(".", 1)[-1] in ENCODERS:
+                module.register_forward_hook(lambda _module, _images, output: _keep_pooled(output, keep))
+                return True
+        return False
+
+
+def _keep_pooled(output: object, keep: Callable[[Floats], None]) -> None:
+    """Pool what an encoder puts out: a tensor, a list of them from fine to coarse, or a dict of such."""
+    last = list(output.values())[-1] if isinstance(output, dict) else output
+    last = last[-1] if isinstance(last, Sequence) else last
+    if isinstance(last, Tensor):
+        for features in last.mean(dim=(2, 3)).float().cpu().numpy():
+            keep(features)
 
 
 def eager_backend(model: Model, device: torch.device) -> Eager:

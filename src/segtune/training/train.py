@@ -46,6 +46,7 @@ from segtune.training.augmentation import plan_augmentation, plan_mixing
 from segtune.training.augmented_samples import augmented_sheet
 from segtune.training.console_listener import ConsoleListener
 from segtune.training.events import Event, Listener, Notice, RunDone, RunStarted
+from segtune.training.initial_model import load_initial, with_architecture
 from segtune.training.loop import Run, StopRequested, make_state, run_epochs
 from segtune.training.memory import StepMemory, measure_step
 from segtune.training.network import Network
@@ -122,6 +123,7 @@ def train(
         UserError: Data, configuration or place can't be used; what the run folder held is untouched.
         TrainingInterrupted: The training was asked to stop; ``resume`` goes on.
     """
+    config = with_architecture(config)
     if config.nproc > 1 and not was_launched():
         _refuse_listeners(listeners)
         launch(command_line("train", config)[1:], config.nproc)
@@ -175,7 +177,7 @@ def _train(
         assert data is not None
         device = choose_device(config.device)
         net = build_model(config.model, data.table.num_classes, config.seed)
-        weights = _load_weights(net, config, earlier, processes)
+        weights = _load_weights(net, config, data.table, earlier, processes)
         plan = processes.share(_plan(config, data, net, device, processes, earlier))
         origin = {"source": weights.source, "licence": weights.licence}
         preprocessing = model_preprocessing(config.model, plan.longest_side)
@@ -283,10 +285,14 @@ def _dataset_folder(config: TrainConfig, folder: RunFolder, earlier: Earlier | N
     return folder.dataset
 
 
-def _load_weights(net: nn.Module, config: TrainConfig, earlier: Earlier | None, processes: Processes) -> WeightsReport:
+def _load_weights(
+    net: nn.Module, config: TrainConfig, table: ClassTable, earlier: Earlier | None, processes: Processes
+) -> WeightsReport:
     """What the net starts from; the first process downloads, the others find it in the cache."""
     if earlier is not None and RunFolder(config.run).resume.exists():
         return earlier.weights
+    if config.init is not None:
+        return load_initial(net, config.model, config.init, table)
     if not processes.is_first:
         processes.wait()
     weights = load_weights(net, config.model, config.weights)

@@ -1,0 +1,178 @@
+"""Labelling less: mean IoU on CamVid after each round of labelling, by how the pictures of a round are chosen.
+
+.venv/bin/python benchmarks/labeling.py --camvid ../shared/camvid [--repeats 3] [--epochs 30] [--result FILE.json]
+
+Each repeat starts from the same random pictures for all, and trains anew after each round, from ImageNet weights.
+'suggest' is the command as it is; 'entropy' takes the pictures of the highest mean entropy; 'random' any. A short form:
+
+.venv/bin/python benchmarks/labeling.py --camvid ../shared/camvid --repeats 1 --rounds 1 --epochs 3 --pool 60 \\
+    --start 16 --add 8 --val 12
+"""
+
+import argparse
+import csv
+import random
+import shutil
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from exports import save_result
+
+from segtune.config import SuggestConfig, TrainConfig
+from segtune.labeling.suggest import suggest
+from segtune.training.train import train
+
+NETWORK = "deeplabv3plus:efficientnet_lite0"
+NUM_CLASSES, UNLABELLED = 11, 11
+SAVED = 0.3
+"""The share of the pictures that suggest should do without, to be as good as random's last round."""
+
+
+def link(camvid: Path, split: str, stems: Sequence[str], target: Path) -> None:
+    """A split of a dataset folder of links."""
+    for kind in ("Images", "Labels"):
+        (target / split / kind).mkdir(parents=True)
+        files = {path.stem: path for path in (camvid / split / kind).iterdir()}
+        for stem in stems:
+            (target / split / kind / files[stem].name).symlink_to(files[stem].resolve())
+
+
+class Experiment:
+    """What all strategies have in common.
+
+    Args:
+        options: The command line's.
+        folder: A temporary folder.
+        seed: Of the first pictures, of random choices, and of the trainings.
+    """
+
+    def __init__(self, options: argparse.Namespace, folder: Path, seed: int) -> None:
+        self.options, self.folder, self.seed = options, folder, seed
+        self.random = random.Random(seed)
+        names = sorted(path.stem for path in (options.camvid / "train" / "Images").iterdir())
+        self.pool = names if not options.pool else sorted(self.random.sample(names, options.pool))
+        self.first = sorted(self.random.sample(self.pool, options.start))
+        val = sorted(path.stem for path in (options.camvid / "val" / "Images").iterdir())
+        self.val = val[:: max(1, len(val) // options.val)] if options.val else val
+
+    def train(self, stems: Sequence[str], name: str) -> tuple[Path, Path, float]:
+        """Train on these pictures; the dataset, the model and its mean IoU."""
+        dataset = self.folder / name / "dataset"
+        link(self.options.camvid, "train", stems, dataset)
+        link(self.options.camvid, "val", self.val, dataset)
+        result = train(
+            TrainConfig(
+                dataset, self.folder / name / "run", num_classes=NUM_CLASSES, ignore_value=UNLABELLED, model=NETWORK,
+                epochs=self.options.epochs, batch_size=8, seed=self.seed, report_to="none", device=self.options.device,
+                validate_every=self.options.epochs,
+            ),
+            listeners=[],
+        )  # fmt: skip
+        return dataset, result.model, result.scores.mean_iou
+
+    def ranking(self, model: Path, dataset: Path, rest: Sequence[str], count: int) -> list[dict[str, str]]:
+        """What the command says of the pictures that are not labelled."""
+        pool, out = dataset.parent / "pool", dataset.parent / "suggestion"
+        pool.mkdir()
+        files = {path.stem: path for path in (self.options.camvid / "train" / "Images").iterdir()}
+        for stem in rest:
+            (pool / files[stem].name).symlink_to(files[stem].resolve())
+        suggest(SuggestConfig(model, pool, out, count=count, labeled=dataset, device=self.options.device))
+        with (out / "ranking.csv").open(newline="") as file:
+            return list(csv.DictReader(file))
+
+
+Choose = Callable[[Experiment, Path, Path, Sequence[str], int], list[str]]
+
+
+def by_suggest(experiment: Experiment, model: Path, dataset: Path, rest: Sequence[str], count: int) -> list[str]:
+    rows = experiment.ranking(model, dataset, rest, count)
+    return [Path(row["picture"]).stem for row in rows[:count]]
+
+
+def by_entropy(experiment: Experiment, model: Path, dataset: Path, rest: Sequence[str], count: int) -> list[str]:
+    rows = experiment.ranking(model, dataset, rest, 1)
+    rows.sort(key=lambda row: -float(row["plain_entropy"]))
+    return [Path(row["picture"]).stem for row in rows[:count]]
+
+
+def at_random(experiment: Experiment, model: Path, dataset: Path, rest: Sequence[str], count: int) -> list[str]:  # noqa: ARG001
+    return experiment.random.sample(sorted(rest), count)
+
+
+STRATEGIES: dict[str, Choose] = {"random": at_random, "entropy": by_entropy, "suggest": by_suggest}
+
+
+def run(experiment: Experiment) -> dict[str, list[float]]:
+    """The mean IoU after each round, by strategy; the first round is the same for all."""
+    options = experiment.options
+    first = experiment.train(experiment.first, "first")
+    scores = {}
+    for name, choose in STRATEGIES.items():
+        labeled, (dataset, model, score) = list(experiment.first), first
+        scores[name] = [score]
+        for number in range(1, options.rounds + 1):
+            rest = [stem for stem in experiment.pool if stem not in labeled]
+            labeled = sorted([*labeled, *choose(experiment, model, dataset, rest, options.add)])
+            shutil.rmtree(dataset.parent / "pool", ignore_errors=True)
+            shutil.rmtree(dataset.parent / "suggestion", ignore_errors=True)
+            dataset, model, score = experiment.train(labeled, f"{name}-{number}")
+            scores[name].append(score)
+            print(f"seed {experiment.seed} {name} {len(labeled)} pictures: mean IoU {score:.4f}", flush=True)
+    return scores
+
+
+def pictures_to_reach(wanted: float, sizes: Sequence[int], means: Sequence[float]) -> float | None:
+    """How many pictures a curve needs for a score, straight lines between its points; None where it doesn't."""
+    if means[0] >= wanted:
+        return float(sizes[0])
+    for before in range(len(sizes) - 1):
+        low, high = means[before], means[before + 1]
+        if low < wanted <= high:
+            return sizes[before] + (sizes[before + 1] - sizes[before]) * (wanted - low) / (high - low)
+    return None
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--camvid", type=Path, required=True)
+    for name, default, meaning in (
+        ("repeats", 3, "with other first pictures"), ("epochs", 30, "of each training"),
+        ("start", 40, "pictures at first"), ("add", 40, "pictures a round"), ("rounds", 3, "after the first"),
+        ("pool", 0, "training pictures in all; 0: all"), ("val", 0, "validation pictures; 0: all"),
+    ):  # fmt: skip
+        parser.add_argument(f"--{name}", type=int, default=default, help=meaning)
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--result", type=Path)
+    options = parser.parse_args()
+    start = time.perf_counter()
+    repeats = []
+    for seed in range(options.repeats):
+        with tempfile.TemporaryDirectory() as name:
+            repeats.append(run(Experiment(options, Path(name), seed)))
+    sizes = [options.start + options.add * number for number in range(options.rounds + 1)]
+    means = {name: [statistics.mean(values) for values in zip(*(r[name] for r in repeats), strict=True)]
+             for name in STRATEGIES}  # fmt: skip
+    needed = pictures_to_reach(means["random"][-1], sizes, means["suggest"])
+    figures = {
+        "options": {key: value for key, value in vars(options).items() if key not in {"camvid", "result"}},
+        "pictures": sizes,
+        "mean_iou": means,
+        "repeats": repeats,
+        "suggest_reaches_randoms_last_score_with": needed,
+        "pictures_saved": None if needed is None else 1 - needed / sizes[-1],
+        "wanted": SAVED,
+        "seconds": time.perf_counter() - start,
+    }
+    for name in STRATEGIES:
+        print(f"{name:8}", " ".join(f"{size}: {mean:.4f}" for size, mean in zip(sizes, means[name], strict=True)))
+    print("suggest reaches random's last score with", needed, "of", sizes[-1], "pictures")
+    if options.result is not None:
+        save_result(options.result, figures)
+
+
+if __name__ == "__main__":
+    main()

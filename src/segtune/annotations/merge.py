@@ -1,0 +1,307 @@
+"""An export into a dataset folder that is there: corrected pictures replaced, new ones added, nothing lost."""
+
+import csv
+import io
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+from rich.table import Table
+from rich.text import Text
+
+from segtune.annotations.class_choice import BACKGROUND_LABELS
+from segtune.annotations.conversion import (
+    Conversion,
+    ConvertReport,
+    make_report,
+    make_splits,
+    read_export,
+    write_pictures,
+)
+from segtune.annotations.dataset_folder import ALL_SPLITS, IMAGES, LABELS, Pair, dataset_classes, find_pairs
+from segtune.annotations.inventory import Entry
+from segtune.annotations.near_duplicates import shows_same, thumbnail
+from segtune.annotations.split import Candidate, assign_splits
+from segtune.annotations.target_names import joined_name, target_names
+from segtune.classes import IGNORE, ClassTable
+from segtune.config import Background, ConversionOptions
+from segtune.console import output
+from segtune.errors import DataError, UserError, listed, unwritable
+from segtune.files import name_key, sha256
+from segtune.pictures import open_picture, read_labels, read_picture, shown_size, write_labels
+
+REPLACED = "replaced"
+"""The folder of a dataset folder that keeps what merges have replaced: replaced/1/train/Labels/…"""
+
+
+@dataclass(frozen=True)
+class MergeReport:
+    """What a merge did.
+
+    Attributes:
+        conversion: What the export held.
+        table: The dataset's classes.
+        added: Names of new pictures, by split.
+        changed: Names of pictures whose labels are others now.
+        unchanged: How many pictures had these labels already.
+        lost: int64 (256,), pixels of changed pictures that had each value, and have another now.
+        won: int64 (256,), those that have each value now, and had another.
+        new: int64 (256,), pixels of each value in new pictures.
+        num_pixels: Of the changed pictures.
+        kept: The folder that keeps what was replaced; None where nothing was.
+    """
+
+    conversion: ConvertReport
+    table: ClassTable
+    added: Mapping[str, Sequence[str]]
+    changed: Sequence[str]
+    unchanged: int
+    lost: npt.NDArray[np.int64]
+    won: npt.NDArray[np.int64]
+    new: npt.NDArray[np.int64]
+    num_pixels: int
+    kept: Path | None
+
+    def render(self) -> None:
+        """Print it."""
+        self.conversion.render()
+        num_added = sum(len(names) for names in self.added.values())
+        title = f"{self.conversion.dataset}: {len(self.changed)} pictures changed, {num_added} added"
+        table = Table(title=Text(title), title_justify="left")
+        for column in ("id", "class", "pixels lost", "pixels won", "pixels in new pictures"):
+            table.add_column(column, justify="left" if column == "class" else "right")
+        rows = [*enumerate(self.table.names), (IGNORE, "ignored")]
+        for value, name in rows:
+            counts = [int(counts[value]) for counts in (self.lost, self.won, self.new)]
+            if value != IGNORE or any(counts):
+                table.add_row(str(value), Text(name), *(f"{count:,}" for count in counts))
+        output.print(table)
+        if self.changed:
+            share = int(self.lost.sum()) / max(1, self.num_pixels)
+            output.print(f"Changed: {listed(self.changed)}; {share:.1%} of their pixels.")
+        for split, names in self.added.items():
+            output.print(f"Added to {split}: {listed(names)}.")
+        if self.unchanged:
+            output.print(f"Unchanged: {self.unchanged} pictures had these labels already.")
+        if self.kept is not None:
+            output.print(f"What was replaced is kept in {self.kept}.")
+
+
+def merge_export(source: Path, dataset: Path, options: ConversionOptions) -> MergeReport:
+    """Add the pictures of an export to a dataset folder; those that it has get the export's labels.
+
+    All is converted in a hidden folder first. Then files move in one by one, each after what it replaces has been kept.
+    A kill leaves some pictures merged, and at most one label image whose picture has not come yet; 'check' names it.
+
+    Raises:
+        UserError: The export can't be read, has classes that the dataset lacks, or other pictures of the same names;
+            the dataset is untouched then.
+    """
+    table = dataset_classes(dataset)
+    present = {
+        pair.stem: (split, pair)
+        for split in ALL_SPLITS
+        if (dataset / split / IMAGES).is_dir()
+        for pair in find_pairs(dataset, split)
+    }
+    if options.split_like is not None:
+        raise UserError("--merge keeps the dataset's own split.", "Leave --split-like out.")
+    conversion = read_export(source, _options_like(options, table), min_pictures=0)
+    values = _values(conversion, table)
+    with _working_folder(dataset) as folder:
+        make_splits(folder, ALL_SPLITS)
+        notes = _assign(conversion, present)
+        results = write_pictures(conversion, folder)
+        _refuse_other_pictures(conversion.inventory.pictures, folder, present)
+        report = make_report(dataset, conversion, notes, results)
+        return _move_in(report, conversion.inventory.pictures, folder, dataset, table, values, present)
+
+
+def _options_like(options: ConversionOptions, table: ClassTable) -> ConversionOptions:
+    """The options that paint the export as the dataset was, but for what the person says."""
+    background = options.background
+    if background == "auto":
+        background = _background_of(table)
+    chosen = [name for name in table.names if not (background == "class" and name == table.names[0])]
+    return replace(
+        options,
+        background=background,
+        classes=options.classes or _listed_names(chosen),
+        paint_order=options.paint_order or _listed_names(table.paint_order),
+    )
+
+
+def _background_of(table: ClassTable) -> Background:
+    """What pixels outside all objects are in a dataset that may not say."""
+    meanings: dict[str, Background] = {"class": "class", "ignore": "ignore", "error": "error"}
+    has_class = table.names[0].casefold() in BACKGROUND_LABELS
+    return meanings.get(table.background, "class" if has_class else "ignore")
+
+
+def _listed_names(names: Sequence[str]) -> str:
+    """The inverse of ``config.names_in``."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="").writerow(names)
+    return text.getvalue()
+
+
+def _values(conversion: Conversion, table: ClassTable) -> npt.NDArray[np.uint8]:
+    """The dataset's value of each value that the conversion paints, uint8 (256,).
+
+    Raises:
+        UserError: The dataset lacks a class that objects have.
+    """
+    own = conversion.choice.table
+    values = np.full(256, IGNORE, np.uint8)
+    used = {conversion.choice.ids[label] for label, _ in conversion.inventory.objects}
+    missing = []
+    for index, name in enumerate(own.names):
+        if index == 0 and own.background == "class" and table.background == "class":
+            values[index] = 0
+        elif name in table.names:
+            values[index] = table.names.index(name)
+        elif index in used or (index == 0 and own.background == "class"):
+            missing.append(name)
+    if missing:
+        raise UserError(
+            f"The dataset has no class {listed(missing)}; it has {listed(table.names)}.",
+            "Merge these with --map NEW=OLD, leave their pixels out with --ignore-labels NEW, or convert all anew.",
+        )
+    return values
+
+
+@contextmanager
+def _working_folder(dataset: Path) -> Iterator[Path]:
+    """A hidden folder in a dataset folder, so that files move without being copied; it vanishes at the end."""
+    try:
+        folder = Path(tempfile.mkdtemp(prefix=".merge-", dir=dataset))
+    except OSError as error:
+        raise unwritable(dataset, error) from error
+    try:
+        yield folder
+    except OSError as error:
+        raise unwritable(dataset, error) from error
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _assign(conversion: Conversion, present: Mapping[str, tuple[str, Pair]]) -> list[str]:
+    """Give each picture of the export its split and its file name: those of the dataset where it has it."""
+    entries = conversion.inventory.pictures
+    stems = {name_key(stem): stem for stem in present}
+    for entry, target in zip(entries, target_names([entry.picture for entry in entries]), strict=True):
+        # With folders in front or without: which it was depended on the other pictures of that export.
+        names = (target, joined_name(entry.picture), PurePosixPath(entry.picture).name)
+        found = [stems[key] for name in names if (key := name_key(PurePosixPath(name).stem)) in stems]
+        entry.target = f"{found[0]}{PurePosixPath(target).suffix}" if found else target
+        entry.split = present[found[0]][0] if found else ""
+    times = Counter(PurePosixPath(entry.target).stem for entry in entries)
+    twice = [name for name, count in times.items() if count > 1]
+    if twice:
+        raise DataError("Several pictures of the export are named like one of the dataset:", twice, "Rename them.")
+    known = {PurePosixPath(entry.target).stem for entry in entries}
+    others = [(stem, split) for stem, (split, _) in present.items() if stem not in known]
+    candidates = [Candidate(entry.name, entry.subset, frozenset(), entry.split, entry.target) for entry in entries]
+    candidates += [Candidate(stem, "", frozenset(), split, stem) for stem, split in others]
+    assigned = assign_splits(candidates, conversion.options.val_fraction, conversion.options.group_by)
+    for entry, split in zip(entries, assigned.splits, strict=False):
+        entry.split = split
+    return assigned.notes
+
+
+def _refuse_other_pictures(entries: Sequence[Entry], folder: Path, present: Mapping[str, tuple[str, Pair]]) -> None:
+    """Raise DataError where a picture of the export shows something else than the dataset's of its name."""
+    problems = []
+    for entry in entries:
+        stem = PurePosixPath(entry.target).stem
+        if stem not in present:
+            continue
+        old, new = present[stem][1].picture, folder / entry.split / IMAGES / entry.target
+        if sha256(old) != sha256(new) and not _is_same_picture(old, new):
+            problems.append(f"{entry.name} is another picture than {old}")
+    if problems:
+        raise DataError("Pictures have names that others in the dataset have:", problems, "Rename them in the export.")
+
+
+def _is_same_picture(one: Path, other: Path) -> bool:
+    """Whether two files show the same picture at the same size: tools save pictures anew."""
+    first, second = open_picture(one), open_picture(other)
+    if shown_size(first) != shown_size(second):
+        return False
+    first_seen, second_seen = (thumbnail(Image.fromarray(read_picture(path))) for path in (one, other))
+    return shows_same(first_seen, second_seen)
+
+
+def _move_in(
+    report: ConvertReport,
+    entries: Sequence[Entry],
+    folder: Path,
+    dataset: Path,
+    table: ClassTable,
+    values: npt.NDArray[np.uint8],
+    present: Mapping[str, tuple[str, Pair]],
+) -> MergeReport:
+    """Move converted pictures into the dataset, and count what changes."""
+    kept = _next_folder(dataset / REPLACED)
+    lost, won, new = np.zeros((3, 256), np.int64)
+    added: dict[str, list[str]] = {}
+    changed: list[str] = []
+    num_pixels = unchanged = 0
+    for entry in entries:
+        stem = PurePosixPath(entry.target).stem
+        picture = folder / entry.split / IMAGES / entry.target
+        path = folder / entry.split / LABELS / f"{stem}.png"
+        labels = values[read_labels(path)]
+        write_labels(path, labels, table)
+        if stem not in present:
+            _put(path, dataset / entry.split / LABELS / path.name)
+            _put(picture, dataset / entry.split / IMAGES / entry.target)
+            added.setdefault(entry.split, []).append(stem)
+            new += np.bincount(labels.ravel(), minlength=256)
+            continue
+        _, pair = present[stem]
+        before = read_labels(pair.labels, table)
+        if before.shape == labels.shape and (before == labels).all():
+            unchanged += 1
+            continue
+        differs = before != labels if before.shape == labels.shape else np.ones(labels.shape, bool)
+        lost += np.bincount(before[differs] if before.shape == labels.shape else before.ravel(), minlength=256)
+        won += np.bincount(labels[differs], minlength=256)
+        num_pixels += labels.size
+        changed.append(stem)
+        _keep(pair.labels, dataset, kept)
+        if sha256(pair.picture) != sha256(picture):
+            _keep(pair.picture, dataset, kept)
+            _put(picture, pair.picture.with_suffix(picture.suffix))
+            if pair.picture.suffix != picture.suffix:
+                pair.picture.unlink()
+        _put(path, pair.labels)
+    return MergeReport(report, table, added, changed, unchanged, lost, won, new, num_pixels, kept if changed else None)
+
+
+def _next_folder(place: Path) -> Path:
+    """The first of replaced/1, replaced/2, … that is not there."""
+    number = 1
+    while (place / str(number)).exists():
+        number += 1
+    return place / str(number)
+
+
+def _keep(path: Path, dataset: Path, kept: Path) -> None:
+    """Copy a file to where what was replaced is kept."""
+    target = kept / path.relative_to(dataset)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy2(path, target)
+
+
+def _put(path: Path, target: Path) -> None:
+    """Move a file to its place, in one step."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    path.replace(target)

@@ -1,0 +1,203 @@
+"""A prediction -> the shapes that a person corrects in an annotation tool."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from segtune.annotations.annotated_image import AnnotatedImage, Mask, Points, Polygon, Shape
+from segtune.annotations.class_choice import BACKGROUND_LABELS
+from segtune.annotations.mask_picture import mask_runs
+from segtune.annotations.polygon_fill import fill_outlines
+from segtune.classes import ClassTable, Color
+from segtune.config import PreannotationOptions
+from segtune.errors import UserError
+from segtune.prediction.polygons import Ring, connected_areas, keyhole, outer_outline, simplified_ring
+from segtune.prediction.predictor import Prediction
+
+MIN_POLYGON_PIXELS = 20
+"""A smaller area becomes no polygon where nothing else is asked for: to correct it takes longer than to draw it."""
+
+TOLERANCES = (1.0, 0.75, 0.5, 0.25)
+"""By how many pixels a polygon's outline may move when points are left out: the first that keeps ``MIN_IOU``."""
+
+MIN_IOU = 0.994
+"""Of a simplified polygon with its area. Neighbours are simplified each for itself: that of a class is a bit lower."""
+
+MIN_MASK_PIXELS = 1
+
+
+@dataclass
+class Area:
+    """A connected area of one class.
+
+    Attributes:
+        class_id: Its class.
+        mask: Its pixels.
+        num_pixels: Their number.
+        confidence: The mean over them, 0..1.
+        is_kept: Whether it becomes a shape.
+        is_open: Whether what it leaves is for a person to fill: too small an area is just painted over.
+        depth: How many other areas it lies inside of.
+    """
+
+    class_id: int
+    mask: Mask
+    num_pixels: int
+    confidence: float
+    is_kept: bool
+    is_open: bool
+    depth: int = 0
+    holes: list[Mask] = field(default_factory=list)
+
+    @property
+    def filled_pixels(self) -> int:
+        """Its pixels and those of its holes."""
+        return self.num_pixels + sum(int(hole.pixels.sum()) for hole in self.holes)
+
+
+def label_colors(table: ClassTable, options: PreannotationOptions) -> dict[str, Color]:
+    """The labels of a task for these pre-annotations: the model's classes, the background left out unless asked for."""
+    left_out = None if options.with_background else background_id(table)
+    return {
+        name: color
+        for index, (name, color) in enumerate(zip(table.names, table.colors, strict=True))
+        if index != left_out
+    }
+
+
+def background_id(table: ClassTable) -> int | None:
+    """The class that stands for what no object covers; None where there is none."""
+    if table.background == "class":
+        return 0
+    return next((index for index, name in enumerate(table.names) if name.casefold() in BACKGROUND_LABELS), None)
+
+
+def check_options(options: PreannotationOptions) -> None:
+    """Raise UserError where numbers are impossible."""
+    if not 0 <= options.min_confidence <= 1:
+        raise UserError(f"--min-confidence is {options.min_confidence}.", "Expected: a number from 0 to 1.")
+    if options.min_area != "auto" and options.min_area < 0:
+        raise UserError(f"--min-area is {options.min_area}.", "Expected: a number of pixels.")
+
+
+def preannotate(
+    name: str, prediction: Prediction, options: PreannotationOptions, shapes: str | None = None
+) -> AnnotatedImage:
+    """The shapes of a picture.
+
+    Masks are the areas to the pixel. Polygons have no holes in annotation tools: what lies in a hole is drawn on top of
+    what is around it, as a person would. Where nothing is drawn there, because it is background or too uncertain, a cut
+    leads from the outline into the hole.
+
+    Args:
+        name: The picture's path in the task.
+        prediction: Of the picture.
+        options: What is left out.
+        shapes: 'mask' or 'polygon'; that of the options if not given.
+    """
+    kind = shapes or options.shapes
+    found = find_areas(prediction, options, kind)
+    names = prediction.classes.names
+    size = prediction.class_ids.shape[0], prediction.class_ids.shape[1]
+    if kind == "mask":
+        drawn = [
+            Shape(names[area.class_id], mask_runs(area.mask.pixels, area.mask.top, area.mask.left), "mask")
+            for area in found
+            if area.is_kept
+        ]
+    else:
+        drawn = [
+            Shape(names[area.class_id], Polygon((points,)), "polygon", area.depth)
+            for area, points in _polygons(found, size)
+        ]
+    return AnnotatedImage(name, drawn, size)
+
+
+def find_areas(prediction: Prediction, options: PreannotationOptions, kind: str) -> list[Area]:
+    """The connected areas of each class; pixels that touch at a corner alone are not connected."""
+    min_pixels = options.min_area
+    if min_pixels == "auto":
+        min_pixels = MIN_POLYGON_PIXELS if kind == "polygon" else MIN_MASK_PIXELS
+    left_out = None if options.with_background else background_id(prediction.classes)
+    found = []
+    for class_id in range(prediction.classes.num_classes):
+        for pixels, left, top, num_pixels in connected_areas(prediction.class_ids == class_id):
+            height, width = pixels.shape
+            window = prediction.confidence[top : top + height, left : left + width]
+            confidence = float(window[pixels].mean())
+            is_open = class_id == left_out or confidence < options.min_confidence
+            is_kept = not is_open and num_pixels >= min_pixels
+            found.append(Area(class_id, Mask(pixels, top, left), num_pixels, confidence, is_kept, is_open))
+    return found
+
+
+def _polygons(found: Sequence[Area], size: tuple[int, int]) -> list[tuple[Area, Points]]:
+    """The areas that are kept with their outlines, in the order of painting: what is inside after what is around."""
+    numbers = np.full(size, -1, np.int32)
+    for number, area in enumerate(found):
+        _window(numbers, area.mask)[area.mask.pixels] = number
+        # Holes are areas of what surrounds the mask, but for the first, which is the outside.
+        around = np.pad(~area.mask.pixels, 1, constant_values=True)
+        top, left = area.mask.top - 1, area.mask.left - 1
+        area.holes = [Mask(hole, top + y, left + x) for hole, x, y, _ in connected_areas(around) if x or y]
+    drawn = []
+    # What is inside of another is smaller than that with its holes filled.
+    for area in sorted(found, key=lambda area: -area.filled_pixels):
+        open_holes = []
+        for hole in area.holes:
+            inside = np.unique(_window(numbers, hole)[hole.pixels])
+            for number in inside[inside >= 0]:
+                found[number].depth = max(found[number].depth, area.depth + area.is_kept)
+            if inside[0] < 0 or any(found[number].is_open for number in inside):
+                open_holes.append(hole)
+        if area.is_kept:
+            drawn.append((area, _outline(area, open_holes, size)))
+    return drawn
+
+
+def _window(values: npt.NDArray[np.int32], mask: Mask) -> npt.NDArray[np.int32]:
+    """The part of a picture's values, (H, W), in a mask's box; a view."""
+    height, width = mask.pixels.shape
+    return values[mask.top : mask.top + height, mask.left : mask.left + width]
+
+
+def _outline(area: Area, open_holes: Sequence[Mask], size: tuple[int, int]) -> Points:
+    """One outline of an area with its other holes filled, simplified: float64 (N, 2) of x and y."""
+    rings = [_ring(mask) for mask in (area.mask, *open_holes)]
+    covered = area.mask.pixels.copy()
+    for hole in area.holes:
+        if hole not in open_holes:
+            height, width = hole.pixels.shape
+            top, left = hole.top - area.mask.top, hole.left - area.mask.left
+            covered[top : top + height, left : left + width] |= hole.pixels
+    for tolerance in TOLERANCES:
+        points = _joined(rings, tolerance)
+        if _iou(points, Mask(covered, area.mask.top, area.mask.left), size) >= MIN_IOU:
+            return points
+    return _joined(rings, 0)
+
+
+def _ring(mask: Mask) -> Ring:
+    ring: Ring = outer_outline(mask.pixels) + np.array([mask.left, mask.top])
+    return ring
+
+
+def _joined(rings: Sequence[Ring], tolerance: float) -> Points:
+    path = keyhole([simplified_ring(ring, tolerance) for ring in rings])
+    return np.array(path, np.float64).reshape(-1, 2)
+
+
+def _iou(points: Points, wanted: Mask, size: tuple[int, int]) -> float:
+    """How well the pixels that an annotation tool fills agree with those wanted."""
+    (filled,) = fill_outlines([points], size)
+    top, left = max(filled.top, wanted.top), max(filled.left, wanted.left)
+    bottom = max(top, min(filled.top + filled.pixels.shape[0], wanted.top + wanted.pixels.shape[0]))
+    right = max(left, min(filled.left + filled.pixels.shape[1], wanted.left + wanted.pixels.shape[1]))
+    both = [
+        mask.pixels[top - mask.top : bottom - mask.top, left - mask.left : right - mask.left]
+        for mask in (filled, wanted)
+    ]
+    shared = int((both[0] & both[1]).sum())
+    return shared / (int(filled.pixels.sum()) + int(wanted.pixels.sum()) - shared)

@@ -1,0 +1,189 @@
+"""convert --merge: what is replaced, added, kept, and refused."""
+
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from segtune.annotations.convert import convert
+from segtune.annotations.dataset_folder import dataset_classes, find_pairs, find_split
+from segtune.annotations.write_cvat import cvat_file
+from segtune.classes import Color, class_table, write_classes
+from segtune.cli import main
+from segtune.config import ConvertConfig, PreannotationOptions
+from segtune.errors import DataError, UserError
+from segtune.pictures import read_labels
+from segtune.prediction.polygons import connected_areas
+from segtune.prediction.preannotation import preannotate
+from segtune.prediction.predictor import Prediction
+
+NAMES = ["floor", "wall", "box"]
+COLORS: dict[str, Color] = {"floor": (0, 0, 0), "wall": (230, 25, 75), "box": (255, 225, 25)}
+
+
+def corrected(folder: Path, pictures: dict[str, Path], change: str = "box", names: list[str] = NAMES) -> Path:
+    """An export of CVAT with pictures whose labels are right but for a square of a class in the corner."""
+    (folder / "images").mkdir(parents=True)
+    table = class_table(names)
+    with cvat_file(folder / "annotations.zip", dict.fromkeys(names, (1, 2, 3))) as add:
+        for name, picture in pictures.items():
+            shutil.copy(picture, folder / "images" / name)
+            path = picture.parents[1] / "Labels" / f"{picture.stem}.png"
+            labels = read_labels(path) if path.exists() else np.zeros((72, 96), np.uint8)
+            labels[:10, :10] = names.index(change)
+            prediction = Prediction(labels, np.ones(labels.shape, np.float32), table)
+            add(preannotate(name, prediction, PreannotationOptions(with_background=True)))
+    return folder / "annotations.zip"
+
+
+def merge(export: Path, dataset: Path, **options: object):
+    options = {"images": export.parent / "images", **options}
+    return convert(ConvertConfig(export, dataset, merge=True, **options))
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.fixture
+def export(dataset, tmp_path) -> Path:
+    pictures = {"000.jpg": dataset / "train" / "Images" / "000.jpg", "100.jpg": dataset / "val" / "Images" / "100.jpg"}
+    return corrected(tmp_path / "export", pictures)
+
+
+def test_corrected_pictures_get_their_labels_and_others_stay(dataset, export):
+    before, splits = content(dataset), find_split(dataset)
+    report = merge(export, dataset)
+    after = content(dataset)
+    assert find_split(dataset) == splits
+    assert sorted(report.changed) == ["000", "100"]
+    for split, stem in (("train", "000"), ("val", "100")):
+        path = f"{split}/Labels/{stem}.png"
+        assert (read_labels(dataset / path)[:10, :10] == 2).all()
+        assert after[f"replaced/1/{path}"] == before[path]
+        del before[path]
+    assert {name: bytes_ for name, bytes_ in after.items() if name in before} == before
+    assert set(after) - set(before) == {
+        "train/Labels/000.png", "val/Labels/100.png", "replaced/1/train/Labels/000.png",
+        "replaced/1/val/Labels/100.png",
+    }  # fmt: skip
+
+
+def test_changes_are_counted_by_class(dataset, export, capsys):
+    old = read_labels(dataset / "train" / "Labels" / "000.png"), read_labels(dataset / "val" / "Labels" / "100.png")
+    expected = sum(np.bincount(labels[:10, :10].ravel(), minlength=256) for labels in old)
+    expected[2] = 0
+    assert main(["convert", str(export), str(dataset), "--merge", "--images", str(export.parent / "images")]) == 0
+    told = re.sub(r"[│\s]+", " ", capsys.readouterr().out)
+    assert "2 pictures changed, 0 added" in told
+    assert f"2 box 0 {expected.sum():,} 0" in told
+    assert f"1 wall {expected[1]:,} 0 0" in told
+    assert "kept in" in told
+
+
+def test_to_merge_again_changes_nothing(dataset, export):
+    merge(export, dataset)
+    before = content(dataset)
+    report = merge(export, dataset)
+    assert (report.changed, report.unchanged, report.kept) == ([], 2, None)
+    assert content(dataset) == before
+
+
+def test_new_pictures_are_added_and_keep_their_place(dataset, export, tmp_path):
+    pictures = {}
+    for number in range(40):
+        Image.fromarray(np.full((72, 96, 3), 5 * number, np.uint8)).save(tmp_path / f"new-{number}.png")
+        pictures[f"new-{number}.png"] = tmp_path / f"new-{number}.png"
+    report = merge(corrected(tmp_path / "more", pictures), dataset, group_by="none")
+    assert {split: len(names) for split, names in report.added.items()} == {
+        split: list(find_split(dataset).values()).count(split) - count for split, count in (("train", 6), ("val", 3))
+    }
+    assert len(report.added["val"]) > 2
+    splits = find_split(dataset)
+    merge(export, dataset)
+    assert find_split(dataset) == splits
+    assert all(find_pairs(dataset, split) for split in ("train", "val"))
+
+
+def test_series_of_the_dataset_stay_together(dataset, tmp_path):
+    picture = dataset / "val" / "Images" / "100.jpg"
+    report = merge(corrected(tmp_path / "more", {"jump_1.jpg": picture}), dataset, group_by=r"(.).*")
+    assert list(report.added) == ["train" if find_split(dataset)["jump_1"] == "train" else "val"]
+
+
+def test_classes_are_found_by_name(dataset, tmp_path):
+    picture = dataset / "train" / "Images" / "000.jpg"
+    export = corrected(tmp_path / "e", {"000.jpg": picture}, change="floor", names=["box", "wall", "floor"])
+    merge(export, dataset)
+    # Read with the names of the export: 0 is box there.
+    assert (read_labels(dataset / "train" / "Labels" / "000.png")[:10, :10] == 0).all()
+    assert dataset_classes(dataset).names == tuple(NAMES)
+
+
+def test_unknown_classes_are_refused_and_can_be_merged(dataset, tmp_path):
+    picture = dataset / "train" / "Images" / "000.jpg"
+    export = corrected(tmp_path / "e", {"000.jpg": picture}, change="roof", names=[*NAMES, "roof"])
+    before = content(dataset)
+    with pytest.raises(UserError, match="roof"):
+        merge(export, dataset)
+    assert content(dataset) == before
+    merge(export, dataset, map="roof=wall")
+    assert (read_labels(dataset / "train" / "Labels" / "000.png")[:10, :10] == 1).all()
+
+
+def test_other_pictures_of_a_known_name_are_refused(dataset, tmp_path):
+    export = corrected(tmp_path / "e", {"000.jpg": dataset / "train" / "Images" / "003.jpg"})
+    before = content(dataset)
+    with pytest.raises(DataError, match=r"000\.jpg is another picture than"):
+        merge(export, dataset)
+    assert content(dataset) == before
+
+
+def test_pictures_that_were_saved_anew_replace_the_old_file(dataset, tmp_path):
+    picture = dataset / "train" / "Images" / "000.jpg"
+    export = corrected(tmp_path / "e", {"000.jpg": picture})
+    Image.open(picture).save(tmp_path / "e" / "images" / "000.png")
+    (tmp_path / "e" / "images" / "000.jpg").unlink()
+    merge(export, dataset)
+    assert [path.name for path in (dataset / "train" / "Images").glob("000.*")] == ["000.png"]
+    assert (dataset / "replaced" / "1" / "train" / "Images" / "000.jpg").exists()
+
+
+@pytest.mark.parametrize(("background", "outside"), [("class", 0), ("ignore", 255), ("", 255)])
+def test_pixels_outside_are_what_they_are_in_the_dataset(dataset, tmp_path, background, outside):
+    from dataclasses import replace
+
+    write_classes(dataset / "classes.yaml", replace(class_table(NAMES), background=background))
+    labels = np.full((72, 96), 255, np.uint8)
+    labels[:20] = 1
+    (tmp_path / "e" / "images").mkdir(parents=True)
+    shutil.copy(dataset / "train" / "Images" / "000.jpg", tmp_path / "e" / "images")
+    with cvat_file(tmp_path / "e" / "x.zip", COLORS) as add:
+        add(preannotate("000.jpg", Prediction(labels, np.ones(labels.shape, np.float32), class_table(NAMES)),
+                        PreannotationOptions()))  # fmt: skip
+    merge(tmp_path / "e" / "x.zip", dataset)
+    expected = np.where(labels == 255, outside, labels)
+    assert (read_labels(dataset / "train" / "Labels" / "000.png") == expected).all()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"repair": "drop"}, "can't be done at once"), ({"split_like": Path("x")}, "keeps the dataset's own split")],
+)
+def test_options_that_contradict_are_refused(dataset, export, options, message):
+    with pytest.raises(UserError, match=message):
+        merge(export, dataset, **options)
+
+
+def test_what_is_no_dataset_is_refused(tmp_path, export):
+    with pytest.raises(UserError, match="no dataset folder"):
+        merge(export, tmp_path / "nowhere")
+
+
+def test_nothing_is_left_behind(dataset, export):
+    merge(export, dataset)
+    assert not [path for path in dataset.iterdir() if path.name.startswith(".")]
+    assert sum(1 for _ in connected_areas(read_labels(dataset / "train" / "Labels" / "000.png") == 2)) >= 1

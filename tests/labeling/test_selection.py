@@ -1,0 +1,76 @@
+"""Which pictures are chosen, on features that are written down."""
+
+import zlib
+
+import numpy as np
+import pytest
+
+from segtune.labeling.selection import Candidate, neighboring_frames, rank
+
+
+def candidate(name: str, uncertainty: float, angle: float, *, like: int | None = None, is_labeled: bool = False):
+    """A picture whose features are a direction; those of the same ``like`` show the same."""
+    seed = zlib.crc32(name.encode()) if like is None else like
+    thumbnail = np.random.default_rng(seed).uniform(0, 255, (32, 32)).astype(np.float32)
+    features = np.array([np.cos(angle), np.sin(angle)], np.float32)
+    return Candidate(name, uncertainty, features, thumbnail, is_labeled)
+
+
+def names(candidates: list[Candidate], count: int) -> list[str]:
+    return [candidates[choice.index].name for choice in rank(candidates, count)]
+
+
+def test_first_is_the_least_sure():
+    assert names([candidate("a.x", 0.1, 0), candidate("b.x", 0.3, 1), candidate("c.x", 0.2, 2)], 1)[0] == "b.x"
+
+
+def test_next_is_far_from_it():
+    pool = [candidate("a.x", 0.3, 0.0), candidate("b.x", 0.29, 0.01), candidate("c.x", 0.1, 2.0)]
+    assert names(pool, 3) == ["a.x", "c.x", "b.x"]
+
+
+def test_far_from_labeled_ones():
+    pool = [candidate("a.x", 0.3, 0.0), candidate("b.x", 0.25, 2.0), candidate("l.x", 0, 0.01, is_labeled=True)]
+    assert names(pool, 2) == ["b.x", "a.x"]
+
+
+def test_copies_come_last_and_are_named():
+    pool = [
+        candidate("a.x", 0.3, 0.0, like=1), candidate("b.x", 0.9, 1.0, like=1), candidate("c.x", 0.01, 2.0, like=2),
+    ]  # fmt: skip
+    choices = rank(pool, 3)
+    assert [choice.index for choice in choices] == [1, 2, 0]
+    assert [choice.like for choice in choices] == [None, None, 1]
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 4, 9])
+def test_all_are_ranked_once_and_labeled_ones_never(count):
+    pool = [candidate(f"{name}.x", 0.1, angle) for angle, name in enumerate("abcd")]
+    pool.append(candidate("l.x", 0.9, 3, is_labeled=True))
+    choices = rank(pool, count)
+    assert sorted(choice.index for choice in choices) == [0, 1, 2, 3]
+
+
+def test_order_does_not_depend_on_chance():
+    pool = [candidate(f"{name}.x", 0.1, 1.0) for name in "abcd"]
+    assert names(pool, 4) == names(pool, 4)
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        (["v_001.jpg", "v_003.jpg", "v_002.jpg"], {(0, 2), (1, 2)}),
+        (["v_010.jpg", "v_040.jpg", "v_070.jpg", "v_900.jpg"], {(0, 1), (1, 2)}),
+        (["v_1.jpg", "w_2.jpg"], set()),
+        (["day/v_1.jpg", "night/v_2.jpg"], set()),
+        (["cat.jpg", "dog.jpg"], set()),
+        (["v_99999999999999999999999.jpg", "v_1.jpg"], set()),
+    ],
+)
+def test_frames_next_to_each_other(files, expected):
+    assert {tuple(sorted(pair)) for pair in neighboring_frames(files)} == expected
+
+
+def test_neighboring_frames_wait():
+    pool = [candidate(f"v_{number:03}.jpg", 0.5 - number / 100, number / 3) for number in range(5)]
+    assert set(names(pool, 3)[:3]) == {"v_000.jpg", "v_002.jpg", "v_004.jpg"}

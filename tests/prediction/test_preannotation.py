@@ -1,0 +1,233 @@
+"""Pre-annotations: predictions that go to an annotation tool and come back."""
+
+import json
+import shutil
+import tracemalloc
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from segtune.annotations.annotated_image import Runs
+from segtune.annotations.convert import convert
+from segtune.annotations.painter import paint
+from segtune.annotations.write_cvat import cvat_file
+from segtune.classes import IGNORE, ClassTable, class_table
+from segtune.cli import main
+from segtune.config import ConvertConfig, PreannotationOptions, PredictConfig, TrainConfig
+from segtune.errors import UserError
+from segtune.pictures import read_labels
+from segtune.prediction.polygons import connected_areas
+from segtune.prediction.preannotation import label_colors, preannotate
+from segtune.prediction.predict import predict
+from segtune.prediction.predictor import Prediction, load
+
+RING = ["111111", "100001", "102201", "102201", "100001", "111111"]
+BEHIND = ["111111", "122221", "121121", "121121", "122221", "111111"]
+
+
+def prediction(rows: list[str], names: list[str], scale: int = 6, background: str = "") -> Prediction:
+    ids = np.kron(
+        np.array([[int(value) for value in row] for row in rows], np.uint8), np.ones((scale, scale), np.uint8)
+    )
+    table = replace(class_table(names), background=background)
+    return Prediction(ids, np.full(ids.shape, 0.9, np.float32), table)
+
+
+def painted(of: Prediction, options: PreannotationOptions) -> np.ndarray:
+    image = preannotate("x.png", of, options)
+    ids = {name: index for index, name in enumerate(of.classes.names)}
+    return paint(image.shapes, image.size, ids, IGNORE, None, "center").labels
+
+
+@pytest.mark.parametrize("rows", [RING, BEHIND], ids=["ring", "behind"])
+@pytest.mark.parametrize("shapes", ["mask", "polygon"])
+@pytest.mark.parametrize("background", ["", "class"])
+def test_holes_stay_holes(rows, shapes, background):
+    of = prediction(rows, ["ground", "wall", "box"], background=background)
+    expected = np.where((of.class_ids == 0) & (background == "class"), IGNORE, of.class_ids)
+    assert (painted(of, PreannotationOptions(shapes=shapes)) == expected).all()
+
+
+def test_what_lies_in_a_hole_is_drawn_on_top_of_an_outline_without_cuts():
+    image = preannotate("x.png", prediction(BEHIND, ["a", "b", "c"]), PreannotationOptions(shapes="polygon"))
+    assert [(shape.label, shape.z_order, len(shape.geometry.outlines[0])) for shape in image.shapes] == [
+        ("b", 0, 4), ("c", 1, 4), ("b", 2, 4),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("shapes", ["mask", "polygon"])
+def test_uncertain_areas_are_left_to_the_person(shapes):
+    of = prediction(RING, ["ground", "wall", "box"])
+    of.confidence[of.class_ids == 2] = 0.3
+    labels = painted(of, PreannotationOptions(shapes=shapes, min_confidence=0.5))
+    assert (labels == np.where(of.class_ids == 2, IGNORE, of.class_ids)).all()
+
+
+@pytest.mark.parametrize(("shapes", "min_area", "expected"), [
+    ("mask", "auto", 3), ("polygon", "auto", 2), ("polygon", 1, 3), ("mask", 5, 2),
+])  # fmt: skip
+def test_small_areas_are_left_out(shapes, min_area, expected):
+    of = prediction(["111111", "111111", "112111", "333333", "333333"], ["x", "a", "b", "c"], scale=2)
+    image = preannotate("x.png", of, PreannotationOptions(shapes=shapes, min_area=min_area))
+    assert len(image.shapes) == expected
+
+
+@pytest.mark.parametrize(("names", "background", "left_out"), [
+    (["void", "a"], "class", "void"), (["a", "Background"], "", "Background"), (["a", "b"], "", None),
+    (["a", "b"], "ignore", None),
+])  # fmt: skip
+def test_the_background_is_no_label(names, background, left_out):
+    table = replace(class_table(names), background=background)
+    assert list(label_colors(table, PreannotationOptions())) == [name for name in names if name != left_out]
+    assert list(label_colors(table, PreannotationOptions(with_background=True))) == names
+
+
+def test_file_is_what_cvat_reads(tmp_path):
+    odd = '<a> & "b" \u00fc'
+    of = prediction(RING, ["ground", odd, "box"], background="class")
+    with cvat_file(tmp_path / "x.zip", label_colors(of.classes, PreannotationOptions())) as add:
+        add(preannotate("day 1/ü's <&>.jpg", of, PreannotationOptions()))
+    from xml.etree import ElementTree
+
+    root = ElementTree.fromstring(zipfile.ZipFile(tmp_path / "x.zip").read("annotations.xml"))
+    assert [label.findtext("name") for label in root.iterfind("./meta/task/labels/label")] == [odd, "box"]
+    (image,) = root.iterfind("image")
+    assert dict(image.attrib) == {"id": "0", "name": "day 1/ü's <&>.jpg", "width": "36", "height": "36"}
+    wall, box = image
+    assert {key: box.get(key) for key in ("left", "top", "width", "height", "rle", "occluded", "z_order")} == {
+        "left": "12", "top": "12", "width": "12", "height": "12", "rle": "0, 144", "occluded": "0", "z_order": "0",
+    }  # fmt: skip
+    assert wall.get("label") == odd
+
+
+def test_memory_does_not_grow_with_the_pictures(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 3, (60, 60), dtype=np.uint8)
+    image = preannotate("x.png", Prediction(noise, np.ones((60, 60), np.float32), class_table(["a", "b", "c"])),
+                        PreannotationOptions())  # fmt: skip
+    peaks = []
+    for count in (20, 200):
+        with cvat_file(tmp_path / f"{count}.zip", {"a": (0, 0, 0)}) as add:
+            tracemalloc.start()
+            for _ in range(count):
+                add(image)
+            peaks.append(tracemalloc.get_traced_memory()[1])
+            tracemalloc.stop()
+    assert peaks[1] < 1.2 * peaks[0] + 100_000
+
+
+@pytest.fixture(scope="module")
+def camvid_model(shared_data, tmp_path_factory) -> Path:
+    """A real model of CamVid, trained for a minute's share of it."""
+    from segtune.training.train import train
+
+    folder = tmp_path_factory.mktemp("camvid")
+    for split, count in (("train", 16), ("val", 4)):
+        for kind in ("Images", "Labels"):
+            (folder / "data" / split / kind).mkdir(parents=True)
+        for picture in sorted((shared_data / "camvid" / split / "Images").iterdir())[:: 360 // count // 4][:count]:
+            shutil.copy(picture, folder / "data" / split / "Images")
+            shutil.copy(shared_data / "camvid" / split / "Labels" / f"{picture.stem}.png",
+                        folder / "data" / split / "Labels")  # fmt: skip
+    config = TrainConfig(
+        folder / "data", folder / "run", num_classes=11, ignore_value=11, crop=128, batch_size=4, epochs=4,
+        model="deeplabv3plus:efficientnet_lite0", report_to="none", num_workers=0,
+    )  # fmt: skip
+    return train(config).model
+
+
+def test_round_trip_of_real_predictions(camvid_model, shared_data, tmp_path):
+    """Masks come back to the pixel; of polygons each class's objects above 100 pixels do by an IoU of 0.99."""
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    for picture in sorted((shared_data / "camvid" / "val" / "Images").iterdir())[::25]:
+        shutil.copy(picture, pictures)
+    kinds = "labels,cvat,labelme,polygons"
+    predict(PredictConfig(camvid_model, pictures, tmp_path / "o", save=kinds, backend="eager"))
+    predict(PredictConfig(camvid_model, pictures, tmp_path / "p", save="cvat", shapes="polygon", backend="eager"))
+    table = load(camvid_model, backend="eager").model.classes
+    sources = {
+        "mask": tmp_path / "o" / "cvat.zip", "polygon": tmp_path / "p" / "cvat.zip",
+        "labelme": tmp_path / "o" / "labelme.zip", "coco": tmp_path / "o" / "polygons.json",
+    }  # fmt: skip
+    for kind, source in sources.items():
+        options = {"background": "ignore", "classes": ",".join(table.names), "images": pictures}
+        convert(ConvertConfig(source, tmp_path / kind, **options))
+        pairs = [
+            (read_labels(tmp_path / "o" / "labels" / path.name), read_labels(path))
+            for path in sorted((tmp_path / kind).glob("*/Labels/*.png"))
+        ]
+        assert len(pairs) == len(list(pictures.iterdir()))
+        if kind == "mask":
+            assert all((labels == back).all() for labels, back in pairs)
+        elif kind == "coco":  # moved by up to a pixel, however thin an object is
+            assert min(ious_of_large_objects(pairs, table)) >= 0.9
+        else:
+            assert min(ious_of_large_objects(pairs, table)) >= 0.99
+
+
+def ious_of_large_objects(pairs: list[tuple[np.ndarray, np.ndarray]], table: ClassTable) -> list[float]:
+    """IoU of each class, over the pixels of objects above 100 pixels."""
+    shared, union = np.zeros(table.num_classes), np.zeros(table.num_classes)
+    for labels, back in pairs:
+        is_large = np.zeros(labels.shape, bool)
+        for class_id in range(table.num_classes):
+            for mask, left, top, num_pixels in connected_areas(labels == class_id):
+                is_large[top:, left:][: mask.shape[0], : mask.shape[1]] |= mask & (num_pixels > 100)
+        for class_id in range(table.num_classes):
+            expected, found = (labels == class_id) & is_large, (back == class_id) & is_large
+            shared[class_id] += (expected & found).sum()
+            union[class_id] += (expected | found).sum()
+    assert (union > 0).sum() >= 5
+    return [float(value) for value in shared[union > 0] / union[union > 0]]
+
+
+def test_files_for_cvat_are_written_beside_each_other(trained_run, tmp_path, capsys):
+    pictures = trained_run.parent / "dataset" / "val" / "Images"
+    command = ["predict", str(trained_run / "model.safetensors"), str(pictures), str(tmp_path), "--save", "cvat"]
+    assert main(command) == 0
+    assert "3 pictures: cvat.zip in" in capsys.readouterr().out
+    labels = json.loads((tmp_path / "cvat_labels.json").read_text())
+    assert [(label["name"], label["color"], label["type"]) for label in labels] == [
+        ("floor", "#000000", "any"), ("wall", "#e6194b", "any"), ("box", "#ffe119", "any"),
+    ]  # fmt: skip
+    assert {path.name for path in tmp_path.iterdir()} == {"cvat.zip", "cvat_labels.json"}
+    assert main(command) == 2
+    assert "already holds cvat.zip" in capsys.readouterr().err
+    assert main([*command, "--overwrite", "--shapes", "polygon", "--min-confidence", "0.5"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"save": "cvat", "min_confidence": 2}, "min-confidence is 2"),
+        ({"save": "cvat", "min_area": -1}, "min-area is -1"),
+        ({"min_confidence": 0.5}, "--min-confidence would have no effect"),
+    ],
+)
+def test_impossible_options_are_refused(trained_run, tmp_path, options, message):
+    picture = trained_run.parent / "dataset" / "val" / "Images" / "100.jpg"
+    with pytest.raises(UserError, match=message):
+        predict(PredictConfig(trained_run / "model.safetensors", picture, tmp_path, **options))
+
+
+def test_names_that_xml_cannot_hold_are_refused(trained_run, tmp_path):
+    Image.new("RGB", (64, 64)).save(tmp_path / "a\x01b.png")
+    config = PredictConfig(trained_run / "model.safetensors", tmp_path, tmp_path / "o", save="labelme")
+    with pytest.raises(UserError, match=r"no XML file can.*\\x01"):
+        predict(config)
+    assert not (tmp_path / "o").exists()
+
+
+def test_an_error_leaves_no_half_file(tmp_path):
+    with pytest.raises(KeyError), cvat_file(tmp_path / "x.zip", {}):
+        raise KeyError
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_runs_go_along_the_rows():
+    image = preannotate("x", prediction(["01"], ["a", "b"], scale=3), PreannotationOptions())
+    assert all(isinstance(shape.geometry, Runs) and not shape.geometry.column_major for shape in image.shapes)
