@@ -1,11 +1,12 @@
 """What comes of the same minutes of training with segtune and with what people would use instead, on CamVid.
 
-    benchmarks/peers/setup.sh runs/environments lightning huggingface ultralytics
+    benchmarks/peers/setup.sh runs/environments
     .venv/bin/python benchmarks/quality.py --camvid ../shared/camvid [--part quality few-labels time-to-quality hour]
 
-Each contestant is a script in peers/ that is called alike, and writes label images of the validation pictures at their full
-size; they are scored here, all by the same code. Runs take turns by seed, so that what else the machine does meets all.
-A run's result is kept under --work, and is not made again; all that is found there goes into the result file.
+Each contestant is a script in peers/ that is called alike, and writes label images of the validation pictures at their
+full size; they are scored here, all by the same code. Contestants take turns, seed by seed, so that what else the
+machine does meets all. A run's result is kept under --work and not made again; all that is there goes into the result
+file.
 """
 
 import argparse
@@ -64,7 +65,9 @@ SEGTUNE, PLAIN = "segtune", "plain-smp"
 CONTESTANTS = {
     SEGTUNE: Contestant("segtune, defaults", "segtune_cli.py", "", ("segtune", *NET_PACKAGES)),
     PLAIN: Contestant("plain loop, segmentation-models-pytorch", "plain_smp.py", "", NET_PACKAGES),
-    "lightning": Contestant("the plain loop on Lightning", "lightning_loop.py", "lightning", ("lightning", *NET_PACKAGES)),
+    "lightning": Contestant(
+        "the plain loop on Lightning", "lightning_loop.py", "lightning", ("lightning", *NET_PACKAGES)
+    ),
     "original": Contestant("the original's recipe", "original.py", "", NET_PACKAGES),
     "huggingface": Contestant(
         "transformers' Trainer, its example's settings", "huggingface.py", "huggingface",
@@ -171,7 +174,7 @@ def do_run(run: Run, camvid: Path, options: argparse.Namespace) -> bool:
         return False
     pairs = find_pairs(camvid, "val")
     scores = score(folder / "labels", pairs, dataset_classes(camvid, NUM_CLASSES, UNLABELLED))
-    shown = ["python", f"benchmarks/peers/{contestant.script}", "--camvid", "CAMVID", "--output", "OUTPUT", *arguments]
+    shown = ["python", f"benchmarks/peers/{script.name}", "--camvid", "CAMVID", "--output", "OUTPUT", *arguments]
     result = {
         "mean_iou": scores.mean_iou,
         "pixel_accuracy": scores.pixel_accuracy,
@@ -226,26 +229,24 @@ def summary(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 def table(group: str, contestants: dict[str, dict[str, Any]]) -> str:
     """A group of results in Markdown, the best first."""
-    lines = [f"{heading(group)}:", ""]
-    lines += ["| | mean IoU | to segtune | steps | started from |", "| --- | --- | --- | --- | --- |"]
+    some = next(iter(contestants.values()))["runs"][0]
+    minutes = group.split("-")[1]
+    lines = [f"{minutes} minutes, {some['train_pictures']} training pictures, mean ± spread of (seeds):", ""]
+    lines += ["| | mean IoU | to segtune | seconds of training | steps | started from |"]
+    lines += ["| --- | --- | --- | --- | --- | --- |"]
     first = contestants.get(SEGTUNE)
     for name, entry in sorted(contestants.items(), key=lambda item: -item[1]["mean_iou"]):
         spread = f" ± {entry['spread']:.3f}" if entry["spread"] is not None else ""
         ratio = f"{entry['mean_iou'] / first['mean_iou']:.2f}" if first and first["mean_iou"] else "–"
         steps = [result["steps"] for result in entry["runs"]]
         shown = f"{statistics.mean(steps):.0f}" if None not in steps else "–"
+        seconds = statistics.mean(result["training_seconds"] for result in entry["runs"])
         weights = entry["runs"][0]["weights"]
         lines.append(
-            f"| {CONTESTANTS[name].title} | {entry['mean_iou']:.3f}{spread} ({entry['seeds']}) | {ratio} | {shown}"
-            f" | {weights} |"
+            f"| {CONTESTANTS[name].title} | {entry['mean_iou']:.3f}{spread} ({entry['seeds']}) | {ratio} | {seconds:.0f}"
+            f" | {shown} | {weights} |"
         )
     return "\n".join(lines)
-
-
-def heading(group: str) -> str:
-    labels, minutes, _ = group.split("-")
-    which = "all 367 training pictures" if labels == ALL else "each tenth training picture (37)"
-    return f"{minutes} minutes, {which}"
 
 
 def time_to_quality(groups: dict[str, dict[str, dict[str, Any]]], minutes: float) -> dict[str, Any] | None:
@@ -272,7 +273,7 @@ def time_table(found: dict[str, Any]) -> str:
     lengths, values = zip(*found["reached"].items(), strict=True)
     return "\n".join(
         [
-            f"The plain loop's {found['goal']:.3f} of {found['goal_minutes']:g} minutes; segtune reaches it in: {first}.",
+            f"The plain loop's {found['goal']:.3f} of {found['goal_minutes']:g} minutes: segtune has it in {first}.",
             "",
             f"| minutes of segtune | {' | '.join(lengths)} |",
             f"| --- |{' --- |' * len(lengths)}",

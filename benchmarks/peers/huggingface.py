@@ -2,9 +2,9 @@
 
 From the example (examples/pytorch/semantic-segmentation, its README's command for the Trainer): AdamW with 6e-5,
 lowered linearly ('polynomial' of power 1) to zero at the end; 8 a batch; padding, a crop of the image processor's size,
-a flip; all else as the Trainer has it. The image processor is ours to say, as the net is: it takes whole pictures, since
-the example's 512 would make a third of each batch padding. SegFormer itself would have to start from random weights, as
-its own can't be had without a download; so the Trainer trains the net that the others train.
+a flip; all else as the Trainer has it. The image processor is ours to say, as the net is: it takes whole pictures,
+since the example's 512 would make a third of each batch padding. SegFormer itself would have to start from random
+weights, as its own can't be had without a download; so the Trainer trains the net that the others train.
 """
 
 import albumentations
@@ -76,8 +76,8 @@ def main() -> None:
     model = Segmenter()
     settings = TrainingArguments(
         output_dir=str(task.output / "trainer"), per_device_train_batch_size=BATCH_SIZE, learning_rate=RATE,
-        seed=task.seed, max_steps=1_000_000, save_strategy="no", report_to="none", remove_unused_columns=False, disable_tqdm=True,
-        dataloader_num_workers=2, dataloader_persistent_workers=True,
+        seed=task.seed, max_steps=1_000_000, save_strategy="no", report_to="none", remove_unused_columns=False,
+        disable_tqdm=True, dataloader_num_workers=2, dataloader_persistent_workers=True,
     )  # fmt: skip
     clock = Clock(task.minutes)
     # The Trainer's own optimizer and schedule; only the schedule's end is a time instead of a number of steps.

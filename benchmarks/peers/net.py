@@ -1,4 +1,4 @@
-"""The net of all peers that can train any: DeepLabV3+ as segmentation-models-pytorch has it, ImageNet weights in its encoder.
+"""The net that peers train: DeepLabV3+ as segmentation-models-pytorch has it, on an encoder with ImageNet weights.
 
 Also CamVid as a torch dataset, and the prediction of whole pictures. What a peer chooses by itself (augmentation,
 optimizer, rates, loop) is in its script.

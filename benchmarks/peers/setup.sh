@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Makes the virtual environments of the peers that need packages which the project does not have, and must not have:
-#   benchmarks/peers/setup.sh ENVIRONMENTS [PEER...]
+#   benchmarks/peers/setup.sh ENVIRONMENTS [lightning] [huggingface] [ultralytics]
 # Versions of what they share with the project (torch above all) are those of its lock; their own are the newest that go
 # with them, unless named here. What was installed is written into each result.
 set -euo pipefail
-environments=${1:?Usage: setup.sh ENVIRONMENTS [PEER...]}
+environments=${1:?Usage: setup.sh ENVIRONMENTS [lightning] [huggingface] [ultralytics]}
 shift
 project=$(cd "$(dirname "$0")/../.." && pwd)
 uv=$project/.venv/bin/uv
@@ -19,7 +19,8 @@ packages_of() {
     esac
 }
 
-for peer in "${@:-lightning}" ; do
+[ $# -gt 0 ] || set -- lightning huggingface ultralytics
+for peer in "$@"; do
     packages=$(packages_of "$peer")
     "$uv" venv --quiet --allow-existing --python "$project/.venv/bin/python" "$environments/$peer"
     # shellcheck disable=SC2086

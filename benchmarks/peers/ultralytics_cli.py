@@ -1,8 +1,8 @@
 """Ultralytics' task 'semantic' (AGPL-3.0), by its command line alone, in an environment of its own.
 
 Its weights come only from a download page and not with a package: yolo26n-sem starts from random weights, which the
-table says. Its settings are its own; the picture size is CamVid's instead of 640, and it validates at the end only. This
-script needs numpy and Pillow, and is told where the command is by being run with that environment's Python.
+table says. Its settings are its own; the picture size is CamVid's instead of 640, and it validates at the end only.
+This script needs numpy and Pillow, and is told where the command is by being run with that environment's Python.
 """
 
 import csv
