@@ -243,8 +243,8 @@ def table(group: str, contestants: dict[str, dict[str, Any]]) -> str:
         seconds = statistics.mean(result["training_seconds"] for result in entry["runs"])
         weights = entry["runs"][0]["weights"]
         lines.append(
-            f"| {CONTESTANTS[name].title} | {entry['mean_iou']:.3f}{spread} ({entry['seeds']}) | {ratio} | {seconds:.0f}"
-            f" | {shown} | {weights} |"
+            f"| {CONTESTANTS[name].title} | {entry['mean_iou']:.3f}{spread} ({entry['seeds']}) | {ratio}"
+            f" | {seconds:.0f} | {shown} | {weights} |"
         )
     return "\n".join(lines)
 
