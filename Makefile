@@ -53,9 +53,10 @@ bench: setup
 # Half a day: other libraries are given the same minutes as segtune. It can be stopped, and goes on where it was.
 bench-quality: setup
 	benchmarks/peers/setup.sh $(PEERS)
-	$(BIN)/python benchmarks/quality.py --camvid $(CAMVID) --environments $(PEERS) \
-		--part quality few-labels time-to-quality
-	$(BIN)/python benchmarks/quality.py --camvid $(CAMVID) --environments $(PEERS) --part hour
+	$(BIN)/python benchmarks/quality.py --camvid $(CAMVID) --environments $(PEERS) --part quality
+	$(BIN)/python benchmarks/quality.py --camvid $(CAMVID) --environments $(PEERS) --part few-labels time-to-quality \
+		--peers segtune plain-smp
+	$(BIN)/python benchmarks/quality.py --camvid $(CAMVID) --environments $(PEERS) --part hour --seeds 0
 
 # Ten minutes of spoiled exports.
 fuzz: setup
