@@ -7,7 +7,9 @@ COMPILE = uv pip compile --quiet --universal --python-version 3.11 --generate-ha
 	--no-emit-find-links
 export PYTHONHASHSEED = 0
 
-.PHONY: setup demo test test-all bench fuzz check format lock
+PEERS ?= runs/environments
+
+.PHONY: setup demo test test-all bench bench-quality fuzz check format lock
 
 setup: .venv/.complete
 
@@ -46,6 +48,15 @@ bench: setup
 		--result benchmarks/results/prediction.json
 	$(BIN)/python benchmarks/exporting.py --model runs/bench/model.safetensors --camvid $(CAMVID) \
 		--result benchmarks/results/exporting.json
+	$(BIN)/python benchmarks/quality.py --camvid $(CAMVID) --peers segtune plain-smp --seeds 0 --minutes 5
+
+# Half a day: other libraries are given the same minutes as segtune. It can be stopped, and goes on where it was.
+bench-quality: setup
+	benchmarks/peers/setup.sh $(PEERS)
+	$(BIN)/python benchmarks/quality.py --camvid $(CAMVID) --environments $(PEERS) --part quality
+	$(BIN)/python benchmarks/quality.py --camvid $(CAMVID) --environments $(PEERS) --part few-labels time-to-quality \
+		--peers segtune plain-smp
+	$(BIN)/python benchmarks/quality.py --camvid $(CAMVID) --environments $(PEERS) --part hour --seeds 0
 
 # Ten minutes of spoiled exports.
 fuzz: setup
