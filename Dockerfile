@@ -8,7 +8,7 @@ RUN command -v python3 >/dev/null && python3 -m venv --help >/dev/null 2>&1 \
     || (apt-get update && apt-get install -y --no-install-recommends python3 python3-venv && rm -rf /var/lib/apt/lists/*)
 RUN python3 -m venv /opt/segtune
 COPY . /src
-RUN /opt/segtune/bin/pip install --no-cache-dir /src "${RUNTIME}>=1.20" && rm -rf /src
+RUN /opt/segtune/bin/pip install --no-cache-dir "/src[serve]" "${RUNTIME}>=1.20" && rm -rf /src
 RUN useradd --create-home segtune
 USER segtune
 WORKDIR /data

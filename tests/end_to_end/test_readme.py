@@ -26,6 +26,8 @@ FROM_DOWNLOADS = "./sample_dataset"
 """The command that needs weights from the network: test_original_command.py runs it."""
 LABELING_LOOP = ROOT / "docs" / "labeling-loop.md"
 """A round of its own: test_labeling_loop.py runs it."""
+SERVING = ROOT / "docs" / "serving.md"
+"""Its commands need a server that runs: test_documentation.py beside the server's tests."""
 SHOWN_TWICE = "segtune convert EXPORT.zip my-dataset"
 """The README has it with an option; what it makes is there already."""
 
@@ -62,7 +64,7 @@ def test_commands_of_the_readme_run(workplace, monkeypatch):
 def test_commands_of_the_pages_run(workplace, monkeypatch):
     monkeypatch.chdir(workplace)
     ran = 0
-    for page in sorted(set((ROOT / "docs").glob("*.md")) - {LABELING_LOOP}):
+    for page in sorted(set((ROOT / "docs").glob("*.md")) - {LABELING_LOOP, SERVING}):
         blocks = re.findall(r"```console\n(.*?)```", page.read_text(), re.DOTALL)
         for command in "".join(blocks).splitlines():
             if command != SHOWN_TWICE:
@@ -73,7 +75,7 @@ def test_commands_of_the_pages_run(workplace, monkeypatch):
 
 def test_python_of_the_pages_runs(workplace, monkeypatch):
     monkeypatch.chdir(workplace)
-    for page in sorted((ROOT / "docs").glob("*.md")):
+    for page in sorted(set((ROOT / "docs").glob("*.md")) - {SERVING}):
         for code in re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL):
             exec(code.replace('"my-dataset"', f'"{workplace / "my-dataset"}"'), {})
 

@@ -81,6 +81,7 @@ def _listen(host: str, port: int) -> socket.socket:
         listener = socket.socket(family, kind, protocol)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
+        listener.listen()  # from now on who connects waits, and is not sent away
     except OSError as error:
         raise UserError(
             f"{host}, port {port} can't be listened on: {error}.", "Choose another --port or --host."
