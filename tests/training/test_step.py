@@ -1,6 +1,7 @@
 """A step in parts is the step."""
 
 import copy
+import json
 import subprocess
 import sys
 import weakref
@@ -168,3 +169,5 @@ def test_too_little_memory_is_made_do_with_or_told(dataset, memory, told, code):
     result = subprocess.run([str(word) for word in words], capture_output=True, text=True, timeout=280, check=False)
     assert told in result.stdout + result.stderr
     assert result.returncode == code, result.stderr
+    if code == 0:
+        assert json.loads((dataset.parent / "run" / "run.json").read_text())["plan"]["accumulate"] > 1
