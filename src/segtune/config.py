@@ -133,8 +133,8 @@ class TrainConfig(ConversionOptions):
     batch_size: int | Auto = "auto"
     """Pictures in one training step, over all processes. 'auto': 16, or all where there are fewer."""
     accumulate: int | Auto = "auto"
-    """Compute each batch in this many parts, one after the other: the same step in less memory. 'auto': 1; on CUDA as
-    many as a measurement of the memory asks for."""
+    """Compute each batch in this many parts, one after the other, in less memory: the same step, but that batch norms
+    that train see a part at a time. 'auto': 1; on CUDA as many as a measurement of the memory asks for."""
     resume: Literal["never", "auto"] = "never"
     """'auto': go on where RUN holds an unfinished run, start otherwise. See also 'segtune resume'."""
     keep_feature_extract: bool = False
@@ -256,6 +256,8 @@ class ResumeConfig:
     """The run folder."""
     epochs: int | None = None
     """Train for this many epochs in all, also where the run had ended. Default: as it was begun."""
+    time_budget: Annotated[str | None, arg(metavar="TIME")] = None
+    """Train for this long in all, also where the time was up: 90s, 10m, 1h30m. Default: as it was begun."""
     dataset: Annotated[Path | None, arg(metavar="DATASET")] = None
     """Where the dataset is now, if it was moved; its content must be the same."""
     num_workers: int | None = None
@@ -263,7 +265,8 @@ class ResumeConfig:
     cache: Cache | None = None
     """Where decoded pictures are kept. Default: as it was begun."""
     nproc: int | None = None
-    """Processes that train together. Default: as it was begun."""
+    """Processes that train together on this machine; with another number, batch norms see other shares of a batch.
+    Default: what --nproc was last. What torchrun started goes on by torchrun."""
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,8 @@
 """The run folder: what a training leaves behind, and where."""
 
+import hashlib
 import json
+import shlex
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -31,6 +33,7 @@ class RunFolder:
         self.augmented = self.samples / "augmented.jpg"
         self.tensorboard = path / "tensorboard"
         self.dataset = path / "dataset"
+        self.dataset_mark = path / ".dataset_mark"
         self.scores = path / SCORES_FILE
         self.per_image = path / PER_IMAGE_FILE
         self.confusion = path / CONFUSION_FILE
@@ -100,10 +103,13 @@ class RunFolder:
     def replaceable_dataset(self, overwrite: bool) -> Iterator[Path]:
         """Yield where to convert an export to; on success it becomes the run's dataset.
 
+        One that a start which failed has left behind is replaced, if it is still as it was made.
+
         Raises:
             UserError: There is one already, and it may not be replaced.
         """
-        if self.dataset.exists() and not (overwrite and is_dataset_folder(self.dataset)):
+        replaceable = (overwrite and is_dataset_folder(self.dataset)) or self._is_dataset_as_made()
+        if self.dataset.exists() and not replaceable:
             raise UserError(
                 f"{self.dataset} already exists, and the export would be converted into it.",
                 f"Train on it: segtune train {self.dataset}; or name another run folder, or add --overwrite.",
@@ -113,13 +119,25 @@ class RunFolder:
         try:
             yield new
             # The dataset of the earlier run goes when the new one is whole.
+            self.dataset_mark.unlink(missing_ok=True)
             shutil.rmtree(self.dataset, ignore_errors=True)
             new.rename(self.dataset)
+            write_text(self.dataset_mark, _files_hash(self.dataset))
         finally:
             shutil.rmtree(new, ignore_errors=True)
 
+    def _is_dataset_as_made(self) -> bool:
+        """Whether the dataset is one that was converted into this folder, and that nobody has changed since."""
+        return self.dataset_mark.exists() and self.dataset_mark.read_text() == _files_hash(self.dataset)
+
+    def way_on(self) -> str:
+        """The sentence that says how to go on from the last state; empty where none was written."""
+        resume = shlex.join(["segtune", "resume", str(self.path)])
+        return f"To go on from the last good state: {resume}" if self.resume.exists() else ""
+
     def clear(self) -> None:
-        """Remove the files of an earlier run, and nothing else."""
+        """Remove the files of an earlier run, and nothing else; the dataset is a run's from here on."""
+        self.dataset_mark.unlink(missing_ok=True)
         for path in self.made():
             if path.is_dir():
                 shutil.rmtree(path)
@@ -129,6 +147,11 @@ class RunFolder:
     def write_record(self, record: dict[str, Any]) -> None:
         """Write run.json."""
         write_json(self.record, record)
+
+    def note_in_plan(self, **values: Any) -> None:
+        """Write into run.json what has become of the plan."""
+        record = self.read_record()
+        self.write_record({**record, "plan": {**record["plan"], **values}})
 
     def read_record(self) -> dict[str, Any]:
         """Read run.json.
@@ -157,3 +180,11 @@ class RunFolder:
                 file.write(json.dumps(metrics) + "\n")
         except OSError as error:
             raise unwritable(self.metrics, error) from error
+
+
+def _files_hash(folder: Path) -> str:
+    """A hash of the names, sizes and times of all files below a folder."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    stats = [(path.relative_to(folder).as_posix(), path.stat()) for path in files]
+    text = "".join(f"{name}\0{stat.st_size}\0{stat.st_mtime_ns}\n" for name, stat in stats)
+    return hashlib.sha256(text.encode()).hexdigest()

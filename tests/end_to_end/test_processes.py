@@ -9,6 +9,8 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
 OPTIONS = [
     "--model", "unet:efficientnet_lite0", "--batch-size", "4", "--crop", "64", "--batch-norm", "sync",
@@ -42,9 +44,9 @@ def test_two_processes_train_as_one(data, tmp_path, parts):
         assert output.count("Model: ") == 1
     one, two = (metrics(tmp_path / str(number)) for number in (1, 2))
     for ours, theirs in zip(one, two, strict=True):
-        if parts == 1:  # a process that computes in parts takes its statistics part by part
-            assert theirs["train_loss"] == pytest.approx(ours["train_loss"], rel=1e-3)
-            assert theirs["mean_iou"] == pytest.approx(ours["mean_iou"], abs=0.01)
+        # The first parts of all processes have together the pictures of the first part of one, and so on.
+        assert theirs["train_loss"] == pytest.approx(ours["train_loss"], rel=1e-3)
+        assert theirs["mean_iou"] == pytest.approx(ours["mean_iou"], abs=0.01)
         assert theirs["step"] == ours["step"]
     assert json.loads((tmp_path / "2" / "run.json").read_text())["plan"]["world_size"] == 2
 
@@ -62,8 +64,43 @@ def test_a_killed_process_ends_the_run_which_resumes(data, tmp_path):
     output, _ = process.communicate(timeout=100)
     assert process.returncode == 2
     assert "ended by SIGKILL" in output
+    assert f"segtune resume {run}" in output
     done = len(metrics(run))
-    resumed = segtune("resume", run, "--epochs", done + 1, "--nproc", 1)
-    output, _ = resumed.communicate(timeout=280)
-    assert resumed.returncode == 0, output
-    assert [line["epoch"] for line in metrics(run)] == list(range(1, done + 2))
+    for more, number in ((1, 2), (2, 1)):
+        resumed = segtune("resume", run, "--epochs", done + more, "--nproc", number)
+        output, _ = resumed.communicate(timeout=280)
+        assert resumed.returncode == 0, output
+        assert [line["epoch"] for line in metrics(run)] == list(range(1, done + more + 1))
+
+
+def test_two_processes_go_on_where_two_were_stopped(data, tmp_path):
+    """The batch norms of each process follow its own pictures; those of the first are the model's."""
+    options = [*OPTIONS, "--batch-norm", "train", "--nproc", 2]
+    whole, halves = tmp_path / "whole", tmp_path / "halves"
+    for words in (
+        ["train", data, whole, *options, "--schedule", "constant", "--epochs", 4],
+        ["train", data, halves, *options, "--schedule", "constant", "--epochs", 2],
+        ["resume", halves, "--epochs", 4],
+    ):
+        process = segtune(*words)
+        output, _ = process.communicate(timeout=280)
+        assert process.returncode == 0, output
+    assert load_file(halves / "last.safetensors").keys() == load_file(whole / "last.safetensors").keys()
+    for name, tensor in load_file(whole / "last.safetensors").items():
+        assert torch.equal(load_file(halves / "last.safetensors")[name], tensor), name
+
+
+def test_fewer_pictures_than_processes_are_warned_of_and_train(data, tmp_path):
+    options = [*OPTIONS, "--model", "segformer:efficientnet_lite0", "--batch-size", 1, "--batch-norm", "train"]
+    process = segtune("train", data, tmp_path / "run", *options, "--epochs", 1, "--nproc", 2)
+    output, _ = process.communicate(timeout=280)
+    assert process.returncode == 0, output
+    assert "a batch has 1 pictures for 2 processes" in output
+
+
+def test_processes_that_fail_before_there_is_a_run_are_not_to_be_resumed(data, tmp_path):
+    process = segtune("train", data, tmp_path / "run", *OPTIONS, "--crop", 3, "--nproc", 2)
+    output, _ = process.communicate(timeout=280)
+    assert process.returncode == 2
+    assert "--crop is 3" in output
+    assert "segtune resume" not in output

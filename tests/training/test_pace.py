@@ -24,9 +24,24 @@ def test_share_of_the_time_leaves_room_for_the_last_validation():
     plan = replace(PLAN, epochs=0, total_steps=0, time_budget=100.0)
     assert Pace(plan, Progress(seconds=25), 1).done() == pytest.approx(0.25, abs=0.01)
     assert Pace(plan, Progress(seconds=25, validation_seconds=50 / 2.2), 1).done() == pytest.approx(0.5, abs=0.01)
-    # Before the first validation it is guessed: a picture takes as long as one of the training.
-    guessed = Progress(seconds=25, num_pictures=10, epoch_seconds=20)
-    assert Pace(plan, guessed, 12).done() == pytest.approx(25 / 52, abs=0.01)
+
+
+def test_the_first_validation_is_guessed_by_the_pixels_of_the_fastest_step():
+    plan = replace(PLAN, epochs=0, total_steps=0, time_budget=100.0)
+    pace = Pace(plan, Progress(seconds=25), 3 * plan.crop**2)
+    pace.stepped(20.0, 4)  # a first step, which starts workers, says nothing
+    assert pace.done() == pytest.approx(0.25, abs=0.01)
+    for seconds in (16.0, 4.0, 9.0):
+        pace.stepped(seconds, 4)
+    assert pace.done() == pytest.approx(25 / 94, abs=0.01)
+
+
+def test_a_guess_keeps_no_more_than_half_of_the_time():
+    plan = replace(PLAN, epochs=0, total_steps=0, time_budget=100.0)
+    pace = Pace(plan, Progress(seconds=25), 10_000 * plan.crop**2)
+    for _ in range(3):
+        pace.stepped(1.0, 4)
+    assert pace.done() == pytest.approx(0.5, abs=0.01)
 
 
 def test_steps_and_time_whichever_comes_first():

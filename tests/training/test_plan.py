@@ -1,5 +1,6 @@
 """The plan is a pure function of configuration and facts."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 from segtune.config import TrainConfig
 from segtune.errors import UserError
 from segtune.training.plan import Facts, balanced_weights, make_plan
+from segtune.training.processes import usable_cpus
 
 FACTS = Facts(num_classes=5, num_train=10, pixels=(9, 9, 9, 9, 9), device="cpu", num_cpus=2)
 
@@ -71,7 +73,31 @@ def test_choices_override_the_recipe():
 
 @pytest.mark.parametrize(("device", "num_cpus", "workers"), [("cpu", 16, 0), ("cuda", 16, 8), ("cuda", 4, 3)])
 def test_workers_follow_the_machine(device, num_cpus, workers):
-    assert make_plan(config(), Facts(5, 10, (9,) * 5, device, num_cpus)).num_workers == workers
+    assert make_plan(config(), Facts(5, 10, (9,) * 5, device, num_cpus, world_size=8)).num_workers == workers
+
+
+@pytest.mark.parametrize(
+    ("options", "compiles"),
+    [
+        ({"epochs": 3000}, True),
+        ({"epochs": 30}, False),
+        ({"epochs": 3000, "time_budget": "10m"}, False),
+        ({"time_budget": "10m"}, False),
+        ({"time_budget": "2h"}, True),
+    ],
+)
+def test_only_a_long_training_is_compiled(options, compiles):
+    assert make_plan(config(**options), replace(FACTS, device="cuda")).compile == compiles
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="the system binds no process to processors")
+def test_only_usable_processors_count():
+    before = os.sched_getaffinity(0)
+    try:
+        os.sched_setaffinity(0, {min(before)})
+        assert usable_cpus() == 1
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 def test_single_class_is_refused():

@@ -6,13 +6,22 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from filelock import FileLock
 from PIL import Image
+from torch.amp import GradScaler
 
 from segtune.config import ResumeConfig, TrainConfig
 from segtune.errors import UserError
+from segtune.model_file import read_header
+from segtune.models.catalog import build_model
+from segtune.models.pretrained import WeightsReport
 from segtune.training.events import EpochDone, Notice, RunStarted, StepDone
-from segtune.training.resume import read_progress
+from segtune.training.network import Network, _leave_out_unused
+from segtune.training.optimizer import make_optimizer
+from segtune.training.plan import Facts, TrainPlan, make_plan
+from segtune.training.resume import Progress, TrainingState, read_progress
+from segtune.training.start import Earlier, resumed_plan
 from segtune.training.train import TrainingInterrupted, resume, train
 
 OPTIONS = {
@@ -87,6 +96,85 @@ def test_train_goes_on_where_told_to_and_starts_where_there_is_nothing(config, w
     assert "--epochs MORE" in events[-2].text
 
 
+def test_trained_weights_without_their_state_are_not_replaced(config):
+    train(config, listeners=[])
+    (config.run / "resume.safetensors").unlink()
+    before = content(config.run)
+    with pytest.raises(UserError, match=r"last\.safetensors, model\.safetensors, but no resume\.safetensors"):
+        resume(ResumeConfig(config.run), listeners=[])
+    with pytest.raises(UserError, match="--weights"):
+        train(replace(config, resume="auto"), listeners=[])
+    assert content(config.run) == before
+
+
+def test_each_new_best_model_comes_with_its_state(config):
+    seen = []
+
+    def compare(event):
+        if isinstance(event, StepDone) and event.epoch > 1:
+            state = read_progress(config.run / "resume.safetensors")
+            seen.append((state.best_epoch, read_header(config.run / "model.safetensors")["scores"]["epoch"]))
+
+    train(replace(config, epochs=6, ema=0.0), listeners=[compare])
+    assert len({of_model for _, of_model in seen}) > 1
+    assert all(of_state == of_model for of_state, of_model in seen)
+
+
+def test_time_that_is_up_is_told_and_more_may_be_asked_for(config):
+    def steps(config) -> list[int]:
+        return [line["step"] for line in told(config.run)]
+
+    short = replace(config, epochs="auto", time_budget="3s")
+    train(short, listeners=[])
+    done, events = steps(config), []
+    resume(ResumeConfig(config.run), listeners=[events.append])
+    assert [event.text for event in events if isinstance(event, Notice)] == [
+        f"The time of 3 s is up. To go on: segtune resume {config.run} --time-budget LONGER"
+    ]
+    assert steps(config) == done
+    resume(ResumeConfig(config.run, time_budget="9s"), listeners=[])
+    assert steps(config)[-1] > done[-1]
+
+
+@pytest.mark.parametrize(
+    ("earlier", "asked", "world_size", "expected"), [("auto", "auto", 1, 4), ("auto", 2, 1, 9), ("auto", "auto", 2, 9)]
+)
+def test_the_parts_of_a_batch_stay_unless_others_are_asked_for(config, earlier, asked, world_size, expected):
+    plan = make_plan(config, Facts(3, 9, (9, 9, 9), "cpu", 2))
+    before = Earlier(
+        replace(config, accumulate=earlier), replace(plan, accumulate=4), "", WeightsReport("", "", (), ()), True
+    )
+    new = replace(plan, accumulate=9, world_size=world_size)
+    assert resumed_plan(before, replace(config, accumulate=asked), new).accumulate == expected
+
+
+def test_state_does_not_depend_on_which_parameters_an_optimizer_numbers(tmp_path):
+    """PSPNet leaves deep stages aside; of several processes, each leaves them out of the optimizer."""
+    nets = [build_model("pspnet:efficientnet_lite0", 3, seed) for seed in (0, 1)]
+    _leave_out_unused(nets[1])
+    states = []
+    for net in nets:
+        network = Network(net, "pspnet:efficientnet_lite0", plan := plan_of_one(), torch.device("cpu"))
+        optimizer = make_optimizer(net, network.stages, plan)
+        states.append(TrainingState(Progress(), net, optimizer, GradScaler("cpu", enabled=False), None))
+    nets[0](torch.rand(2, 3, 64, 64)).square().sum().backward()
+    states[0].optimizer.step()
+    states[0].save(tmp_path / "state.safetensors")
+    states[1].restore(tmp_path / "state.safetensors")
+    one, two = (dict(net.named_parameters()) for net in nets)
+    num_compared = 0
+    for name, parameter in one.items():
+        for key, value in states[0].optimizer.state.get(parameter, {}).items():
+            assert torch.equal(states[1].optimizer.state[two[name]][key], value)
+            num_compared += 1
+    assert num_compared > 100
+    assert sum(len(group["params"]) for group in states[1].optimizer.param_groups) < len(two)
+
+
+def plan_of_one() -> TrainPlan:
+    return make_plan(TrainConfig(Path("d"), Path("r")), Facts(3, 9, (9, 9, 9), "cpu", 2))
+
+
 def test_dataset_and_run_may_be_moved(config, whole, tmp_path, make_dataset):
     interrupt(config, EpochDone, 1)
     config.run.rename(tmp_path / "moved")
@@ -108,7 +196,10 @@ def test_training_that_lost_patience_goes_on_only_if_more_is_asked_for(config):
     train(impatient, listeners=[])
     stopped = len(told(config.run))
     assert stopped < 60
-    train(replace(impatient, resume="auto"), listeners=[])
+    events = []
+    train(replace(impatient, resume="auto"), listeners=[events.append])
+    (notice,) = (event.text for event in events if isinstance(event, Notice))
+    assert notice.startswith("The training ended early, after 1 validations without a better score")
     assert len(told(config.run)) == stopped
     train(replace(impatient, resume="auto", epochs=61), listeners=[])
     assert len(told(config.run)) > stopped

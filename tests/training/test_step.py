@@ -1,8 +1,10 @@
 """A step in parts is the step."""
 
 import copy
+import json
 import subprocess
 import sys
+import weakref
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,11 +14,13 @@ import torch
 from segtune.classes import IGNORE
 from segtune.config import TrainConfig
 from segtune.data.batch import Batch
+from segtune.errors import UserError
 from segtune.models.catalog import build_model
 from segtune.preprocessing import Preprocessing
 from segtune.training.losses import make_loss
 from segtune.training.network import Network
 from segtune.training.optimizer import make_optimizer
+from segtune.training.out_of_memory import is_out_of_memory, shortage_told
 from segtune.training.plan import Facts, make_plan
 from segtune.training.step import Stepper, split_batch
 
@@ -76,6 +80,64 @@ def test_batches_are_split_evenly(num, parts, sizes):
     assert [len(part.images) for part in split] == sizes
 
 
+@pytest.fixture
+def hungry():
+    """A stepper whose net is out of memory for more than two pictures, and the outputs that it made."""
+    net = build_model(MODEL, 3)
+    outputs = []
+
+    def take(_, __, output):
+        outputs.append(weakref.ref(output))
+        if len(output) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    net.classifier.cbr[0].register_forward_hook(take)
+    network = Network(net, MODEL, PLAN, CPU)
+    network.train_mode()
+    outputs.clear()
+    optimizer = make_optimizer(net, network.stages, PLAN)
+    return Stepper(network, Preprocessing(), make_loss(PLAN, CPU), optimizer, PLAN), outputs
+
+
+def test_a_failed_attempt_leaves_nothing_in_memory(hungry):
+    stepper, outputs = hungry
+    five = batch()
+    assert stepper.step(five, stepper.count(five)) is None
+    assert [output() for output in outputs] == [None]
+    assert all(weight.grad is None for weight in stepper.network.net.parameters())
+    assert stepper.halve(five)
+    assert stepper.step(five, stepper.count(five)) is None
+    assert stepper.halve(five)
+    assert stepper.step(five, stepper.count(five)) > 0
+
+
+@pytest.mark.parametrize(
+    ("error", "is_shortage"),
+    [
+        (MemoryError(), True),
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB."), True),
+        (RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory"), True),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"), True),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"), True),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED"), True),
+        (RuntimeError("CUDA error: out of memory"), True),
+        (RuntimeError("shapes can't be multiplied"), False),
+        (UserError("pictures out of memory lane"), False),
+    ],
+)
+def test_shortages_are_recognised(error, is_shortage):
+    assert is_out_of_memory(error) == is_shortage
+
+
+def test_shortage_of_the_optimizer_is_told(hungry):
+    """Its weights may have moved by then, so the step can't be tried again."""
+    stepper, _ = hungry
+    two = batch(2)
+    stepper.optimizer.register_step_pre_hook(lambda *_: torch.empty(2**60))
+    with pytest.raises(UserError, match="told"), shortage_told(lambda: UserError("told")):
+        stepper.step(two, stepper.count(two))
+
+
 SMALL_MEMORY = """
 import resource, sys
 from pathlib import Path
@@ -99,10 +161,13 @@ train(config, listeners=[limit])
 
 @pytest.mark.skipif(sys.platform != "linux", reason="limits the address space")
 @pytest.mark.parametrize(
-    ("memory", "told"),
-    [(1_200_000_000, "each batch is computed in"), (100_000_000, "Lower --crop or --batch-size")],
+    ("memory", "told", "code"),
+    [(1_200_000_000, "each batch is computed in", 0), (100_000_000, "Lower --crop or --batch-size", 1)],
 )
-def test_too_little_memory_is_made_do_with_or_told(dataset, memory, told):
+def test_too_little_memory_is_made_do_with_or_told(dataset, memory, told, code):
     words = [sys.executable, "-c", SMALL_MEMORY, dataset, dataset.parent / "run", memory]
     result = subprocess.run([str(word) for word in words], capture_output=True, text=True, timeout=280, check=False)
     assert told in result.stdout + result.stderr
+    assert result.returncode == code, result.stderr
+    if code == 0:
+        assert json.loads((dataset.parent / "run" / "run.json").read_text())["plan"]["accumulate"] > 1

@@ -182,6 +182,15 @@ def test_loss_that_is_not_finite_stops_and_names_the_pictures(dataset):
         train(config(dataset, learning_rate=1e30, epochs=9), listeners=[])
 
 
+@pytest.mark.parametrize("learning_rate", [1e30, 1e39])
+@pytest.mark.parametrize("batch_size", [4, 6])
+def test_weights_that_are_not_finite_are_never_written(dataset, learning_rate, batch_size):
+    with pytest.raises(UserError, match="not finite"):
+        train(config(dataset, learning_rate=learning_rate, epochs=9, batch_size=batch_size), listeners=[])
+    for path in (dataset.parent / "run").glob("*.safetensors"):
+        assert all(tensor.isfinite().all() for tensor in load_file(path).values()), path
+
+
 @pytest.fixture
 def export(tmp_path):
     """A LabelMe export of a few pictures with a box each."""
@@ -218,6 +227,23 @@ def test_an_export_that_can_not_be_converted_leaves_the_earlier_dataset(export):
         train(config(export, overwrite=True), listeners=[])
     assert (export.parent / "run" / "dataset" / "classes.yaml").exists()
     assert (export.parent / "run" / "model.safetensors").exists()
+
+
+def test_an_export_is_converted_again_after_a_start_that_failed(export):
+    with pytest.raises(UserError, match=r"gone\.pth"):
+        train(config(export, weights="gone.pth"), listeners=[])
+    assert (export.parent / "run" / "dataset" / "classes.yaml").exists()
+    assert train(config(export), listeners=[]).model.exists()
+
+
+def test_a_dataset_that_was_changed_after_a_start_that_failed_is_left(export):
+    with pytest.raises(UserError, match=r"gone\.pth"):
+        train(config(export, weights="gone.pth"), listeners=[])
+    classes = export.parent / "run" / "dataset" / "classes.yaml"
+    classes.write_text(classes.read_text() + "# mine\n")
+    with pytest.raises(UserError, match="already exists"):
+        train(config(export), listeners=[])
+    assert classes.read_text().endswith("# mine\n")
 
 
 def test_options_of_the_conversion_are_not_ignored_silently(dataset):

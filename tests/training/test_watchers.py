@@ -1,16 +1,24 @@
-"""Metrics reach TensorBoard; what is not there is told."""
+"""Metrics reach who watches; what is not there is told, and what fails there ends no training.
 
+MLflow and Weights & Biases are not among the packages that tests need: small modules of their names stand for them.
+"""
+
+import sys
+from dataclasses import replace
 from importlib.util import find_spec
+from textwrap import dedent
+from types import ModuleType
 
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from segtune.classes import class_table, write_classes
 from segtune.config import ResumeConfig, TrainConfig
 from segtune.errors import UserError
 from segtune.run_folder import RunFolder
-from segtune.training.events import EpochDone
+from segtune.training.events import EpochDone, StepDone
 from segtune.training.train import TrainingInterrupted, resume, train
-from segtune.training.watchers import make_watchers
+from segtune.training.watchers import make_watchers, refuse_unknown_watchers
 
 
 def curves(run) -> dict[str, list[int]]:
@@ -39,16 +47,118 @@ def test_tensorboard_shows_the_epochs_once_though_the_run_was_interrupted(datase
     ("names", "message"),
     [("tensorbord", "Did you mean tensorboard"), ("tensorboard,nothing", "--report-to names nothing")],
 )
-def test_unknown_watchers_are_refused(names, message, tmp_path):
+def test_unknown_watchers_are_refused(names, message):
     with pytest.raises(UserError, match=message):
-        make_watchers(names, RunFolder(tmp_path), False)
+        refuse_unknown_watchers(names)
+
+
+def test_a_mistyped_watcher_leaves_the_earlier_run(dataset):
+    options = {"model": "unet:efficientnet_lite0", "crop": 64, "epochs": 1, "overwrite": True}
+    config = TrainConfig(dataset, dataset.parent / "run", report_to="none", **options)
+    before = train(config, listeners=[]).model.read_bytes()
+    with pytest.raises(UserError, match="Did you mean tensorboard"):
+        train(replace(config, report_to="tensorbord"))
+    assert (config.run / "model.safetensors").read_bytes() == before
 
 
 @pytest.mark.parametrize("name", [name for name in ("mlflow", "wandb") if find_spec(name) is None])
-def test_watcher_that_is_not_installed_says_how_to_install_it(name, tmp_path):
+def test_watcher_that_is_not_installed_says_how_to_install_it(name):
     with pytest.raises(UserError, match=rf"segtune\[{name}\]"):
-        make_watchers(name, RunFolder(tmp_path), False)
+        refuse_unknown_watchers(name)
 
 
 def test_none_watches_nothing(tmp_path):
     assert make_watchers("none", RunFolder(tmp_path), False) == []
+
+
+MLFLOW = """
+import re
+from types import SimpleNamespace
+calls, fails = [], False
+
+def start_run(run_id=None, run_name=None):
+    calls.append(("start", run_id))
+    return SimpleNamespace(info=SimpleNamespace(run_id=run_id or "one"))
+
+def log_params(values):
+    calls.append(("params", len(values)))
+
+def log_metrics(values, step):
+    if fails:
+        raise ConnectionError("the server is gone")
+    for name in values:
+        if not re.fullmatch(r"[\\w./ -]+", name):
+            raise ValueError(name)
+    calls.append(("metrics", tuple(values)))
+
+def end_run(status="FINISHED"):
+    calls.append(("end", status))
+"""
+WANDB = """
+from types import SimpleNamespace
+calls = []
+
+def init(name, id, resume, config, dir):
+    calls.append(("start", id))
+    return SimpleNamespace(
+        id=id or "one",
+        log=lambda values, step: calls.append(("metrics", tuple(values))),
+        finish=lambda exit_code=None: calls.append(("end", exit_code)),
+    )
+"""
+
+
+@pytest.fixture
+def stand_in(tmp_path, monkeypatch):
+    """Makes a module that stands for a package."""
+
+    def make(name: str, text: str) -> ModuleType:
+        (tmp_path / "packages").mkdir()
+        (tmp_path / "packages" / f"{name}.py").write_text(dedent(text))
+        monkeypatch.syspath_prepend(tmp_path / "packages")
+        monkeypatch.delitem(sys.modules, name, raising=False)
+        return __import__(name)
+
+    before = set(sys.modules)
+    yield make
+    for name in {"mlflow", "wandb"} - before:
+        sys.modules.pop(name, None)
+
+
+@pytest.fixture
+def config(dataset) -> TrainConfig:
+    write_classes(dataset / "classes.yaml", class_table(["floor", "wall, white", "box (100%)"]))
+    options = {"model": "unet:efficientnet_lite0", "crop": 64, "batch_size": 2, "epochs": 4}
+    return TrainConfig(dataset, dataset.parent / "run", **options)
+
+
+def test_mlflow_is_told_of_classes_with_any_name(config, stand_in):
+    mlflow = stand_in("mlflow", MLFLOW)
+    train(replace(config, report_to="mlflow"))
+    named = {name for kind, names in mlflow.calls if kind == "metrics" for name in names}
+    assert {"iou/floor", "iou/wall__white", "iou/box__100__", "epoch/mean_iou", "train/loss"} <= named
+    assert mlflow.calls[0] == ("start", None)
+    assert mlflow.calls[-1] == ("end", "FINISHED")
+
+
+def test_a_watcher_that_fails_is_told_of_once_and_the_training_goes_on(config, stand_in, capsys):
+    stand_in("mlflow", MLFLOW).fails = True
+    assert train(replace(config, report_to="mlflow")).model.exists()
+    assert capsys.readouterr().err.count("mlflow is told no more, the training goes on: the server is gone") == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "of_mlflow", "of_wandb"), [(KeyboardInterrupt, "KILLED", 1), (UserError("spoilt"), "FAILED", 1)]
+)
+@pytest.mark.parametrize("name", ["mlflow", "wandb"])
+def test_watchers_are_told_how_a_training_ended(config, stand_in, monkeypatch, name, error, of_mlflow, of_wandb):
+    def stop(event):
+        if isinstance(event, StepDone):
+            raise error
+
+    module = stand_in(name, {"mlflow": MLFLOW, "wandb": WANDB}[name])
+    monkeypatch.setattr("segtune.training.console_listener.ConsoleListener.__call__", lambda _, event: stop(event))
+    with pytest.raises((TrainingInterrupted, UserError)):
+        train(replace(config, report_to=name))
+    assert module.calls[-1] == ("end", {"mlflow": of_mlflow, "wandb": of_wandb}[name])
+    monkeypatch.undo()

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -194,6 +195,10 @@ def _as_it_is(batch: Any) -> Any:
 def _start_worker(worker: int) -> None:
     """What a worker process does first."""
     del worker
+    # Ctrl-C and a scheduler's SIGTERM reach all processes of a training. The main one decides what comes of it: it ends
+    # the step that is going on, and needs its workers for that. They end with the loader, or with the main process.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     # Workers are there to use the cores; OpenCV's own threads would only compete, and don't survive a fork.
     cv2.setNumThreads(0)
     # DataLoader's own watch looks at the fork server, which lives on where the training is killed.

@@ -4,13 +4,15 @@ DeepLabV3 pools the picture to one pixel and normalises that over the batch. Wit
 compute a variance from, and torch's batch norm raises. Here such a value is normalised with the running statistics.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
-from timm.layers.norm_act import BatchNormAct2d, SyncBatchNormAct
+from timm.layers.norm_act import BatchNormAct2d
 from torch import Tensor, distributed, nn
 from torch.nn import functional
+from torch.nn.modules.batchnorm import _BatchNorm
 
 
 class SingleValueBatchNorm2d(nn.BatchNorm2d):
@@ -26,24 +28,35 @@ class SingleValueBatchNorm2d(nn.BatchNorm2d):
 
 
 class ProcessesBatchNorm2d(nn.BatchNorm2d):
-    """``nn.BatchNorm2d`` whose batch is that of all processes; torch's own, ``nn.SyncBatchNorm``, refuses CPUs."""
+    """``nn.BatchNorm2d`` whose batch is that of all processes.
+
+    Torch's own, ``nn.SyncBatchNorm``, refuses CPUs, fails under autocast where a process has no picture, and makes its
+    running variance infinite where there is one value in all.
+
+    Attributes:
+        counts: Whether the features of this process are part of the batch; if not, they are normalised like it.
+    """
+
+    counts = True
 
     def forward(self, features: Tensor) -> Tensor:
-        """Normalise float (N, C, H, W); each process may have another N, also 0."""
+        """Normalise float (N, C, H, W); each process may have another N, also 0. Statistics are taken in float32."""
         if not self.training or self.running_mean is None or self.running_var is None:
             return super().forward(features)
-        own_count = features.new_tensor([features.numel() // self.num_features])
-        sums = _OverProcesses.apply(torch.cat([features.sum((0, 2, 3)), own_count]))
+        counted = features.float() if self.counts else features[:0].float()
+        own_count = counted.new_tensor([counted.numel() // self.num_features])
+        sums = _OverProcesses.apply(torch.cat([counted.sum((0, 2, 3)), own_count]))
         count = sums[-1]
         mean = (sums[:-1] / count).view(1, -1, 1, 1)
         # Around the mean: the difference of two large sums of squares would lose the digits.
-        variance = (_OverProcesses.apply(((features - mean) ** 2).sum((0, 2, 3))) / count).view(1, -1, 1, 1)
+        variance = (_OverProcesses.apply(((counted - mean) ** 2).sum((0, 2, 3))) / count).view(1, -1, 1, 1)
         if count > 1:
             self._follow(mean.detach().flatten(), (variance.detach().flatten() * count / (count - 1)))
         else:
             mean, variance = self.running_mean.view(1, -1, 1, 1), self.running_var.view(1, -1, 1, 1)
-        normalised: Tensor = (features - mean) * torch.rsqrt(variance + self.eps)
-        return normalised * self.weight.view(1, -1, 1, 1) + self.bias.view(1, -1, 1, 1)
+        normalised: Tensor = (features.float() - mean) * torch.rsqrt(variance + self.eps)
+        normalised = normalised * self.weight.view(1, -1, 1, 1) + self.bias.view(1, -1, 1, 1)
+        return normalised.to(features.dtype)
 
     @torch.no_grad()
     def _follow(self, mean: Tensor, variance: Tensor) -> None:
@@ -78,13 +91,29 @@ def synchronise(net: nn.Module, frozen: list[nn.Module]) -> None:
     if not distributed.is_initialized():
         return
     kept = {module for root in frozen for module in root.modules()}
-    plain: type[nn.Module]
-    active: type[nn.Module]
-    if next(net.parameters()).is_cuda:
-        plain, active = nn.SyncBatchNorm, SyncBatchNormAct
-    else:
-        plain, active = ProcessesBatchNorm2d, ProcessesBatchNormAct2d
+    plain, active = ProcessesBatchNorm2d, ProcessesBatchNormAct2d
     _replace(net, {nn.BatchNorm2d: plain, SingleValueBatchNorm2d: plain, BatchNormAct2d: active}, kept)
+
+
+@contextmanager
+def looking_on(net: nn.Module) -> Iterator[None]:
+    """Let what goes through a net that is trained leave its batch norms as they are.
+
+    Those over all processes take part, as the others wait for them, and count nothing.
+    """
+    training = [norm for norm in net.modules() if isinstance(norm, _BatchNorm) and norm.training]
+    try:
+        for norm in training:
+            if isinstance(norm, ProcessesBatchNorm2d):
+                norm.counts = False
+            else:
+                norm.eval()
+        yield
+    finally:
+        for norm in training:
+            norm.train()
+            if isinstance(norm, ProcessesBatchNorm2d):
+                norm.counts = True
 
 
 class _OverProcesses(torch.autograd.Function):

@@ -21,13 +21,14 @@ from segtune.training.losses import make_loss
 from segtune.training.moving_average import MovingAverage
 from segtune.training.network import Network
 from segtune.training.optimizer import make_optimizer, set_rates
+from segtune.training.out_of_memory import shortage_told
 from segtune.training.pace import Pace
 from segtune.training.plan import TrainPlan
 from segtune.training.processes import Processes
 from segtune.training.record import epoch_metrics, header_scores
 from segtune.training.resume import Progress, TrainingState
-from segtune.training.step import OutOfMemory, Stepper
-from segtune.training.validation import Validation
+from segtune.training.step import Stepper
+from segtune.training.validation import Validation, validation_shortage
 
 DROPOUT = 2
 """Which use of randomness this is, beside order and augmentation (data/loader.py)."""
@@ -48,7 +49,7 @@ class Run:
         loader: The training batches.
         validate: How an epoch is scored.
         num_train: Training pictures.
-        num_val: Validation pictures.
+        val_pixels: Pixels of all validation pictures, as the network takes them.
         folder: Where to write.
         processes: Who trains together.
         tell: Tells the listeners what happens.
@@ -61,7 +62,7 @@ class Run:
     loader: Loader
     validate: Validation
     num_train: int
-    num_val: int
+    val_pixels: int
     folder: RunFolder
     processes: Processes
     tell: Callable[[Event], None]
@@ -76,7 +77,7 @@ def run_epochs(run: Run, state: TrainingState, stepper: Stepper) -> None:
         StopRequested: The process was asked to stop.
     """
     plan, progress = run.plan, state.progress
-    pace = Pace(plan, progress, run.num_val)
+    pace = Pace(plan, progress, run.val_pixels)
     while not progress.has_ended(plan):
         run.network.train_mode()
         started = time.monotonic()
@@ -93,15 +94,18 @@ def run_epochs(run: Run, state: TrainingState, stepper: Stepper) -> None:
             if state.average is not None:
                 state.average.update(run.network.net, progress.step + 1)
             size = min(plan.batch_size, run.num_train - progress.batch * plan.batch_size)
-            progress.count_step(loss, size, time.monotonic() - started)
+            seconds = time.monotonic() - started
+            progress.count_step(loss, size, seconds)
+            pace.stepped(seconds, size)
             run.tell(StepDone(progress.epoch, progress.step, loss, size, progress.learning_rate, pace.done()))
             if pace.is_time_to_save():
                 _save(run, state, pace)
             started = time.monotonic()
-        if not (progress.time_is_up and progress.is_scored()):
-            _end_epoch(run, state, pace)
+        ends_epoch = not (progress.time_is_up and progress.is_scored())
+        is_best = ends_epoch and _end_epoch(run, state, pace)
         progress.begin_next_epoch()
-        if pace.is_time_to_save() or progress.has_ended(plan):
+        # A new best model comes with its state: what is trained again after a kill may be another model, but on CPUs.
+        if is_best or pace.is_time_to_save() or progress.has_ended(plan):
             _save(run, state, pace)
 
 
@@ -127,25 +131,33 @@ def _agree(run: Run, stepper: Stepper, batch: Batch, pace: Pace) -> tuple[Tensor
 
 def _step(run: Run, stepper: Stepper, batch: Batch, total: Tensor, step: int) -> float:
     """A step, in more parts where memory is out."""
-    # Dropout draws from torch's generator. As a function of the step it needs no state that a resume would restore.
-    seeds = np.random.SeedSequence([run.plan.seed, DROPOUT, step, run.processes.rank])
-    torch.manual_seed(int(seeds.generate_state(1, np.uint64)[0] >> 1))
-    try:
-        loss = stepper.step(batch, total, run.processes.world_size)
-    except OutOfMemory as error:
-        if not stepper.halve(batch) or run.processes.world_size > 1:
-            raise _out_of_memory(run.plan, stepper.num_parts) from error
+    share = _attempt(run, stepper, batch, total, step)
+    while share is None and run.processes.world_size == 1 and stepper.halve(batch):
         run.tell(Notice(f"Memory is out: from here on each batch is computed in {stepper.num_parts} parts."))
-        return _step(run, stepper, batch, total, step)
-    loss = float(run.processes.sum(torch.tensor(loss, dtype=torch.float64, device=run.network.device)))
+        run.folder.note_in_plan(accumulate=stepper.num_parts)
+        share = _attempt(run, stepper, batch, total, step)
+    if share is None:
+        raise _out_of_memory(run.plan, stepper.num_parts)
+    loss = float(run.processes.sum(torch.tensor(share, dtype=torch.float64, device=run.network.device)))
     if not math.isfinite(loss):
-        raise _not_finite(run, step + 1, batch)
+        raise _not_finite(run, f"The loss is not finite at step {step + 1} (pictures {listed(batch.names, 32)}).")
     return loss
 
 
-def _end_epoch(run: Run, state: TrainingState, pace: Pace) -> None:
-    """Validate where the plan says so, write the weights, and tell."""
+def _attempt(run: Run, stepper: Stepper, batch: Batch, total: Tensor, step: int) -> float | None:
+    """A step; None where its gradients don't fit into memory."""
+    # Dropout draws from torch's generator. As a function of the step it needs no state that a resume would restore.
+    seeds = np.random.SeedSequence([run.plan.seed, DROPOUT, step, run.processes.rank])
+    torch.manual_seed(int(seeds.generate_state(1, np.uint64)[0] >> 1))
+    # The optimizer's own tensors may not fit either; by then weights may have moved, so there is no second attempt.
+    with shortage_told(lambda: _out_of_memory(run.plan, stepper.num_parts)):
+        return stepper.step(batch, total, run.processes.world_size)
+
+
+def _end_epoch(run: Run, state: TrainingState, pace: Pace) -> bool:
+    """Validate where the plan says so, write the weights, and tell; returns whether they are the best so far."""
     plan, progress = run.plan, state.progress
+    _refuse_spoilt(run, progress.step)
     epoch = progress.epoch
     is_last = progress.time_is_up or epoch == plan.epochs
     validates = is_last or (epoch % plan.validate_every == 0 and pace.is_time_to_validate())
@@ -171,6 +183,7 @@ def _end_epoch(run: Run, state: TrainingState, pace: Pace) -> None:
         _write(run, replace(run.model, net=net, scores=header_scores(scores, epoch)), epoch, best)
         run.folder.append_metrics(metrics)
     run.tell(EpochDone(epoch, progress.step, metrics, best))
+    return best
 
 
 def _validate(
@@ -182,7 +195,8 @@ def _validate(
     for name, net in candidates.items():
         # Each process has followed its own batches' statistics; those of the first are the model's.
         run.processes.share_tensors(net.buffers())
-        score, scores = run.validate(net, progress.epoch)
+        with shortage_told(validation_shortage):
+            score, scores = run.validate(net, progress.epoch)
         scored[name] = score, net, scores
     pace.validated(time.monotonic() - started)
     return scored
@@ -198,6 +212,7 @@ def _write(run: Run, trained: Model, epoch: int, best: bool) -> None:
 
 def _save(run: Run, state: TrainingState, pace: Pace) -> None:
     """Write the resume file."""
+    _refuse_spoilt(run, state.progress.step)
     started = time.monotonic()
     pace.done()  # brings the time up to date
     if run.processes.is_first:
@@ -209,11 +224,22 @@ def _defined(score: float) -> float | None:
     return None if math.isnan(score) else score
 
 
-def _not_finite(run: Run, step: int, batch: Batch) -> UserError:
+def _refuse_spoilt(run: Run, step: int) -> None:
+    """Raise UserError where a step has made weights or batch statistics that are not finite, before these are written.
+
+    A loss is computed before its step, so the last one says nothing of that.
+    """
+    tensors = [*run.network.net.parameters(), *run.network.net.buffers()]
+    floats = [tensor.detach() for tensor in tensors if tensor.is_floating_point()]
+    if not bool(nn.utils.get_total_norm(floats, math.inf).isfinite()):
+        raise _not_finite(run, f"The weights are not finite after step {step}.")
+
+
+def _not_finite(run: Run, found: str) -> UserError:
     good = run.folder.model if run.folder.model.exists() else run.folder.last
     kept = f"{good} holds the last good weights." if good.exists() else "No epoch was done before it."
     return UserError(
-        f"The loss is not finite at step {step} (pictures {listed(batch.names, 32)}). {kept}",
+        f"{found} {kept}",
         f"Lower --learning-rate (it was {run.plan.learning_rate:g}), or add --clip-gradient 1, and train anew.",
     )
 

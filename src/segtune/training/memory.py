@@ -7,6 +7,7 @@ from torch import nn
 
 from segtune.config import TrainConfig
 from segtune.preprocessing import Preprocessing
+from segtune.training.out_of_memory import is_out_of_memory
 from segtune.training.plan import value_of
 from segtune.training.step import AUTOCAST
 
@@ -52,7 +53,9 @@ def measure_step(net: nn.Module, config: TrainConfig, preprocessing: Preprocessi
             del logits, images
             net.zero_grad(set_to_none=True)
             peaks.append(torch.cuda.max_memory_allocated(device))
-    except torch.OutOfMemoryError:
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
         return StepMemory(free, free, free)
     finally:
         net.to("cpu")

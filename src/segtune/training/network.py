@@ -9,7 +9,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
 from segtune.errors import UserError
-from segtune.models.batch_norm import synchronise
+from segtune.models.batch_norm import looking_on, synchronise
 from segtune.models.catalog import feature_extractor
 from segtune.models.stages import SIDE, extractor_stages, freeze_stages
 from segtune.training.plan import TrainPlan
@@ -59,12 +59,11 @@ class Network:
         return fixed
 
     def _wrapped(self, plan: TrainPlan) -> nn.Module:
-        trained = self.net
-        if plan.world_size > 1:
-            _leave_out_unused(self.net)
-            devices = [self.device] if self.device.type == "cuda" else None
-            trained = DistributedDataParallel(trained, devices)
-        return torch.compile(trained) if plan.compile else trained  # type: ignore[return-value]
+        trained: nn.Module = torch.compile(self.net) if plan.compile else self.net  # type: ignore[assignment]
+        if plan.world_size == 1:
+            return trained
+        _leave_out_unused(self.net)
+        return DistributedDataParallel(trained, [self.device] if self.device.type == "cuda" else None)
 
     def train_mode(self) -> None:
         """Set all to training, but for what is fixed."""
@@ -74,9 +73,17 @@ class Network:
             module.eval()
 
     def __call__(self, images: Tensor) -> Tensor:
-        """Normalised pictures, float32 (N, 3, H, W) -> logits (N, C, H, W)."""
-        logits: Tensor = self._trained(images)
-        return logits
+        """Normalised pictures, float32 (N, 3, H, W) -> logits (N, C, H, W).
+
+        A process without pictures sends one that counts nothing: it keeps step with the others, and not every decoder
+        takes a batch of none.
+        """
+        if len(images):
+            logits: Tensor = self._trained(images)
+            return logits
+        with looking_on(self.net):
+            nothing: Tensor = self._trained(images.new_zeros(1, *images.shape[1:]))[:0]
+            return nothing
 
     def synchronised(self, now: bool) -> AbstractContextManager[None]:
         """Whether gradients travel between the processes in the backward pass inside of this context."""

@@ -1,5 +1,6 @@
 """How far a training is, by its steps and by the clock; when to save, when to validate."""
 
+import math
 import time
 
 from segtune.training.plan import TrainPlan
@@ -11,6 +12,9 @@ SHARE_OF_SAVING = 50
 SHARE_OF_VALIDATION = 0.2
 """Where time is bounded, an epoch's validation is left out if all would take more than this share of it."""
 
+FIRST_STEPS = 1
+"""Steps that say nothing of the speed: they wait for workers, caches, compilation and the device's start."""
+
 
 class Pace:
     """The clock of a training.
@@ -18,17 +22,19 @@ class Pace:
     Args:
         plan: Its plan.
         progress: Where it stands; ``seconds`` is kept up to date.
-        num_val: Validation pictures, to guess how long the first validation takes.
+        val_pixels: Of all validation pictures, to guess how long the first validation takes.
     """
 
-    def __init__(self, plan: TrainPlan, progress: Progress, num_val: int) -> None:
+    def __init__(self, plan: TrainPlan, progress: Progress, val_pixels: int) -> None:
         self.plan = plan
         self.progress = progress
-        self.num_val = num_val
+        self.val_pixels = val_pixels
         self._started = time.monotonic() - progress.seconds
         self._saved = time.monotonic()
         self._saving = 0.0
         self._validating = 0.0
+        self._num_steps = 0
+        self._seconds_a_pixel = math.inf
 
     def done(self) -> float:
         """The share of the training that is done, 0 to 1: of its steps, or of its time, whichever is more."""
@@ -45,8 +51,16 @@ class Pace:
         """Seconds to keep for the validation at the end, and for scoring the best model after it."""
         if self.progress.validation_seconds:
             return 2.2 * self.progress.validation_seconds
-        trained = max(1, self.progress.num_pictures)
-        return 2 * self.num_val * self.progress.epoch_seconds / trained
+        if self._num_steps <= FIRST_STEPS:
+            return 0.0
+        return min(2 * self.val_pixels * self._seconds_a_pixel, self.plan.time_budget / 2)
+
+    def stepped(self, seconds: float, num_pictures: int) -> None:
+        """A step with so many pictures took so long."""
+        self._num_steps += 1
+        if self._num_steps > FIRST_STEPS:
+            # The fastest: what else a step may wait for, a validation does not.
+            self._seconds_a_pixel = min(self._seconds_a_pixel, seconds / (num_pictures * self.plan.crop**2))
 
     def is_time_to_save(self) -> bool:
         """Whether the state should be written now."""

@@ -21,11 +21,12 @@ FEWEST_EPOCHS, MOST_EPOCHS, ORIGINAL_EPOCHS = 10, 200, 100
 MEMORY_SHARE = 0.85
 """How much of the free memory of a CUDA device the plan uses: fragments take the rest."""
 
-STEPS_WORTH_COMPILING = 3000
+STEPS_WORTH_COMPILING, SECONDS_WORTH_COMPILING = 3000, 1800
 """Compiling takes a minute or two, as long as some thousand steps take longer without it."""
 
 MACHINE_VALUES = ("accumulate", "num_workers", "cache", "compile", "device", "world_size")
-"""Values that change how fast a training is, and not what comes of it: model files don't depend on them."""
+"""Values that are the machine's: model files don't tell them. (What batch norms see depends on ``accumulate`` and
+``world_size``: docs/scaling.md.)"""
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Facts:
         largest_side: Pixels of the longest side of any picture; 0: not known.
         pixels: Labelled pixels of each class in the training pictures.
         device: 'cpu' or 'cuda'.
-        num_cpus: Processors of the machine.
+        num_cpus: Processors that each process has for itself.
         world_size: Processes that train together.
         has_bf16: Whether the device computes with bf16.
         free_memory: Bytes that are free on the CUDA device; 0: not known.
@@ -175,9 +176,13 @@ class TrainPlan:
         """Plain values for run.json."""
         return asdict(self)
 
-    def asks_for_more_than(self, other: "TrainPlan") -> bool:
-        """Whether this plan is longer."""
-        return self.epochs > other.epochs > 0 or self.time_budget > other.time_budget > 0
+    def has_more_epochs_than(self, other: "TrainPlan") -> bool:
+        """Whether this plan may train for more epochs; 0 bounds them not at all."""
+        return other.epochs > 0 and (not self.epochs or self.epochs > other.epochs)
+
+    def has_more_time_than(self, other: "TrainPlan") -> bool:
+        """Whether this plan may take longer; 0 bounds the time not at all."""
+        return other.time_budget > 0 and (not self.time_budget or self.time_budget > other.time_budget)
 
     def for_model_file(self) -> dict[str, Any]:
         """The values that the weights depend on: the same training on another machine writes the same file."""
@@ -215,7 +220,7 @@ def make_plan(config: TrainConfig, facts: Facts) -> TrainPlan:
         class_weights=_class_weights(config, facts, balance),
         validate_every=_validate_every(config, facts),
         precision=_precision(config, facts),
-        compile=_switch(config.compile, facts.device == "cuda" and total_steps >= STEPS_WORTH_COMPILING),
+        compile=_switch(config.compile, facts.device == "cuda" and _is_worth_compiling(total_steps, time_budget)),
         device=facts.device,
         world_size=facts.world_size,
         num_workers=_num_workers(config, facts),
@@ -266,6 +271,12 @@ def _switch(choice: str, otherwise: bool) -> bool:
     return otherwise if choice == "auto" else choice == "on"
 
 
+def _is_worth_compiling(total_steps: int, time_budget: float) -> bool:
+    """Whether a training is long enough; 0 steps, or 0 seconds, bound it not at all."""
+    has_steps = not total_steps or total_steps >= STEPS_WORTH_COMPILING
+    return has_steps and (not time_budget or time_budget >= SECONDS_WORTH_COMPILING)
+
+
 def _epochs(config: TrainConfig, facts: Facts, time_budget: float) -> int:
     if config.epochs != "auto":
         return config.epochs
@@ -313,7 +324,7 @@ def _num_workers(config: TrainConfig, facts: Facts) -> int:
     if config.num_workers != "auto":
         return config.num_workers
     # On a CPU the network itself takes every core; on a GPU the cores are free to prepare batches.
-    return max(0, min(8, facts.num_cpus // facts.world_size - 1)) if facts.device == "cuda" else 0
+    return max(0, min(8, facts.num_cpus - 1)) if facts.device == "cuda" else 0
 
 
 LIMITS: dict[str, tuple[float, float]] = {

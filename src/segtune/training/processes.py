@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, distributed
 
 from segtune.errors import UserError, first_line
+from segtune.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from torch.distributed.launcher.api import LaunchConfig
@@ -23,6 +24,9 @@ Value = TypeVar("Value")
 
 PATIENCE = timedelta(hours=2)
 """How long a process waits for the others: the first one may have to convert and to check a large dataset."""
+
+NAMES = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE")
+"""What torchrun tells each process."""
 
 
 @dataclass(frozen=True)
@@ -33,11 +37,13 @@ class Processes:
         rank: Which one this is, over all machines; 0 writes the run folder.
         local_rank: Which one of its machine.
         world_size: How many there are.
+        local_world_size: How many are on this machine.
     """
 
     rank: int = 0
     local_rank: int = 0
     world_size: int = 1
+    local_world_size: int = 1
 
     @property
     def is_first(self) -> bool:
@@ -69,8 +75,11 @@ class Processes:
             distributed.broadcast(tensor, 0)
 
     @contextmanager
-    def losses_told(self) -> Iterator[None]:
+    def losses_told(self, folder: RunFolder) -> Iterator[None]:
         """Turn what torch raises when another process is gone into words.
+
+        Args:
+            folder: The run folder.
 
         Raises:
             UserError: Another process is gone.
@@ -82,7 +91,7 @@ class Processes:
                 raise
             raise UserError(
                 f"Process {self.rank} lost touch with another process of this run: {first_line(error)}",
-                "See what that one says. The run folder holds the last good state: segtune resume RUN",
+                f"See what that one says. {folder.way_on()}",
             ) from error
 
     def wait(self) -> None:
@@ -101,7 +110,7 @@ def join(device: str) -> Iterator[Processes]:
     if int(os.environ.get("WORLD_SIZE", "1")) < 2 or "RANK" not in os.environ:
         yield Processes()
         return
-    processes = Processes(*(int(os.environ[name]) for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE")))
+    processes = Processes(*(int(os.environ[name]) for name in NAMES))
     cuda = device != "cpu" and torch.cuda.is_available()
     if cuda and processes.local_rank >= torch.cuda.device_count():
         number = torch.cuda.device_count()
@@ -123,8 +132,18 @@ def was_launched() -> bool:
     return "TORCHELASTIC_RUN_ID" in os.environ or int(os.environ.get("WORLD_SIZE", "1")) > 1
 
 
-def launch(arguments: list[str], num_processes: int) -> None:
+def usable_cpus() -> int:
+    """Processors that this process may use, which a scheduler may have made fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def launch(arguments: list[str], num_processes: int, folder: RunFolder) -> None:
     """Run ``python -m segtune`` with ``arguments`` in several processes on this machine, by torch's elastic launcher.
+
+    Args:
+        arguments: The command.
+        num_processes: How many processes.
+        folder: The run folder that they write.
 
     Raises:
         UserError: One of them failed; it has said why itself, unless it was killed.
@@ -134,16 +153,16 @@ def launch(arguments: list[str], num_processes: int) -> None:
     from torch.distributed.launcher.api import LaunchConfig
 
     # As torchrun does, so that the processes don't fight over the cores; but each gets its share of them.
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // num_processes)))
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, usable_cpus() // num_processes)))
     with TemporaryDirectory() as logs:
         config = LaunchConfig(
             min_nodes=1, max_nodes=1, nproc_per_node=num_processes, run_id="segtune", rdzv_backend="c10d",
             rdzv_endpoint="localhost:0", max_restarts=0, monitor_interval=0.1, logs_specs=DefaultLogsSpecs(logs),
         )  # fmt: skip
-        _run_all(config, arguments, num_processes)
+        _run_all(config, arguments, folder)
 
 
-def _run_all(config: "LaunchConfig", arguments: list[str], num_processes: int) -> None:
+def _run_all(config: "LaunchConfig", arguments: list[str], folder: RunFolder) -> None:
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import elastic_launch
@@ -156,6 +175,6 @@ def _run_all(config: "LaunchConfig", arguments: list[str], num_processes: int) -
         rank, failure = error.get_first_failure()
         ended = f"was ended by {failure.signal_name()}" if failure.exitcode < 0 else f"ended with {failure.exitcode}"
         raise UserError(
-            f"Process {rank} of {num_processes} {ended}; the others were stopped.",
-            "What it said stands above. The run folder holds the last good state: segtune resume RUN",
+            f"Process {rank} of {config.nproc_per_node} {ended}; the others were stopped.",
+            f"What it said stands above. {folder.way_on()}",
         ) from error

@@ -19,7 +19,7 @@ from segtune.training.moving_average import MovingAverage
 from segtune.training.plan import TrainPlan
 
 HEADER = "segtune-resume"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 
 @dataclass
@@ -72,11 +72,12 @@ class Progress:
         """Whether the weights as they are were validated: no step was done since the last epoch, which was."""
         return not self.num_losses and bool(self.metrics) and "mean_iou" in self.metrics[-1]
 
-    def go_on(self) -> None:
-        """Take back what ended the training: more was asked for."""
-        if self.stopped_early:
-            self.without_better = 0
-        self.stopped_early = self.time_is_up = False
+    def go_on(self, plan: TrainPlan, before: TrainPlan) -> None:
+        """Take back what ended the training by the plan before, where a plan asks for more of that."""
+        more_time = plan.has_more_time_than(before)
+        self.time_is_up = self.time_is_up and not more_time
+        if self.stopped_early and (more_time or plan.has_more_epochs_than(before)):
+            self.stopped_early, self.without_better = False, 0
 
     def count_step(self, loss: float, num_pictures: int, seconds: float) -> None:
         """A step of the epoch is done."""
@@ -129,17 +130,12 @@ class TrainingState:
         tensors = _named("net", self.net.state_dict())
         if self.average is not None:
             tensors |= _named("average", self.average.net.state_dict())
-        numbers: dict[str, dict[str, float]] = {}
-        for index, values in self.optimizer.state_dict()["state"].items():
-            for name, value in values.items():
-                if isinstance(value, Tensor):
-                    tensors[f"optimizer.{index}.{name}"] = _plain(value)
-                elif value is not None:
-                    numbers.setdefault(str(index), {})[name] = value
+        names: dict[Tensor, str] = {parameter: name for name, parameter in self.net.named_parameters()}
+        for parameter, values in self.optimizer.state.items():
+            tensors |= _named(f"optimizer.{names[parameter]}", values)
         header = {
             "format_version": FORMAT_VERSION,
             "progress": asdict(self.progress),
-            "optimizer": numbers,
             "scaler": self.scaler.state_dict(),
         }
         with atomic_path(path) as temporary:
@@ -160,14 +156,13 @@ class TrainingState:
             self.net.load_state_dict(_of(tensors, "net"))
             if self.average is not None:
                 self.average.net.load_state_dict(_of(tensors, "average"))
-            state: dict[int, dict[str, Any]] = {}
-            for index, values in header["optimizer"].items():
-                state.setdefault(int(index), {}).update(values)
+            parameters = dict(self.net.named_parameters())
+            self.optimizer.state.clear()
             for name, tensor in _of(tensors, "optimizer").items():
-                index, _, key = name.partition(".")
-                state.setdefault(int(index), {})[key] = tensor
-            self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": state})
-            _lay_like_weights(self.optimizer)
+                parameter_name, _, key = name.rpartition(".")
+                parameter = parameters[parameter_name]
+                # AdamW counts its steps on the CPU.
+                self.optimizer.state[parameter][key] = tensor if key == "step" else _laid_like(parameter, tensor)
             if header["scaler"]:
                 self.scaler.load_state_dict(header["scaler"])
             for name, value in header["progress"].items():
@@ -210,17 +205,14 @@ def damaged(path: Path) -> UserError:
     run = path.parent
     return UserError(
         f"{path} is damaged: the training can't go on from it.",
-        f"To start again from the beginning, remove it: segtune resume {run} does the rest. To start another run from"
-        f" the weights that there are: segtune train DATASET NEW_RUN --weights {run / 'last.safetensors'}",
+        f"To train on with the weights that there are: segtune train DATASET NEW_RUN --weights"
+        f" {run / 'last.safetensors'}; to train again from the beginning: segtune train DATASET {run} --overwrite",
     )
 
 
-def _lay_like_weights(optimizer: Optimizer) -> None:
-    """Let the optimizer's tensors lie in memory as the weights do: files hold all with the channels first."""
-    for parameter, values in optimizer.state.items():
-        for name, value in values.items():
-            if isinstance(value, Tensor) and value.shape == parameter.shape:
-                values[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
+def _laid_like(parameter: nn.Parameter, value: Tensor) -> Tensor:
+    """An optimizer's tensor where its weight is, and as that lies in memory: files hold all with the channels first."""
+    return torch.empty_like(parameter, dtype=value.dtype).copy_(value)
 
 
 def _plain(tensor: Tensor) -> Tensor:

@@ -26,27 +26,45 @@ class Earlier:
         plan: Its plan.
         fingerprint: Of its dataset's content.
         weights: What it started from.
+        has_state: Whether its state was written; otherwise it starts again.
     """
 
     config: TrainConfig
     plan: TrainPlan
     fingerprint: str
     weights: WeightsReport
+    has_state: bool
+
+
+def earlier_run_of(config: TrainConfig) -> Earlier | None:
+    """The run that ``train`` goes on with; None where it starts one.
+
+    Raises:
+        UserError: It can't go on, or something is different that may not be.
+    """
+    folder = RunFolder(config.run)
+    if config.resume != "auto" or not folder.record.exists():
+        return None
+    earlier = earlier_run(folder)
+    _refuse_changes(earlier.config, config, folder)
+    return earlier
 
 
 def earlier_run(folder: RunFolder) -> Earlier:
     """The run that a folder holds.
 
     Raises:
-        UserError: It holds none, or one of another version.
+        UserError: It holds none, one of another version, or a trained one without the state to go on from.
     """
     record = folder.read_record()
+    _refuse_lost_state(folder)
     try:
         plan = TrainPlan(**{**record["plan"], "class_weights": tuple(record["plan"]["class_weights"])})
         weights = record["weights"]
         return Earlier(
             _config(record["config"]), plan, str(record["data"]["fingerprint"]),
             WeightsReport(weights["source"], weights["licence"], tuple(weights["taken"]), tuple(weights["new"])),
+            folder.resume.exists(),
         )  # fmt: skip
     except (KeyError, TypeError, AttributeError) as error:
         raise UserError(
@@ -55,12 +73,18 @@ def earlier_run(folder: RunFolder) -> Earlier:
         ) from error
 
 
-def changed_config(earlier: TrainConfig, config: TrainConfig, folder: RunFolder) -> TrainConfig:
-    """What a resumed run is asked to do.
+def _refuse_lost_state(folder: RunFolder) -> None:
+    """A training that has written weights has written its state before: to start again would replace them."""
+    trained = [path for path in (folder.last, folder.model) if path.exists()]
+    if trained and not folder.resume.exists():
+        raise UserError(
+            f"{folder.path} holds {listed(path.name for path in trained)}, but no {folder.resume.name} to go on from.",
+            f"To train on with these weights: segtune train DATASET NEW_RUN --weights {trained[0]}; to train again from"
+            " the beginning: segtune train DATASET RUN --overwrite",
+        )
 
-    Raises:
-        UserError: Something is different that may not be.
-    """
+
+def _refuse_changes(earlier: TrainConfig, config: TrainConfig, folder: RunFolder) -> None:
     names = [entry.name for entry in fields(TrainConfig) if entry.name not in CHANGEABLE]
     different = [name for name in names if _absolute(getattr(config, name)) != _absolute(getattr(earlier, name))]
     if different:
@@ -72,13 +96,18 @@ def changed_config(earlier: TrainConfig, config: TrainConfig, folder: RunFolder)
             "A resumed run may change the epochs, the time and what is the machine's. For anything else name another"
             " run folder, or add --overwrite --resume never.",
         )
-    return config
 
 
-def resumed_plan(earlier: TrainPlan, new: TrainPlan) -> TrainPlan:
-    """The plan of the earlier run, with the new one's length and what is the machine's."""
-    names = (*MACHINE_VALUES, "epochs", "total_steps", "time_budget")
-    return replace(earlier, **{name: getattr(new, name) for name in names})
+def resumed_plan(earlier: Earlier, config: TrainConfig, new: TrainPlan) -> TrainPlan:
+    """The plan of the earlier run, with the new one's length and what is the machine's.
+
+    The parts of a batch stay, as batch norms take their statistics from them, unless others are asked for, or other
+    processes share the batch.
+    """
+    names = {*MACHINE_VALUES, "epochs", "total_steps", "time_budget"}
+    if config.accumulate == earlier.config.accumulate and new.world_size == earlier.plan.world_size:
+        names.remove("accumulate")
+    return replace(earlier.plan, **{name: getattr(new, name) for name in names})
 
 
 def _config(values: dict[str, Any]) -> TrainConfig:

@@ -11,13 +11,10 @@ from segtune.data.batch import Batch
 from segtune.preprocessing import Preprocessing
 from segtune.training.losses import Loss
 from segtune.training.network import Network
+from segtune.training.out_of_memory import is_out_of_memory
 from segtune.training.plan import TrainPlan
 
 AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
-
-
-class OutOfMemory(Exception):  # the loop decides whether it is an error
-    """A step did not fit into memory; the weights are as they were."""
 
 
 class Stepper:
@@ -50,7 +47,7 @@ class Stepper:
         """What the labels of a batch weigh, a float32 scalar."""
         return self.loss.count(batch.labels.to(self.network.device).long())
 
-    def step(self, batch: Batch, total: Tensor, world_size: int = 1) -> float:
+    def step(self, batch: Batch, total: Tensor, world_size: int = 1) -> float | None:
         """Move the weights one step against the gradient of the loss.
 
         Args:
@@ -60,18 +57,12 @@ class Stepper:
 
         Returns:
             The share of the loss, before the step, that is this process's; the sum over all processes is the loss.
-
-        Raises:
-            OutOfMemory: It does not fit.
+            None where the gradients don't fit into memory: then the weights are as they were.
         """
-        try:
-            loss = self._backward(batch, total, world_size)
-        except (MemoryError, RuntimeError) as error:
-            if not _is_out_of_memory(error):
-                raise
-            # What failed is held by the error's frames; it is gone when this is left.
+        loss = self._gradients(batch, total, world_size)
+        if loss is None:
             self.optimizer.zero_grad(set_to_none=True)
-            raise OutOfMemory from None
+            return None
         if self.plan.clip_gradient:
             self.scaler.unscale_(self.optimizer)
             trained = [weight for group in self.optimizer.param_groups for weight in group["params"]]
@@ -88,6 +79,16 @@ class Stepper:
         if self.network.device.type == "cuda":
             torch.cuda.empty_cache()
         return True
+
+    def _gradients(self, batch: Batch, total: Tensor, world_size: int) -> float | None:
+        """Compute the gradients of a batch; returns its loss, or None where memory is out."""
+        try:
+            return self._backward(batch, total, world_size)
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+        # As long as an error is being handled its frames keep all that the failed attempt had in memory.
+        return None
 
     def _backward(self, batch: Batch, total: Tensor, world_size: int) -> float:
         """The gradients of a batch, part by part."""
@@ -123,8 +124,3 @@ def split_batch(batch: Batch, num_parts: int) -> list[Batch]:
     bounds = [index * len(batch) // num_parts for index in range(num_parts + 1)]
     areas = [slice(start, end) for start, end in pairwise(bounds)]
     return [Batch(batch.images[area], batch.labels[area], batch.names[area]) for area in areas]
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    """Whether torch or the system has no memory left; on CPUs torch says so in words only."""
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)

@@ -1,6 +1,6 @@
 """The training: config -> run folder. What is prepared, the loop (loop.py), and what is shown of the result."""
 
-import os
+import math
 import shlex
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -50,14 +50,15 @@ from segtune.training.initial_model import load_initial, with_architecture
 from segtune.training.loop import Run, StopRequested, make_state, run_epochs
 from segtune.training.memory import StepMemory, measure_step
 from segtune.training.network import Network
+from segtune.training.out_of_memory import shortage_told
 from segtune.training.plan import Facts, TrainPlan, make_plan, value_of
-from segtune.training.processes import Processes, join, launch, was_launched
+from segtune.training.processes import Processes, join, launch, usable_cpus, was_launched
 from segtune.training.record import header_scores, run_record
-from segtune.training.resume import Progress, read_progress
-from segtune.training.start import Earlier, changed_config, earlier_run, resumed_plan
+from segtune.training.resume import Progress
+from segtune.training.start import Earlier, earlier_run, earlier_run_of, resumed_plan
 from segtune.training.stop_signal import StopSignal
-from segtune.training.validation import make_validation
-from segtune.training.watchers import make_watchers
+from segtune.training.validation import make_validation, validation_shortage
+from segtune.training.watchers import make_watchers, refuse_unknown_watchers
 
 NUM_SAMPLES = 6
 """Validation pictures shown in samples/."""
@@ -126,13 +127,9 @@ def train(
     config = with_architecture(config)
     if config.nproc > 1 and not was_launched():
         _refuse_listeners(listeners)
-        launch(command_line("train", config)[1:], config.nproc)
+        launch(command_line("train", config)[1:], config.nproc, RunFolder(config.run))
         return _read_result(config.run)
-    folder = RunFolder(config.run)
-    earlier = earlier_run(folder) if config.resume == "auto" and folder.record.exists() else None
-    if earlier is not None:
-        config = changed_config(earlier.config, config, folder)
-    return _train(config, earlier, listeners, check)
+    return _train(config, lambda: earlier_run_of(config), listeners, check)
 
 
 def resume(config: ResumeConfig, listeners: Sequence[Listener] | None = None) -> TrainResult:
@@ -146,35 +143,48 @@ def resume(config: ResumeConfig, listeners: Sequence[Listener] | None = None) ->
     earlier = earlier_run(folder)
     changes = {
         name: getattr(config, name)
-        for name in ("epochs", "num_workers", "cache", "nproc", "dataset")
+        for name in ("epochs", "time_budget", "num_workers", "cache", "nproc", "dataset")
         if getattr(config, name) is not None
     }
     # The run folder may have been moved.
     changed = replace(earlier.config, run=config.run, **changes)
     if changed.nproc > 1 and not was_launched():
         _refuse_listeners(listeners)
-        launch(command_line("resume", replace(config, nproc=changed.nproc))[1:], changed.nproc)
+        launch(command_line("resume", replace(config, nproc=changed.nproc))[1:], changed.nproc, folder)
         return _read_result(config.run)
-    return _train(changed, earlier, listeners)
+    return _train(changed, lambda: earlier, listeners)
 
 
 def _train(
     config: TrainConfig,
-    earlier: Earlier | None,
+    find_earlier: Callable[[], Earlier | None],
     listeners: Sequence[Listener] | None,
     check: CheckAhead | None = None,
 ) -> TrainResult:
-    """Train in this process, which may be one of several."""
+    """Train in this process, which may be one of several.
+
+    Args:
+        config: What to do.
+        find_earlier: Finds the run to go on with in the run folder.
+        listeners: Who is told.
+        check: The check of the dataset, where it was begun.
+    """
     folder = RunFolder(config.run)
     find_model(config.model)
+    refuse_unknown_watchers(config.report_to)
     with ExitStack() as stack:
         processes = stack.enter_context(join(config.device))
         output.quiet = not processes.is_first
+        found = None
         if processes.is_first:
+            # It alone looks at the run folder, and says what it saw: while the others looked it might be writing.
+            earlier = find_earlier()
             folder.refuse_used(config.overwrite, resume=earlier is not None)
             stack.enter_context(folder.locked())
-        data = processes.share(_prepare(config, folder, earlier, check) if processes.is_first else None)
-        assert data is not None
+            found = config, earlier, _prepare(config, folder, earlier, check)
+        found = processes.share(found)
+        assert found is not None
+        config, earlier, data = found
         device = choose_device(config.device)
         net = build_model(config.model, data.table.num_classes, config.seed)
         weights = _load_weights(net, config, data.table, earlier, processes)
@@ -192,11 +202,10 @@ def _train(
         elif listeners is None:
             watchers = make_watchers(config.report_to, folder, earlier is not None)
             listeners = [stack.enter_context(ConsoleListener()), *map(stack.enter_context, watchers)]
-        stack.enter_context(processes.losses_told())
+        stack.enter_context(processes.losses_told(folder))
         stop = stack.enter_context(StopSignal(processes.is_first))
         try:
-            more = earlier is not None and plan.asks_for_more_than(earlier.plan)
-            return _run(model, network, plan, data, folder, processes, listeners, stop, weights, more)
+            return _run(model, network, plan, data, folder, processes, listeners, stop, weights, earlier)
         except (KeyboardInterrupt, StopRequested) as error:
             raise TrainingInterrupted(_how_to_go_on(config, folder) if processes.is_first else "") from error
 
@@ -211,7 +220,7 @@ def _run(
     listeners: Sequence[Listener],
     stop: StopSignal,
     weights: WeightsReport,
-    asks_for_more: bool,
+    earlier: Earlier | None,
 ) -> TrainResult:
     """The loop, between what is said before and shown after it."""
 
@@ -227,14 +236,15 @@ def _run(
         pin_memory=network.device.type == "cuda",
     )  # fmt: skip
     validate = make_validation(model, plan, data.val, network.device, processes)
+    sizes = data.report.splits["val"].sizes.items()
+    val_pixels = sum(number * math.prod(model.preprocessing.working_size(*size)) for size, number in sizes)
     run = Run(
-        model, network, plan, loader, validate, len(data.train), len(data.val), folder, processes, tell, stop.requested
+        model, network, plan, loader, validate, len(data.train), val_pixels, folder, processes, tell, stop.requested
     )
     state, stepper = make_state(run)
-    if folder.resume.exists():
+    if earlier is not None and earlier.has_state:
         state.restore(folder.resume)
-        if asks_for_more:
-            state.progress.go_on()
+        state.progress.go_on(plan, earlier.plan)
         if processes.is_first:
             folder.write_metrics(state.progress.metrics)
     elif processes.is_first:
@@ -242,7 +252,7 @@ def _run(
         write_picture(folder.augmented, augmented_sheet(pictures, model.classes, NUM_AUGMENTED))
     tell(RunStarted(plan, _notes(plan, data, weights), state.progress.step))
     if state.progress.has_ended(plan):
-        tell(Notice(f"All {plan.epochs} epochs are done. For more of them: segtune resume {folder.path} --epochs MORE"))
+        tell(Notice(_why_it_ended(state.progress, plan, folder)))
     with worker_deaths_told():
         run_epochs(run, state, stepper)
     scores = processes.share(
@@ -289,7 +299,7 @@ def _load_weights(
     net: nn.Module, config: TrainConfig, table: ClassTable, earlier: Earlier | None, processes: Processes
 ) -> WeightsReport:
     """What the net starts from; the first process downloads, the others find it in the cache."""
-    if earlier is not None and RunFolder(config.run).resume.exists():
+    if earlier is not None and earlier.has_state:
         return earlier.weights
     if config.init is not None:
         return load_initial(net, config.model, config.init, table)
@@ -317,7 +327,7 @@ def _plan(
         largest_side=max(max(size) for split in data.report.splits.values() for size in split.sizes),
         pixels=tuple(int(count) for count in data.report.splits["train"].pixels),
         device=device.type,
-        num_cpus=os.cpu_count() or 1,
+        num_cpus=max(1, usable_cpus() // processes.local_world_size),
         world_size=processes.world_size,
         has_bf16=cuda and torch.cuda.is_bf16_supported(including_emulation=False),
         free_memory=memory.free,
@@ -326,25 +336,31 @@ def _plan(
     )
     plan = make_plan(config, facts)
     if config.cache == "auto":
-        plan = replace(plan, cache=_choose_cache(data, preprocessing, plan))
-    return plan if earlier is None else resumed_plan(earlier.plan, plan)
+        plan = replace(plan, cache=_choose_cache(data, preprocessing, plan.num_workers, processes.local_world_size))
+    return plan if earlier is None else resumed_plan(earlier, config, plan)
 
 
-def _choose_cache(data: Data, preprocessing: Preprocessing, plan: TrainPlan) -> CachePlace:
-    """Where decoded pictures are kept; in memory, each process keeps its own."""
+def _choose_cache(data: Data, preprocessing: Preprocessing, num_workers: int, num_processes: int) -> CachePlace:
+    """Where decoded pictures are kept; in memory, each process of a machine keeps its own."""
     facts = measure_cache(data.train, preprocessing)
     facts = replace(
         facts,
-        free_memory=facts.free_memory // plan.world_size,
-        free_shared_memory=facts.free_shared_memory // plan.world_size,
+        free_memory=facts.free_memory // num_processes,
+        free_shared_memory=facts.free_shared_memory // num_processes,
     )
-    return choose_cache(facts, plan.num_workers)
+    return choose_cache(facts, num_workers)
 
 
 def _notes(plan: TrainPlan, data: Data, weights: WeightsReport) -> tuple[str, ...]:
     notes = [f"Warning: {warning}" for warning in data.report.warnings]
     if plan.freeze and not weights.taken:
         notes.append("Warning: the feature extractor is frozen, and its weights are random: give --weights")
+    idle = plan.world_size - plan.batch_size
+    if idle > 0:
+        notes.append(
+            f"Warning: a batch has {plan.batch_size} pictures for {plan.world_size} processes, of which {idle} have"
+            " nothing to do: raise --batch-size"
+        )
     return (*notes, *weights.describe())
 
 
@@ -352,7 +368,8 @@ def _show_best(folder: RunFolder, val_pairs: Sequence[Pair], progress: Progress,
     """Read the best model as a user would, score it with all that there is to say, and draw samples."""
     best = load_model(folder.model)
     predictor = Predictor(best.description, eager_backend(best, device))
-    scores = score_into(folder.path, predictor, val_pairs, Tally(best.classes), {"split": "val"})
+    with shortage_told(validation_shortage):
+        scores = score_into(folder.path, predictor, val_pairs, Tally(best.classes), {"split": "val"})
     if progress.best_scores is None:
         save_model(folder.model, replace(best, scores=header_scores(scores, progress.best_epoch)))
     stride = -(-len(val_pairs) // NUM_SAMPLES)
@@ -381,7 +398,7 @@ def _read_result(run: Path) -> TrainResult:
     table = ClassTable.from_dict(header["classes"], str(folder.model))
     scores = Scores.from_dict(header["scores"], table)
     report = folder.report if folder.report.exists() else None
-    return TrainResult(run, folder.model, scores, read_progress(folder.resume).best_epoch, report, told=True)
+    return TrainResult(run, folder.model, scores, header["scores"]["epoch"], report, told=True)
 
 
 def _refuse_listeners(listeners: Sequence[Listener] | None) -> None:
@@ -392,3 +409,15 @@ def _refuse_listeners(listeners: Sequence[Listener] | None) -> None:
 def _how_to_go_on(config: TrainConfig, folder: RunFolder) -> str:
     kept = f"{folder.model} holds the best epoch so far. " if folder.model.exists() else ""
     return f"Interrupted. {kept}To go on where it stopped:\n  {shlex.join(['segtune', 'resume', str(config.run)])}"
+
+
+def _why_it_ended(progress: Progress, plan: TrainPlan, folder: RunFolder) -> str:
+    """What ended a training that is asked to go on, and what would let it."""
+    if progress.time_is_up:
+        ended, more = f"The time of {plan.time_budget:g} s is up", "--time-budget LONGER"
+    elif progress.stopped_early:
+        ended = f"The training ended early, after {plan.patience} validations without a better score"
+        more = "--epochs MORE" if plan.epochs else "--time-budget LONGER"
+    else:
+        ended, more = f"All {plan.epochs} epochs are done", "--epochs MORE"
+    return f"{ended}. To go on: {shlex.join(['segtune', 'resume', str(folder.path)])} {more}"

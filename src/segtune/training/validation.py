@@ -10,6 +10,7 @@ from segtune.annotations.dataset_folder import Pair
 from segtune.data.cache import open_samples
 from segtune.data.crop import CenterCrop
 from segtune.data.loader import AugmentedPictures, Loader
+from segtune.errors import UserError
 from segtune.evaluation.evaluate import evaluate_pairs
 from segtune.evaluation.scores import Scores
 from segtune.evaluation.tally import Tally
@@ -46,6 +47,14 @@ def make_validation(
         return scores.mean_iou, scores
 
     return validate
+
+
+def validation_shortage() -> UserError:
+    """The error where memory is out while validation pictures are predicted."""
+    return UserError(
+        "Memory is out in the validation, which predicts pictures as a whole.",
+        "Lower --longest-side, and train anew.",
+    )
 
 
 def _on_center_crops(model: Model, plan: TrainPlan, pairs: Sequence[Pair], device: torch.device) -> Validation:

@@ -1,11 +1,13 @@
 """Metrics for TensorBoard, MLflow and Weights & Biases. Each is imported when it is asked for."""
 
+import re
 from collections.abc import Callable
 from importlib.util import find_spec
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from segtune.config import names_in
-from segtune.errors import UserError, listed, nearest
+from segtune.console import messages
+from segtune.errors import UserError, first_line, listed, nearest
 from segtune.run_folder import RunFolder
 from segtune.training.events import EpochDone, Event, RunStarted, StepDone
 
@@ -17,29 +19,37 @@ def make_watchers(names: str, folder: RunFolder, resume: bool) -> list["Metrics"
     """The watchers that ``--report-to`` names.
 
     Args:
-        names: Names separated by commas; 'none' for none.
+        names: Names separated by commas, 'none' for none, as ``refuse_unknown_watchers`` lets them pass.
         folder: The run folder.
         resume: Whether the run goes on.
+    """
+    return [Metrics(name, WRITERS[name](folder, resume)) for name in _chosen(names)]
+
+
+def refuse_unknown_watchers(names: str) -> None:
+    """Look at ``--report-to`` before anything is written.
 
     Raises:
         UserError: There is no such watcher, or its package is not installed.
     """
-    chosen = [name for name in names_in(names) if name != "none"]
-    unknown = [name for name in chosen if name not in WRITERS]
+    unknown = [name for name in _chosen(names) if name not in WRITERS]
     if unknown:
         raise UserError(
             f"--report-to names {listed(unknown)}; known are {listed(WRITERS)} and none.", nearest(unknown[0], WRITERS)
         )
-    return [Metrics(_installed(name)(folder, resume)) for name in chosen]
+    for name in _chosen(names):
+        if find_spec(name) is None:  # each is named as its package
+            raise UserError(
+                f"--report-to {name} needs the package {name}.", f"pip install 'segtune[{name}]', or --report-to none."
+            )
 
 
-def _installed(name: str) -> "Callable[[RunFolder, bool], Writer]":
-    # Each is named as its package.
-    if find_spec(name) is None:
-        raise UserError(
-            f"--report-to {name} needs the package {name}.", f"pip install 'segtune[{name}]', or --report-to none."
-        )
-    return WRITERS[name]
+def _chosen(names: str) -> list[str]:
+    return [name for name in names_in(names) if name != "none"]
+
+
+Outcome = Literal["finished", "interrupted", "failed"]
+"""How a training ended."""
 
 
 class Writer(Protocol):
@@ -51,31 +61,51 @@ class Writer(Protocol):
     def write(self, values: dict[str, float], step: int) -> None:
         """Numbers by name, after a step."""
 
-    def end(self) -> None:
-        """The training has ended, or was interrupted."""
+    def end(self, outcome: Outcome) -> None:
+        """The training has ended; this is told only where it has begun."""
 
 
 class Metrics:
-    """A listener that gives a writer the numbers of events."""
+    """A listener that gives a writer the numbers of events. What the writer raises is said once, and ends the watching.
 
-    def __init__(self, writer: Writer) -> None:
+    Args:
+        name: The writer's name.
+        writer: The writer.
+    """
+
+    def __init__(self, name: str, writer: Writer) -> None:
+        self._name = name
         self._writer = writer
+        self._is_watching = False
 
     def __call__(self, event: Event) -> None:
         """Take an event."""
         match event:
             case RunStarted():
-                self._writer.begin(event.plan.to_dict(), event.step)
+                self._is_watching = True
+                self._try(lambda: self._writer.begin(event.plan.to_dict(), event.step))
             case StepDone() if event.step % STEPS_BETWEEN == 0:
-                self._writer.write({"train/loss": event.loss, "train/learning_rate": event.learning_rate}, event.step)
+                values = {"train/loss": event.loss, "train/learning_rate": event.learning_rate}
+                self._try(lambda: self._writer.write(values, event.step))
             case EpochDone():
-                self._writer.write(_numbers(event.metrics), event.step)
+                self._try(lambda: self._writer.write(_numbers(event.metrics), event.step))
 
     def __enter__(self) -> "Metrics":
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._writer.end()
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        interrupted = kind is not None and issubclass(kind, KeyboardInterrupt)
+        outcome: Outcome = "finished" if kind is None else "interrupted" if interrupted else "failed"
+        self._try(lambda: self._writer.end(outcome))
+
+    def _try(self, action: Callable[[], None]) -> None:
+        if not self._is_watching:
+            return
+        try:
+            action()
+        except Exception as error:  # noqa: BLE001 - hours of training must not fail for who watches it
+            self._is_watching = False
+            messages.print(f"Warning: {self._name} is told no more, the training goes on: {first_line(error)}")
 
 
 def _numbers(metrics: dict[str, Any]) -> dict[str, float]:
@@ -105,10 +135,10 @@ class TensorBoardWriter:
         for name, value in values.items():
             self._writer.add_scalar(name, value, step)
 
-    def end(self) -> None:
+    def end(self, outcome: Outcome) -> None:
         """Write what is left."""
-        if self._writer is not None:
-            self._writer.close()
+        del outcome
+        self._writer.close()
 
 
 class MLflowWriter:
@@ -134,13 +164,19 @@ class MLflowWriter:
         """Log numbers."""
         import mlflow
 
-        mlflow.log_metrics({name.replace(" ", "_"): value for name, value in values.items()}, step=step)
+        mlflow.log_metrics({_mlflow_name(name): value for name, value in values.items()}, step=step)
 
-    def end(self) -> None:
+    def end(self, outcome: Outcome) -> None:
         """End the run."""
         import mlflow
 
-        mlflow.end_run()
+        mlflow.end_run({"finished": "FINISHED", "interrupted": "KILLED", "failed": "FAILED"}[outcome])
+
+
+def _mlflow_name(name: str) -> str:
+    """A name such as 'iou/person, sitting' with nothing that MLflow refuses."""
+    group, _, rest = name.partition("/")
+    return group + "/" + re.sub(r"[^\w-]", "_", rest)
 
 
 class WandbWriter:
@@ -167,10 +203,9 @@ class WandbWriter:
         """Log numbers."""
         self._run.log(values, step=step)
 
-    def end(self) -> None:
+    def end(self, outcome: Outcome) -> None:
         """End the run."""
-        if self._run is not None:
-            self._run.finish()
+        self._run.finish(exit_code=0 if outcome == "finished" else 1)
 
 
 WRITERS: dict[str, Callable[[RunFolder, bool], Writer]] = {

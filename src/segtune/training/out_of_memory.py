@@ -1,0 +1,33 @@
+"""Memory that is out: how it is recognised, and how it is told."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+
+from segtune.errors import UserError
+
+WORDS = ("DefaultCPUAllocator", "out of memory", "std::bad_alloc", "ALLOC_FAILED", "ALLOCATION_FAILED")
+"""What torch, CUDA, cuBLAS and cuDNN say, in errors that have no type of their own."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that the device or the system has no memory left."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(word in str(error) for word in WORDS)
+
+
+@contextmanager
+def shortage_told(make_error: Callable[[], UserError]) -> Iterator[None]:
+    """Turn the errors of memory that is out into the one that ``make_error`` makes.
+
+    Raises:
+        UserError: Memory is out.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise make_error() from error
