@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -20,9 +21,9 @@ OPTIONS = [
 NUM_TRAIN, NUM_VAL = 9, 3
 
 
-def segtune(*arguments: object) -> "subprocess.Popen[str]":
+def segtune(*arguments: object, environment: dict[str, str] | None = None) -> "subprocess.Popen[str]":
     command = [sys.executable, "-m", "segtune", *map(str, arguments)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
 
 
 def metrics(run: Path) -> list[dict]:
@@ -104,3 +105,23 @@ def test_processes_that_fail_before_there_is_a_run_are_not_to_be_resumed(data, t
     assert process.returncode == 2
     assert "--crop is 3" in output
     assert "segtune resume" not in output
+
+
+def test_the_first_process_alone_looks_at_the_run_folder(data, tmp_path):
+    """The second one sees what a run left behind that the first one has replaced, as on a slow network disk."""
+    seen_by = [tmp_path / "fresh", tmp_path / "stale"]
+    process = segtune("train", data, seen_by[1], *OPTIONS, "--epochs", 1)
+    assert process.wait(280) == 0, process.communicate()[0]
+    with socket.create_server(("localhost", 0)) as free:
+        address = {"MASTER_ADDR": "localhost", "MASTER_PORT": str(free.getsockname()[1]), "WORLD_SIZE": "2"}
+    processes = [
+        segtune(
+            "train", data, run, *OPTIONS, "--epochs", 1, "--overwrite",
+            environment={**os.environ, **address, "RANK": str(rank), "LOCAL_RANK": str(rank), "LOCAL_WORLD_SIZE": "2"},
+        )
+        for rank, run in enumerate(seen_by)
+    ]  # fmt: skip
+    for process in processes:
+        output, _ = process.communicate(timeout=280)
+        assert process.returncode == 0, output
+    assert [line["step"] for line in metrics(seen_by[0])] == [3]
