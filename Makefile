@@ -28,10 +28,10 @@ demo: setup
 
 # One thread for each of the two test processes.
 test: setup
-	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2
+	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 --dist worksteal
 
 test-all: setup
-	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 -m "slow or not slow"
+	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 --dist worksteal -m "slow or not slow"
 
 # Minutes; each writes its figures to benchmarks/results.
 bench: setup

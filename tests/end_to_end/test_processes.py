@@ -35,7 +35,7 @@ def data(tmp_path_factory, make_dataset) -> Path:
     return make_dataset(tmp_path_factory.mktemp("processes") / "dataset", NUM_TRAIN, NUM_VAL)
 
 
-@pytest.mark.parametrize("parts", [1, 2])
+@pytest.mark.parametrize("parts", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_two_processes_train_as_one(data, tmp_path, parts):
     for number in (1, 2):
         words = [*OPTIONS, "--epochs", 2, "--nproc", number, "--accumulate", parts]
@@ -74,14 +74,15 @@ def test_a_killed_process_ends_the_run_which_resumes(data, tmp_path):
         assert [line["epoch"] for line in metrics(run)] == list(range(1, done + more + 1))
 
 
+@pytest.mark.slow
 def test_two_processes_go_on_where_two_were_stopped(data, tmp_path):
     """The batch norms of each process follow its own pictures; those of the first are the model's."""
     options = [*OPTIONS, "--batch-norm", "train", "--nproc", 2]
     whole, halves = tmp_path / "whole", tmp_path / "halves"
     for words in (
-        ["train", data, whole, *options, "--schedule", "constant", "--epochs", 4],
-        ["train", data, halves, *options, "--schedule", "constant", "--epochs", 2],
-        ["resume", halves, "--epochs", 4],
+        ["train", data, whole, *options, "--schedule", "constant", "--warmup", 0, "--epochs", 2],
+        ["train", data, halves, *options, "--schedule", "constant", "--warmup", 0, "--epochs", 1],
+        ["resume", halves, "--epochs", 2],
     ):
         process = segtune(*words)
         output, _ = process.communicate(timeout=280)
@@ -91,6 +92,7 @@ def test_two_processes_go_on_where_two_were_stopped(data, tmp_path):
         assert torch.equal(load_file(halves / "last.safetensors")[name], tensor), name
 
 
+@pytest.mark.slow
 def test_fewer_pictures_than_processes_are_warned_of_and_train(data, tmp_path):
     options = [*OPTIONS, "--model", "segformer:efficientnet_lite0", "--batch-size", 1, "--batch-norm", "train"]
     process = segtune("train", data, tmp_path / "run", *options, "--epochs", 1, "--nproc", 2)
@@ -99,6 +101,7 @@ def test_fewer_pictures_than_processes_are_warned_of_and_train(data, tmp_path):
     assert "a batch has 1 pictures for 2 processes" in output
 
 
+@pytest.mark.slow
 def test_processes_that_fail_before_there_is_a_run_are_not_to_be_resumed(data, tmp_path):
     process = segtune("train", data, tmp_path / "run", *OPTIONS, "--crop", 3, "--nproc", 2)
     output, _ = process.communicate(timeout=280)
@@ -107,11 +110,13 @@ def test_processes_that_fail_before_there_is_a_run_are_not_to_be_resumed(data, t
     assert "segtune resume" not in output
 
 
+@pytest.mark.slow
 def test_the_first_process_alone_looks_at_the_run_folder(data, tmp_path):
     """The second one sees what a run left behind that the first one has replaced, as on a slow network disk."""
     seen_by = [tmp_path / "fresh", tmp_path / "stale"]
     process = segtune("train", data, seen_by[1], *OPTIONS, "--epochs", 1)
-    assert process.wait(280) == 0, process.communicate()[0]
+    output, _ = process.communicate(timeout=280)
+    assert process.returncode == 0, output
     with socket.create_server(("localhost", 0)) as free:
         address = {"MASTER_ADDR": "localhost", "MASTER_PORT": str(free.getsockname()[1]), "WORLD_SIZE": "2"}
     processes = [
