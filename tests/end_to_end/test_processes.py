@@ -52,7 +52,7 @@ def test_two_processes_train_as_one(data, tmp_path, parts):
     assert json.loads((tmp_path / "2" / "run.json").read_text())["plan"]["world_size"] == 2
 
 
-def test_a_killed_process_ends_the_run_which_resumes(data, tmp_path):
+def test_a_killed_process_ends_the_run_which_one_process_resumes(data, tmp_path):
     run = tmp_path / "run"
     process = segtune("train", data, run, *OPTIONS, "--epochs", 200, "--nproc", 2)
     deadline = time.monotonic() + 200
@@ -67,11 +67,10 @@ def test_a_killed_process_ends_the_run_which_resumes(data, tmp_path):
     assert "ended by SIGKILL" in output
     assert f"segtune resume {run}" in output
     done = len(metrics(run))
-    for more, number in ((1, 2), (2, 1)):
-        resumed = segtune("resume", run, "--epochs", done + more, "--nproc", number)
-        output, _ = resumed.communicate(timeout=280)
-        assert resumed.returncode == 0, output
-        assert [line["epoch"] for line in metrics(run)] == list(range(1, done + more + 1))
+    resumed = segtune("resume", run, "--epochs", done + 1, "--nproc", 1)
+    output, _ = resumed.communicate(timeout=280)
+    assert resumed.returncode == 0, output
+    assert [line["epoch"] for line in metrics(run)] == list(range(1, done + 2))
 
 
 @pytest.mark.slow

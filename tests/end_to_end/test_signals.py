@@ -21,7 +21,7 @@ def segtune(*arguments: object) -> "subprocess.Popen[str]":
     )
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
 def test_a_signal_to_all_processes_leaves_a_state_to_go_on_from(dataset, number):
     run = dataset.parent / "run"
     training = segtune("train", dataset, run, *OPTIONS, "--epochs", 500)

@@ -96,13 +96,14 @@ def test_ensemble_is_the_mean_of_its_members(crossvalidated, tmp_path):
     config, _ = crossvalidated
     ensemble = config.run / "ensemble.json"
     picture = np.asarray(Image.open(next((config.dataset / "val" / "Images").iterdir())))
-    single = [load(model).predict(picture) for model in ensemble_members(ensemble)]
-    together = load(ensemble).predict(picture)
+    single = [load(model, backend="eager").predict(picture) for model in ensemble_members(ensemble)]
+    together = load(ensemble, backend="eager").predict(picture)
     agreed = np.all([one.class_ids == together.class_ids for one in single], axis=0)
     assert agreed.any()
     mean = np.mean([one.confidence for one in single], axis=0)
     assert np.abs(mean - together.confidence)[agreed].max() < 1e-4
-    assert predict(PredictConfig(ensemble, config.dataset / "val" / "Images", tmp_path / "o")).num_pictures == 3
+    pictures = config.dataset / "val" / "Images"
+    assert predict(PredictConfig(ensemble, pictures, tmp_path / "o", backend="eager")).num_pictures == 3
     assert evaluate(EvaluateConfig(ensemble, config.dataset)).num_pictures == 3
 
 
