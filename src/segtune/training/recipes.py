@@ -4,7 +4,7 @@ from typing import Any
 
 DEFAULT_RECIPE: dict[str, Any] = {
     "crop": 224,
-    "min_scale": 0.5,
+    "min_scale": 0.75,
     "max_scale": 1.5,
     "aspect_jitter": 0.0,
     "rotation": 0.0,

@@ -42,6 +42,7 @@ from segtune.preprocessing import Preprocessing
 from segtune.report.report import write_report
 from segtune.run_folder import RunFolder
 from segtune.runtimes.eager import choose_device, eager_backend
+from segtune.training.allocator import keep_freed_memory
 from segtune.training.augmentation import plan_augmentation, plan_mixing
 from segtune.training.augmented_samples import augmented_sheet
 from segtune.training.console_listener import ConsoleListener
@@ -186,6 +187,8 @@ def _train(
         assert found is not None
         config, earlier, data = found
         device = choose_device(config.device)
+        if device.type == "cpu":
+            keep_freed_memory()
         net = build_model(config.model, data.table.num_classes, config.seed)
         weights = _load_weights(net, config, data.table, earlier, processes)
         plan = processes.share(_plan(config, data, net, device, processes, earlier))
