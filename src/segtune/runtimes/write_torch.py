@@ -1,14 +1,17 @@
 """Model -> .onnx, TorchScript and torch.export files, which describe themselves as a model file does."""
 
+import copy
 import json
 import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
 import torch
+from timm.layers.conv2d_same import Conv2dSame
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -55,7 +58,8 @@ class Program(nn.Module):
             images = images.float().div(255).sub(self.mean).div(self.std)
             images = functional.pad(images, (0, -width % self.size_multiple, 0, -height % self.size_multiple))
         dtype = next(self.net.parameters()).dtype
-        logits: Tensor = self.net(images.to(dtype)).float()
+        # A trace keeps casts that change nothing, and runtimes do the work.
+        logits: Tensor = self.net(images) if dtype == torch.float32 else self.net(images.to(dtype)).float()
         if self.interface.input != "images":
             logits = logits[:, :, :height, :width]
         return logits.argmax(dim=1).to(torch.uint8) if self.interface.output == "class_ids" else logits
@@ -72,6 +76,36 @@ def program_of(model: Model, interface: Interface) -> tuple[Program, Tensor, str
         example = torch.randint(0, 256, (EXAMPLE_BATCH, *shape), dtype=torch.uint8)
     header = {**model.description.to_header(), EXPORT: interface.to_dict()}
     return program, example, json.dumps(header)
+
+
+def _with_fixed_padding(net: nn.Module) -> nn.Module:
+    """A copy of a network that pads as TensorFlow does, by numbers instead of a computation from each picture's size.
+
+    They are the same for all sizes that a stride divides, and the network takes no others. Runtimes then pad inside of
+    the convolution.
+    """
+    net = copy.deepcopy(net)
+    for parent in list(net.modules()):
+        for name, child in parent.named_children():
+            if type(child) is Conv2dSame and isinstance(child.stride, tuple):
+                setattr(parent, name, nn.Sequential(nn.ZeroPad2d(_fixed_padding(child)), _without_padding(child)))
+    return net
+
+
+def _fixed_padding(convolution: nn.Conv2d) -> tuple[int, int, int, int]:
+    """(left, right, top, bottom), where the strides divide the size."""
+    sides = zip(convolution.kernel_size, convolution.stride, convolution.dilation, strict=True)
+    top, left = (max(dilation * (kernel - 1) + 1 - stride, 0) for kernel, stride, dilation in sides)
+    return left // 2, left - left // 2, top // 2, top - top // 2
+
+
+def _without_padding(convolution: nn.Conv2d) -> nn.Conv2d:
+    plain = nn.Conv2d(
+        convolution.in_channels, convolution.out_channels, convolution.kernel_size, convolution.stride,  # type: ignore[arg-type]
+        dilation=convolution.dilation, groups=convolution.groups, bias=convolution.bias is not None,  # type: ignore[arg-type]
+    )  # fmt: skip
+    plain.weight, plain.bias = convolution.weight, convolution.bias
+    return plain
 
 
 @contextmanager
@@ -102,7 +136,7 @@ def write_onnx(path: Path, model: Model, interface: Interface) -> None:
         raise UserError("The package onnx is not installed.", "Install it: pip install 'segtune[onnx]'")
     import onnx
 
-    program, example, text = program_of(model, interface)
+    program, example, text = program_of(replace(model, net=_with_fixed_padding(model.net)), interface)
     sides = {"nhwc": {1: "height", 2: "width"}}.get(interface.input, {2: "height", 3: "width"})
     result = {1: "height", 2: "width"} if interface.output == "class_ids" else {2: "height", 3: "width"}
     source = "images" if interface.input == "images" else "pictures"
