@@ -50,8 +50,8 @@ class OnnxRuntime(NumpyArrays):
         options.log_severity_level = 3  # what is wrong is raised
         # Made for sizes that stay: memory would be planned, and kept, for each size of a picture.
         options.enable_mem_pattern = False
-        # Threads that wait would take the processor from those that read and write pictures.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        # Its threads wait actively between layers, but not between pictures: that time is for those who read and write.
+        options.add_session_config_entry("session.force_spinning_stop", "1")
         providers = [CUDA] if has_cuda and device != "cpu" else []
         try:
             self.session = onnxruntime.InferenceSession(
