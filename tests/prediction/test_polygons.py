@@ -62,6 +62,15 @@ def test_simplified_outlines_stay_within_the_tolerance_and_are_short():
     assert abs(ring.area - ring.num_pixels) < 0.01 * ring.num_pixels
 
 
+@pytest.mark.parametrize("slope", [0, 1, 3, 10, 50])
+def test_ribbons_outlive_the_simplification(slope):
+    ids = np.zeros((100, 120), np.uint8)
+    cv2.line(ids, (5, 20), (115, 20 + slope), 1, 2)
+    (ribbon,) = [polygon for polygon in find_polygons(ids, 2) if polygon.class_id == 1]
+    assert abs(ribbon.area - ribbon.num_pixels) <= 0.1 * ribbon.num_pixels
+    assert len(ribbon.rings[0]) < ribbon.num_pixels
+
+
 def test_coco_masks_are_the_areas_with_their_holes(tmp_path):
     ids, table = disc(), class_table(["ground", "disc"])
     with CocoFile() as coco:

@@ -39,7 +39,7 @@ def same(one, other) -> bool:
 
 def test_default_recipe_is_flip_crop_and_light(dataset):
     jitter = ColorJitter(0.15, 0.15, 0.15)
-    expected = Chain((Flip(0.5, 0.0), ScaledCrop(48, 0.5, 1.5, IMAGENET_MEAN), jitter))
+    expected = Chain((Flip(0.5, 0.0), ScaledCrop(48, 0.75, 1.5, IMAGENET_MEAN), jitter))
     found = pictures(dataset, plan())
     for index in range(6):
         generator = np.random.default_rng([0, 1, 3, index])

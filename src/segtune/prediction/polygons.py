@@ -30,6 +30,9 @@ MAX_SPOOLED = 1 << 20
 TOLERANCE = 1.0
 """An outline's points are left out where it then moves by no more pixels than this (Douglas and Peucker)."""
 
+MAX_CHANGE = 0.1
+"""The largest part of what a ring encloses that may change sides where points are left out."""
+
 
 @dataclass(frozen=True)
 class Polygon:
@@ -53,7 +56,11 @@ class Polygon:
 
 
 def find_polygons(class_ids: Array, num_classes: int, tolerance: float = TOLERANCE) -> list[Polygon]:
-    """The connected areas of each class of uint8 (H, W); rings that would vanish keep all their points."""
+    """The connected areas of each class of uint8 (H, W); thin ones are simplified less.
+
+    The largest comes first: simplified neighbours overlap, and a tool that draws them in order then leaves the smaller
+    ones whole.
+    """
     polygons = []
     for class_id in range(num_classes):
         for mask, left, top, num_pixels in connected_areas(class_ids == class_id):
@@ -63,7 +70,7 @@ def find_polygons(class_ids: Array, num_classes: int, tolerance: float = TOLERAN
             outlines = [outer_outline(area) + np.array([left + x, top + y]) for area, x, y in ((mask, 0, 0), *holes)]
             rings = [simplified_ring(ring, tolerance) for ring in outlines]
             polygons.append(Polygon(class_id, rings, num_pixels))
-    return polygons
+    return sorted(polygons, key=lambda polygon: -polygon.num_pixels)
 
 
 def connected_areas(mask: npt.NDArray[np.bool_]) -> Iterator[tuple[npt.NDArray[np.bool_], int, int, int]]:
@@ -98,10 +105,14 @@ def outer_outline(mask: npt.NDArray[np.bool_]) -> Ring:
 
 
 def simplified_ring(ring: Ring, tolerance: float) -> Ring:
-    """A ring with fewer points, int64 (points, 2); one that would vanish keeps all its corners."""
-    points = cv2.approxPolyDP(ring.astype(np.int32), 0, closed=True)[:, 0].astype(np.int64)
-    fewer = cv2.approxPolyDP(ring.astype(np.int32), tolerance, closed=True)[:, 0].astype(np.int64)
-    return fewer if len(fewer) > 2 and _signed_area(fewer) else points
+    """A ring with fewer points, int64 (points, 2), each edge moved by at most ``tolerance`` pixels.
+
+    That would wipe out a ribbon of two pixels: a tenth of what is enclosed may change sides at most.
+    """
+    area, perimeter = abs(_signed_area(ring)), np.abs(ring - np.roll(ring, -1, axis=0)).sum()
+    at_most = min(tolerance, MAX_CHANGE * area / perimeter)
+    simplified: Ring = cv2.approxPolyDP(ring.astype(np.int32), at_most, closed=True)[:, 0].astype(np.int64)
+    return simplified
 
 
 def _signed_area(ring: Points) -> float:

@@ -7,8 +7,11 @@ import torch
 
 from segtune.errors import UserError
 
-WORDS = ("DefaultCPUAllocator", "out of memory", "std::bad_alloc", "ALLOC_FAILED", "ALLOCATION_FAILED")
-"""What torch, CUDA, cuBLAS and cuDNN say, in errors that have no type of their own."""
+WORDS = (
+    "DefaultCPUAllocator", "out of memory", "std::bad_alloc", "ALLOC_FAILED", "ALLOCATION_FAILED",
+    "could not create a primitive", "could not execute a primitive",
+)  # fmt: skip
+"""What torch, CUDA, cuBLAS, cuDNN and oneDNN (the last two) say, in errors that have no type of their own."""
 
 
 def is_out_of_memory(error: BaseException) -> bool:

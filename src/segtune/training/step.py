@@ -9,6 +9,7 @@ from torch.optim import Optimizer
 
 from segtune.data.batch import Batch
 from segtune.preprocessing import Preprocessing
+from segtune.training.allocator import return_freed_memory
 from segtune.training.losses import Loss
 from segtune.training.network import Network
 from segtune.training.out_of_memory import is_out_of_memory
@@ -78,6 +79,8 @@ class Stepper:
         self.num_parts *= 2
         if self.network.device.type == "cuda":
             torch.cuda.empty_cache()
+        elif self.network.device.type == "cpu":
+            return_freed_memory()
         return True
 
     def _gradients(self, batch: Batch, total: Tensor, world_size: int) -> float | None:
