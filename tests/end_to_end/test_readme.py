@@ -48,21 +48,28 @@ def workplace(tmp_path_factory):
     return folder
 
 
-def test_commands_of_the_readme_run(workplace, monkeypatch):
-    monkeypatch.chdir(workplace)
+@pytest.fixture(scope="module")
+def after_readme(workplace):
+    """The folder when all of the README's commands were typed: the pages go on from there."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(workplace)
+        for command in COMMANDS:
+            program, *arguments = shlex.split(re.sub(r"--epochs \d+", "--epochs 1", command))
+            assert program == "segtune"
+            assert parse(arguments)
+            if FROM_DOWNLOADS not in arguments:
+                assert main(arguments) == 0, command
+    return workplace
+
+
+def test_commands_of_the_readme_run(after_readme):
     assert len(COMMANDS) >= 6
-    for command in COMMANDS:
-        program, *arguments = shlex.split(re.sub(r"--epochs \d+", "--epochs 1", command))
-        assert program == "segtune"
-        assert parse(arguments)
-        if FROM_DOWNLOADS not in arguments:
-            assert main(arguments) == 0, command
-    assert (workplace / "my-predictions" / "overlays" / "x.png").exists()
-    assert (workplace / "skydiver.safetensors").exists()
+    assert (after_readme / "my-predictions" / "overlays" / "x.png").exists()
+    assert (after_readme / "skydiver.safetensors").exists()
 
 
-def test_commands_of_the_pages_run(workplace, monkeypatch):
-    monkeypatch.chdir(workplace)
+def test_commands_of_the_pages_run(after_readme, monkeypatch):
+    monkeypatch.chdir(after_readme)
     ran = 0
     for page in sorted(set((ROOT / "docs").glob("*.md")) - {LABELING_LOOP, SERVING}):
         blocks = re.findall(r"```console\n(.*?)```", page.read_text(), re.DOTALL)
@@ -73,16 +80,16 @@ def test_commands_of_the_pages_run(workplace, monkeypatch):
     assert ran >= 14
 
 
-def test_python_of_the_pages_runs(workplace, monkeypatch):
-    monkeypatch.chdir(workplace)
+def test_python_of_the_pages_runs(after_readme, monkeypatch):
+    monkeypatch.chdir(after_readme)
     for page in sorted(set((ROOT / "docs").glob("*.md")) - {SERVING}):
         for code in re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL):
-            exec(code.replace('"my-dataset"', f'"{workplace / "my-dataset"}"'), {})
+            exec(code.replace('"my-dataset"', f'"{after_readme / "my-dataset"}"'), {})
 
 
-def test_torchrun_of_the_pages_starts_a_training(workplace, monkeypatch):
+def test_torchrun_of_the_pages_starts_a_training(after_readme, monkeypatch):
     """On this machine: what names other machines is left out."""
-    monkeypatch.chdir(workplace)
+    monkeypatch.chdir(after_readme)
     text = (ROOT / "docs" / "scaling.md").read_text().replace("\\\n", "")
     commands = re.findall(r"torchrun .*", text)
     assert len(commands) == 2
@@ -95,7 +102,7 @@ def test_torchrun_of_the_pages_starts_a_training(workplace, monkeypatch):
     program = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "segtune"]
     result = subprocess.run([*program, *arguments, *options], capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
-    assert (workplace / "runs" / "torchrun" / "model.safetensors").exists()
+    assert (after_readme / "runs" / "torchrun" / "model.safetensors").exists()
 
 
 def test_commands_in_the_text_and_the_table_mean_something():
@@ -105,8 +112,8 @@ def test_commands_in_the_text_and_the_table_mean_something():
         assert parse(shlex.split(command))
 
 
-def test_python_of_the_readme_runs(workplace, monkeypatch):
-    monkeypatch.chdir(workplace)
+def test_python_of_the_readme_runs(after_readme, monkeypatch):
+    monkeypatch.chdir(after_readme)
     (code,) = PYTHON
     # The commands have made the run already.
     names: dict = {}
