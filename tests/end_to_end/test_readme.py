@@ -87,6 +87,7 @@ def test_python_of_the_pages_runs(after_readme, monkeypatch):
             exec(code.replace('"my-dataset"', f'"{after_readme / "my-dataset"}"'), {})
 
 
+@pytest.mark.slow
 def test_torchrun_of_the_pages_starts_a_training(after_readme, monkeypatch):
     """On this machine: what names other machines is left out."""
     monkeypatch.chdir(after_readme)

@@ -1,6 +1,5 @@
 """The command: a process that starts, serves, and ends as it should."""
 
-import os
 import signal
 import socket
 import subprocess
@@ -10,6 +9,8 @@ import time
 
 import httpx2
 import pytest
+
+from segtune.cli import main
 
 
 def test_what_openapi_allows_and_what_it_does_not_make_no_server_error(address, tmp_path):
@@ -65,31 +66,20 @@ def test_the_default_is_for_this_machine_alone(address):
         (["--token", "schlüssel"], "ASCII"),
     ],
 )
-def test_what_cannot_be_served_is_told(trained_run, options, told):
-    result = run(trained_run / "model.safetensors", *options)
-    assert result.returncode == 2
-    assert told in " ".join(result.stdout.split())
-    assert "Traceback" not in result.stdout
+def test_what_cannot_be_served_is_told(trained_run, options, told, capsys):
+    assert main(["serve", str(trained_run / "model.safetensors"), "--backend", "eager", *options]) == 2
+    assert told in " ".join(capsys.readouterr().err.split())
 
 
-def test_port_in_use_is_told(trained_run):
+def test_port_in_use_is_told(trained_run, capsys):
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
-        result = run(trained_run / "model.safetensors", "--port", str(other.getsockname()[1]))
-    assert result.returncode == 2
-    assert "--port" in result.stdout
+        port = str(other.getsockname()[1])
+        assert main(["serve", str(trained_run / "model.safetensors"), "--backend", "eager", "--port", port]) == 2
+    assert "--port" in capsys.readouterr().err
 
 
-def test_missing_model_is_told(tmp_path):
-    result = run(tmp_path / "none.safetensors")
-    assert result.returncode == 2
-    assert "There is no model file" in result.stdout
-
-
-def run(model, *options: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "segtune", "serve", str(model), "--backend", "eager", *options]
-    return subprocess.run(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, timeout=120,
-        env={**os.environ, "COLUMNS": "200"},
-    )  # fmt: skip
+def test_missing_model_is_told(tmp_path, capsys):
+    assert main(["serve", str(tmp_path / "none.safetensors")]) == 2
+    assert "There is no model file" in capsys.readouterr().err

@@ -164,7 +164,10 @@ train(config, listeners=[limit])
 @pytest.mark.skipif(sys.platform != "linux", reason="limits the address space")
 @pytest.mark.parametrize(
     ("memory", "told", "code"),
-    [(1_900_000_000, "each batch is computed in", 0), (100_000_000, "Lower --crop or --batch-size", 1)],
+    [
+        pytest.param(1_900_000_000, "each batch is computed in", 0, marks=pytest.mark.slow),
+        (100_000_000, "Lower --crop or --batch-size", 1),
+    ],
 )
 def test_too_little_memory_is_made_do_with_or_told(dataset, memory, told, code):
     words = [sys.executable, "-c", SMALL_MEMORY, dataset, dataset.parent / "run", memory]

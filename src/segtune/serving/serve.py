@@ -77,16 +77,12 @@ def _listen(host: str, port: int) -> socket.socket:
     if not 0 <= port <= 65535:
         raise UserError(f"There is no port {port}.", "Expected: 0 to 65535; 0 is any that is free.")
     try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        listener = socket.socket(family, kind, protocol)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-        listener.listen()  # from now on who connects waits, and is not sent away
+        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        return socket.create_server(address, family=family)  # from now on who connects waits, and is not sent away
     except OSError as error:
         raise UserError(
             f"{host}, port {port} can't be listened on: {error}.", "Choose another --port or --host."
         ) from error
-    return listener
 
 
 def _sample(path: Path | None) -> bytes:
