@@ -1,21 +1,22 @@
 """Labelling less: mean IoU on CamVid after each round of labelling, by how the pictures of a round are chosen.
 
-.venv/bin/python benchmarks/labeling.py --camvid ../shared/camvid [--repeats 3] [--epochs 30] [--result FILE.json]
+.venv/bin/python benchmarks/labeling.py --camvid ../shared/camvid [--seeds 0 1 2] [--epochs 30] [--result FILE.json]
 
-Each repeat starts from the same random pictures for all, and trains anew after each round, from ImageNet weights.
+Each seed starts from the same random pictures for all, and trains anew after each round, from ImageNet weights.
+FILE.json is written after each seed; those that are in it, with the same options, are not done again.
 'suggest' is the command as it is; 'entropy' takes the pictures of the highest mean entropy; 'random' any. A short form:
 
-.venv/bin/python benchmarks/labeling.py --camvid ../shared/camvid --repeats 1 --rounds 1 --epochs 3 --pool 60 \\
+.venv/bin/python benchmarks/labeling.py --camvid ../shared/camvid --seeds 0 --rounds 1 --epochs 3 --pool 60 \\
     --start 16 --add 8 --val 12
 """
 
 import argparse
 import csv
+import json
 import random
 import shutil
 import statistics
 import tempfile
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -29,6 +30,12 @@ NETWORK = "deeplabv3plus:efficientnet_lite0"
 NUM_CLASSES, UNLABELLED = 11, 11
 SAVED = 0.3
 """The share of the pictures that suggest should do without, to be as good as random's last round."""
+NUMBERS = (
+    ("epochs", 30, "of each training"), ("start", 40, "pictures at first"), ("add", 40, "pictures a round"),
+    ("rounds", 3, "after the first"), ("pool", 0, "training pictures in all; 0: all"),
+    ("val", 0, "validation pictures; 0: all"),
+)  # fmt: skip
+"""What the command line takes: name, default, meaning."""
 
 
 def link(camvid: Path, split: str, stems: Sequence[str], target: Path) -> None:
@@ -136,42 +143,55 @@ def pictures_to_reach(wanted: float, sizes: Sequence[int], means: Sequence[float
     return None
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--camvid", type=Path, required=True)
-    for name, default, meaning in (
-        ("repeats", 3, "with other first pictures"), ("epochs", 30, "of each training"),
-        ("start", 40, "pictures at first"), ("add", 40, "pictures a round"), ("rounds", 3, "after the first"),
-        ("pool", 0, "training pictures in all; 0: all"), ("val", 0, "validation pictures; 0: all"),
-    ):  # fmt: skip
-        parser.add_argument(f"--{name}", type=int, default=default, help=meaning)
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("--result", type=Path)
-    options = parser.parse_args()
-    start = time.perf_counter()
-    repeats = []
-    for seed in range(options.repeats):
-        with tempfile.TemporaryDirectory() as name:
-            repeats.append(run(Experiment(options, Path(name), seed)))
-    sizes = [options.start + options.add * number for number in range(options.rounds + 1)]
-    means = {name: [statistics.mean(values) for values in zip(*(r[name] for r in repeats), strict=True)]
-             for name in STRATEGIES}  # fmt: skip
-    needed = pictures_to_reach(means["random"][-1], sizes, means["suggest"])
-    figures = {
-        "options": {key: value for key, value in vars(options).items() if key not in {"camvid", "result"}},
-        "pictures": sizes,
-        "mean_iou": means,
-        "repeats": repeats,
-        "suggest_reaches_randoms_last_score_with": needed,
-        "pictures_saved": None if needed is None else 1 - needed / sizes[-1],
-        "wanted": SAVED,
-        "seconds": time.perf_counter() - start,
+def summary(repeats: dict[str, dict[str, list[float]]], options: dict[str, int]) -> dict[str, object]:
+    """The means over seeds, and with how many pictures suggest is as good as random is at its end."""
+    sizes = [options["start"] + options["add"] * number for number in range(options["rounds"] + 1)]
+    means = {
+        name: [statistics.mean(values) for values in zip(*(scores[name] for scores in repeats.values()), strict=True)]
+        for name in STRATEGIES
     }
     for name in STRATEGIES:
         print(f"{name:8}", " ".join(f"{size}: {mean:.4f}" for size, mean in zip(sizes, means[name], strict=True)))
+    needed = pictures_to_reach(means["random"][-1], sizes, means["suggest"])
     print("suggest reaches random's last score with", needed, "of", sizes[-1], "pictures")
-    if options.result is not None:
-        save_result(options.result, figures)
+    return {
+        "options": options,
+        "pictures": sizes,
+        "mean_iou": means,
+        "seeds": repeats,
+        "suggest_reaches_randoms_last_score_with": needed,
+        "pictures_saved": None if needed is None else 1 - needed / sizes[-1],
+        "wanted": SAVED,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--camvid", type=Path, required=True)
+    for name, default, meaning in NUMBERS:
+        parser.add_argument(f"--{name}", type=int, default=default, help=meaning)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="each with other first pictures")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--result", type=Path)
+    options = parser.parse_args()
+    numbers = {name: getattr(options, name) for name, _, _ in NUMBERS}
+    repeats = earlier_repeats(options.result, numbers)
+    for seed in options.seeds:
+        if str(seed) not in repeats:
+            with tempfile.TemporaryDirectory() as name:
+                repeats[str(seed)] = run(Experiment(options, Path(name), seed))
+        figures = summary(repeats, numbers)
+        if options.result is not None:
+            save_result(options.result, figures)
+
+
+def earlier_repeats(result: Path | None, options: dict[str, int]) -> dict[str, dict[str, list[float]]]:
+    """The scores by seed that a result file holds already, if it was made with these options."""
+    if result is None or not result.exists():
+        return {}
+    figures = json.loads(result.read_text())
+    repeats: dict[str, dict[str, list[float]]] = figures["seeds"] if figures["options"] == options else {}
+    return repeats
 
 
 if __name__ == "__main__":

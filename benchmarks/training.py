@@ -7,12 +7,12 @@ that what else the machine does meets both alike. The medians are compared.
 """
 
 import argparse
+import json
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -239,32 +239,37 @@ def small_pictures(folder: Path, number: int) -> Path:
     return folder
 
 
+NAMES = ("start", "memory formats", "camvid", "jpegs of 4000 x 3000", "memory")
+
+
+def measure(name: str, camvid: Path, folder: Path) -> object:
+    """The figures of one of ``NAMES``."""
+    if name == "start":
+        return start(camvid)
+    if name == "memory formats":
+        config = TrainConfig(folder, folder, batch_size=BATCH_SIZE)
+        return memory_formats(make_plan(config, Facts(11, 100, (1,) * 11, "cpu", 2)))
+    if name == "camvid":
+        return pipeline(camvid, 11, num_classes=11, ignore_value=11, epochs=2)
+    if name == "memory":
+        return memory(folder)
+    return pipeline(large_pictures(folder / "large"), 11, epochs=12, validate_every=12)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--camvid", type=Path, required=True)
-    parser.add_argument("--only", help="one of the measurements")
-    parser.add_argument("--result", type=Path)
+    parser.add_argument("--only", choices=NAMES, help="one of the measurements")
+    parser.add_argument("--result", type=Path, help="what else it holds stays")
     arguments = parser.parse_args()
-    figures: dict[str, object] = {}
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary)
-        config = TrainConfig(folder, folder, batch_size=BATCH_SIZE)
-        measures: dict[str, Callable[[], object]] = {
-            "start": lambda: start(arguments.camvid),
-            "memory formats": lambda: memory_formats(make_plan(config, Facts(11, 100, (1,) * 11, "cpu", 2))),
-            "camvid": lambda: pipeline(arguments.camvid, 11, num_classes=11, ignore_value=11, epochs=2),
-            "jpegs of 4000 x 3000": lambda: pipeline(
-                large_pictures(folder / "large"), 11, epochs=12, validate_every=12
-            ),
-            "memory": lambda: memory(folder),
-        }
-        for name, measure in measures.items():
-            if arguments.only not in {None, name}:
-                continue
-            figures[name] = measure()
-            print(name, figures[name], flush=True)
-    if arguments.result:
-        save_result(arguments.result, figures)
+    earlier = arguments.result is not None and arguments.result.exists()
+    figures = json.loads(arguments.result.read_text()) if earlier else {}
+    for name in [arguments.only] if arguments.only else NAMES:
+        with tempfile.TemporaryDirectory() as folder:
+            figures[name] = measure(name, arguments.camvid, Path(folder))
+        print(name, figures[name], flush=True)
+        if arguments.result:
+            save_result(arguments.result, figures)
 
 
 if __name__ == "__main__":
