@@ -9,13 +9,13 @@ import segtune
 
 SOURCE = Path(segtune.__file__).parent
 ORDER = [
-    "errors", "files", "classes", "config", "pictures", "console", "web_page", "arrays", "preprocessing", "description",
-    "annotations", "run_folder", "data", "models", "model_file", "foreign_weights", "runtimes", "prediction",
-    "evaluation", "exports", "report", "training", "labeling", "demo", "serving", "cli", "__main__",
+    "errors", "files", "machine", "classes", "config", "pictures", "console", "web_page", "arrays", "preprocessing",
+    "description", "annotations", "run_folder", "data", "models", "model_file", "foreign_weights", "runtimes",
+    "prediction", "evaluation", "exports", "report", "training", "labeling", "demo", "serving", "cli", "__main__",
 ]  # fmt: skip
 WITHOUT_TORCH = {
-    "errors", "files", "classes", "config", "pictures", "console", "web_page", "arrays", "preprocessing", "description",
-    "annotations", "run_folder", "prediction", "evaluation", "labeling", "cli",
+    "errors", "files", "machine", "classes", "config", "pictures", "console", "web_page", "arrays",
+    "preprocessing", "description", "annotations", "run_folder", "prediction", "evaluation", "labeling", "cli",
 }  # fmt: skip
 FILES = sorted(path for path in SOURCE.rglob("*.py") if path != SOURCE / "__init__.py")
 

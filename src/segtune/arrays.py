@@ -109,9 +109,14 @@ class NumpyArrays:
             rows = slice(first, first + step)
             top = logits[0, rows].copy()
             for class_id in range(1, num_classes):
-                np.copyto(class_ids[rows], class_id, where=logits[class_id, rows] > top)
+                # The better one's id is the larger one's, too: as a maximum it is a tenth of the work of a choice.
+                is_better = (logits[class_id, rows] > top).view(np.uint8)
+                np.maximum(class_ids[rows], is_better * np.uint8(class_id), out=class_ids[rows])
                 np.maximum(top, logits[class_id, rows], out=top)
-            np.divide(1, np.exp(logits[:, rows] - top).sum(axis=0), out=confidence[rows])
+            sums = np.zeros_like(top)
+            for values in logits[:, rows]:
+                sums += np.exp(values - top)
+            np.divide(1, sums, out=confidence[rows])
         return class_ids, confidence
 
 

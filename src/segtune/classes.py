@@ -88,6 +88,11 @@ class ClassTable:
         palette[[self.ignore_value, IGNORE]] = 255
         return palette
 
+    def colored(self, labels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        """Label values, uint8 (H, W) -> their colours, uint8 (H, W, 3) RGB."""
+        # Several times as fast as palette[labels].
+        return np.take(self.palette, labels, axis=0)
+
     def to_dict(self) -> dict[str, Any]:
         """The table as plain values, for YAML, JSON and model headers."""
         table: dict[str, Any] = {

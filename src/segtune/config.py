@@ -364,7 +364,7 @@ class PredictConfig(PreannotationOptions):
     """Side of the tiles that a large picture is cut into, to be predicted without being shrunk; 0: never cut. 'auto':
     pictures are shrunk as in training, and cut only where they are still above 2048 x 2048."""
     overlap: Annotated[int | Auto, arg(metavar="PIXELS")] = "auto"
-    """By how much tiles overlap, at least. 'auto': half of the tile."""
+    """By how much tiles overlap, at least. 'auto': 448, or half of a smaller tile."""
     tta: TestTimeAugmentation = "none"
     """Predict the picture mirrored as well ('flip'), and at 3/4 and 5/4 of its size ('flip+scale'), and take the mean:
     a little better, 2 and 6 times slower."""

@@ -260,7 +260,7 @@ def _png(rows: Array, width: int, color_type: int, palette: bytes = b"") -> byte
     Source: PNG specification, https://www.w3.org/TR/png-3/.
     """
     # Runs of equal values are most of what there is to compress. Pillow's own writer takes five times as long.
-    packer = zlib_ng.compressobj(level=1, memLevel=5, strategy=zlib_ng.Z_RLE)
+    packer = zlib_ng.compressobj(level=1, memLevel=9, strategy=zlib_ng.Z_RLE)
     chunks = [
         (b"IHDR", struct.pack(">IIBBBBB", width, rows.shape[0], 8, color_type, 0, 0, 0)),
         *([(b"PLTE", palette)] if palette else []),

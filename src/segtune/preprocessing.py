@@ -112,8 +112,8 @@ class Preprocessing:
         height, width = pixels.shape[:2]
         padded = height + -height % self.size_multiple, width + -width % self.size_multiple
         images = np.zeros((1, 3, *padded), np.float32)
-        for channel, table in enumerate(self._normalized):
-            images[0, channel, :height, :width] = table[pixels[:, :, channel]]
+        for values, table, image in zip(cv2.split(pixels), self._normalized, images[0], strict=True):
+            image[:height, :width] = cv2.LUT(values, table)
         return images
 
     def restore_rows(

@@ -22,7 +22,7 @@ from segtune.model_file import Model, save_model
 from segtune.models.catalog import build_model, model_preprocessing
 from segtune.pictures import read_labels
 from segtune.prediction.predict import predict
-from segtune.prediction.predictor import PredictOptions, load
+from segtune.prediction.predictor import MIN_AUTO_TILE, PredictOptions, load
 
 ALL = [
     "deeplabv3plus:efficientnet_lite0", "unet:resnet18", "lraspp_mobilenet_v3_large", "deeplabv3_mobilenet_v3_large",
@@ -256,7 +256,7 @@ def test_spoilt_onnx_is_told(onnx_file, tmp_path, what):
 @pytest.mark.parametrize("crop", ["x", -5, 1 << 40, None, [1]])
 def test_impossible_crop_is_not_believed(onnx_file, tmp_path, crop):
     path = spoilt(onnx_file, tmp_path / "m.onnx", say_other(training={"crop": crop}))
-    assert load(path, "cpu").tile == 512
+    assert load(path, "cpu").tile == MIN_AUTO_TILE
 
 
 @pytest.mark.parametrize("suffix", [".onnx", ".torchscript.pt", ".pt2", ".xml", ".safetensors"])

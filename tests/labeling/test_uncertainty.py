@@ -9,13 +9,14 @@ from segtune.description import Description
 from segtune.labeling.uncertainty import GRID, look_at, measure
 from segtune.prediction.predictor import Predictor
 from segtune.preprocessing import Preprocessing
-from segtune.runtimes.backend import Interface
+from segtune.runtimes.backend import Interface, Workers
 
 
 class Painted(NumpyArrays):
     """A network that answers with what was written down."""
 
     interface = Interface()
+    workers = Workers()
 
     def __init__(self, logits: np.ndarray) -> None:
         self.logits = logits.astype(np.float32)[None]

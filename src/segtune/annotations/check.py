@@ -1,7 +1,6 @@
 """The command 'segtune check', and what 'train' does first: everything that ruins a training, found before it."""
 
 import hashlib
-import os
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -28,8 +27,9 @@ from segtune.classes import IGNORE, ClassTable
 from segtune.config import CheckConfig
 from segtune.console import track
 from segtune.errors import DataError, UserError
+from segtune.machine import usable_cpus
 
-NUM_THREADS = max(4, min(os.cpu_count() or 1, 8))
+NUM_THREADS = max(4, min(usable_cpus(), 8))
 """The interpreter lock is released while pictures are decoded, unpacked and hashed: four fifths of the time."""
 
 

@@ -182,7 +182,7 @@ class _Figures:
             raise _NothingToShow("can't be decoded") from error
         values = pixels.clip(0, 255).astype(np.uint8)
         is_labelled = values != IGNORE if values.ndim == 2 else np.ones(values.shape[:2], np.bool_)
-        colors = Image.fromarray(self._table.palette[values] if values.ndim == 2 else values).convert("RGB")
+        colors = Image.fromarray(self._table.colored(values) if values.ndim == 2 else values).convert("RGB")
         size = _fitting(colors.size)
         shown_labels, shown_where = (
             picture.resize(size, Image.Resampling.NEAREST) for picture in (colors, Image.fromarray(is_labelled))

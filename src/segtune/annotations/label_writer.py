@@ -2,7 +2,6 @@
 
 import ctypes
 import multiprocessing
-import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -21,6 +20,7 @@ from segtune.annotations.mask_picture import mask_runs
 from segtune.annotations.painter import paint, rasterize
 from segtune.config import Fill
 from segtune.errors import UserError
+from segtune.machine import usable_cpus
 from segtune.pictures import labels_png
 
 MIN_FOR_PROCESSES = 100
@@ -70,7 +70,7 @@ class LabelResult:
 
 def write_label_images(jobs: Iterable[LabelJob], choice: ClassChoice, fill: Fill, total: int) -> Iterator[LabelResult]:
     """Do all jobs; results come in their order. At no time are more than a few jobs in memory."""
-    num_processes = min(os.cpu_count() or 1, 16)
+    num_processes = min(usable_cpus(), 16)
     if total < MIN_FOR_PROCESSES or num_processes == 1:
         for job in jobs:
             yield write_label_image(job, choice, fill)

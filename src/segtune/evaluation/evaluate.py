@@ -65,7 +65,7 @@ def evaluate_pairs(
             tell(pair, (labels.shape[0], labels.shape[1]), scores)
         budget.give_back(labels.size)
 
-    for _ in track(overlapped(read(), compute, count, budget), description, len(pairs)):
+    for _ in track(overlapped(read(), compute, count, budget, predictor.backend.workers), description, len(pairs)):
         pass
     return tally.scores
 

@@ -29,7 +29,7 @@ def overlay(picture: Array, class_ids: Array, table: ClassTable) -> Array:
     Returns:
         uint8 (H, W, 3) RGB.
     """
-    mixed = cv2.addWeighted(picture, 1 - OVERLAY_STRENGTH, table.palette[class_ids], OVERLAY_STRENGTH, 0)
+    mixed = cv2.addWeighted(picture, 1 - OVERLAY_STRENGTH, table.colored(class_ids), OVERLAY_STRENGTH, 0)
     ignored = class_ids >= table.num_classes
     if ignored.any():
         mixed[ignored] = picture[ignored]
@@ -44,8 +44,8 @@ def comparison(picture: Array, labels: Array, class_ids: Array, table: ClassTabl
     """Picture, labels, prediction and overlay in one panel with a legend, uint8 (H, W, 3) RGB."""
     tiles = [
         ("picture", picture),
-        ("labels", table.palette[labels]),
-        ("prediction", table.palette[class_ids]),
+        ("labels", table.colored(labels)),
+        ("prediction", table.colored(class_ids)),
         ("overlay", overlay(picture, class_ids, table)),
     ]
     height, width = picture.shape[:2]

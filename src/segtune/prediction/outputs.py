@@ -186,7 +186,7 @@ def pixels_of(
     if kind == CONFIDENCE:
         return (confidence * 255 + 0.5).astype(np.uint8)
     if kind == SEGMENTATION:
-        return table.palette[class_ids]
+        return table.colored(class_ids)
     assert picture is not None
     return overlay(picture, class_ids, table)
 

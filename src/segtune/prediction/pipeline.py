@@ -4,7 +4,10 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
+from functools import partial
+from typing import TypeVar, cast
+
+from segtune.runtimes.backend import Workers
 
 Read = TypeVar("Read")
 Computed = TypeVar("Computed")
@@ -45,9 +48,13 @@ class PixelBudget:
 
 
 def overlapped(
-    values: Iterator[Read], compute: Callable[[Read], Computed], write: Callable[[Computed], None], budget: PixelBudget
+    values: Iterator[Read],
+    compute: Callable[[Read], Computed],
+    write: Callable[[Computed], None],
+    budget: PixelBudget,
+    workers: Workers,
 ) -> Iterator[None]:
-    """Advance ``values`` in one thread, ``compute`` in this one, ``write`` in a third.
+    """Advance ``values`` in one thread, ``write`` in another, and between them ``compute`` in those of ``workers``.
 
     Decoding and encoding, as the network, are done outside the interpreter lock.
 
@@ -55,13 +62,23 @@ def overlapped(
         None for each value that is written. What any of the three raises is raised here, and ends it.
     """
     end = object()
-    with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
+    pools = [ThreadPoolExecutor(1), ThreadPoolExecutor(workers.count, initializer=workers.start), ThreadPoolExecutor(1)]
+    with pools[0] as reader, pools[1] as computer, pools[2] as writer:
+
+        def computed(value: "Future[Read | object]") -> Computed | object:
+            return end if value.result() is end else compute(cast(Read, value.result()))
+
+        def submit() -> Callable[[], Computed | object]:
+            value = reader.submit(next, values, end)
+            # One worker is this thread.
+            return partial(computed, value) if workers.count == 1 else computer.submit(computed, value).result
+
         try:
-            ahead = deque(reader.submit(next, values, end) for _ in range(AHEAD))
+            ahead = deque(submit() for _ in range(AHEAD + workers.count - 1))
             behind: deque[Future[None]] = deque()
-            while (value := ahead.popleft().result()) is not end:
-                ahead.append(reader.submit(next, values, end))
-                behind.append(writer.submit(write, compute(value)))  # type: ignore[arg-type]
+            while (value := ahead.popleft()()) is not end:
+                ahead.append(submit())
+                behind.append(writer.submit(write, cast(Computed, value)))
                 del value
                 while len(behind) > BEHIND:
                     behind.popleft().result()
@@ -71,5 +88,5 @@ def overlapped(
                 yield
         finally:
             budget.close()
-            reader.shutdown(wait=False, cancel_futures=True)
-            writer.shutdown(wait=False, cancel_futures=True)
+            for pool in pools:
+                pool.shutdown(wait=False, cancel_futures=True)

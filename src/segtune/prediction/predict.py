@@ -83,7 +83,7 @@ def predict_pictures(predictor: Predictor, inputs: Sequence[Input], outputs: Out
             outputs.write(picture.entry, picture.pixels, prediction)
             budget.give_back(prediction.class_ids.size)
 
-    written = overlapped(_read(inputs, budget), compute, write, budget)
+    written = overlapped(_read(inputs, budget), compute, write, budget, predictor.backend.workers)
     for _ in track(written, "Predicting", len(inputs)):
         pass
 

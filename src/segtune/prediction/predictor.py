@@ -23,8 +23,11 @@ from segtune.runtimes.open import open_model
 MAX_WHOLE_PIXELS = 2048 * 2048
 """Pictures above this, as the network sees them, are cut into tiles where nothing else is asked for."""
 
-CROPS_IN_TILE, MIN_AUTO_TILE, MAX_CROP = 4, 512, 4096
+CROPS_IN_TILE, MIN_AUTO_TILE, MAX_CROP = 4, 1280, 4096
 """A tile's side in training crops, and at least; what is believed of a crop."""
+
+AUTO_OVERLAP = 448
+"""Pixels by which tiles overlap, if that is no more than half of them: a network sees no farther in larger tiles."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,7 @@ class Prediction:
     @property
     def colors(self) -> Array:
         """The segmentation in the classes' colours, uint8 (H, W, 3) RGB."""
-        return self.classes.palette[self.class_ids]
+        return self.classes.colored(self.class_ids)
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,7 @@ class PredictOptions:
     Attributes:
         tile: Side of the tiles, in pixels of the picture as it is; 0: none. 'auto': the picture is shrunk as in
             training, and cut where it is still above ``MAX_WHOLE_PIXELS``, into tiles by the training's crop.
-        overlap: Of neighbouring tiles, at least. 'auto': half of the tile.
+        overlap: Of neighbouring tiles, at least. 'auto': ``AUTO_OVERLAP``, or half of the tile.
         tta: Test-time augmentation.
     """
 
@@ -96,7 +99,7 @@ class Predictor:
         chosen = self.options.tile
         self.tile = aligned(chosen or 0 if chosen != "auto" else max(CROPS_IN_TILE * crop, MIN_AUTO_TILE))
         overlap = self.options.overlap
-        self.overlap = aligned(self.tile // 2 if overlap == "auto" else overlap)
+        self.overlap = aligned(min(self.tile // 2, AUTO_OVERLAP) if overlap == "auto" else overlap)
         if self.overlap >= self.tile > 0:
             raise UserError(
                 f"An overlap of {self.overlap} pixels leaves nothing of tiles of {self.tile}.",

@@ -86,7 +86,13 @@ def predict_video(predictor: Predictor, entry: Input, outputs: Outputs) -> int:
             if video is not None:
                 video.add(overlay(frame, prediction.class_ids, prediction.classes))
 
-        written = overlapped(_frames(capture), lambda frame: (frame, predictor.predict(frame)), write, PixelBudget())
+        written = overlapped(
+            _frames(capture),
+            lambda frame: (frame, predictor.predict(frame)),
+            write,
+            PixelBudget(),
+            predictor.backend.workers,
+        )
         count = sum(1 for _ in track(written, entry.path.name, total if total > 0 else None))
         if not count:
             raise UserError(f"{entry.path} holds no frame that OpenCV can decode.", "Convert it to mp4 (H.264).")

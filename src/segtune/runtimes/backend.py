@@ -1,5 +1,8 @@
 """Backend: a network in the runtime that computes it. Prediction knows nothing else of it."""
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, Protocol
 
@@ -49,10 +52,46 @@ class Interface:
         )
 
 
+MAX_WORKERS = 4
+"""Threads that compute at once, at most: each takes memory of its own."""
+MAX_SHARED_PIXELS = 1 << 20
+"""What has more of them has all cores, and the memory, to itself."""
+
+
+class Workers:
+    """Threads that compute a picture each: N cores do N small ones sooner so than one after the other.
+
+    Args:
+        cores: How many the runtime computes with.
+    """
+
+    def __init__(self, cores: int = 1) -> None:
+        self.cores = cores
+        self.count = min(cores, MAX_WORKERS)
+        self._state = threading.local()
+        self._has_all = threading.Lock()
+
+    def start(self) -> None:
+        """From now on this thread is one of them."""
+        self._state.is_worker = True
+
+    @contextmanager
+    def cores_for(self, images: Array | Floats) -> Iterator[int]:
+        """How many cores to compute these with: a worker's share, or all, which one worker at a time can have."""
+        if not getattr(self._state, "is_worker", False):
+            yield self.cores
+        elif images.size <= 3 * MAX_SHARED_PIXELS:
+            yield self.cores // self.count
+        else:
+            with self._has_all:
+                yield self.cores
+
+
 class Backend(Arrays, Protocol):
     """A network in a runtime, and the arrays that it answers with."""
 
     interface: Interface
+    workers: Workers
 
     def run(self, images: Floats | Array) -> Values:
         """What goes in, as ``interface`` says -> what comes out."""

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from segtune.arrays import Array, Floats
+from segtune.arrays import Array, Floats, NumpyArrays
 from segtune.description import HEADER, Description, read_text
 from segtune.errors import UserError, first_line
 from segtune.model_file import Model
-from segtune.runtimes.backend import Interface
+from segtune.runtimes.backend import Interface, Workers
 
 ENCODERS = frozenset({"encoder", "backbone"})
 """What segmentation-models-pytorch and torchvision call the part of a network that sees; the rest paints."""
@@ -65,6 +65,8 @@ class TorchArrays:
 
     def best(self, logits: Tensor) -> tuple[Array, Floats]:
         """On the device; only the results leave it."""
+        if logits.device.type == "cpu":  # there numpy is faster
+            return NumpyArrays().best(logits.float().contiguous().numpy())
         top, best = logits.max(dim=0)
         confidence = torch.exp(top - torch.logsumexp(logits, dim=0)).float()
         return best.to(torch.uint8).cpu().numpy(), confidence.cpu().numpy()
@@ -85,6 +87,7 @@ class Eager(TorchArrays):
         super().__init__(device)
         self.interface = interface or Interface()
         self.net = net.to(device).eval() if isinstance(net, nn.Module) else net
+        self.workers = Workers(torch.get_num_threads() if device.type == "cpu" else 1)
 
     @torch.inference_mode()
     def run(self, images: Floats | Array) -> Tensor:
@@ -92,7 +95,10 @@ class Eager(TorchArrays):
         values = torch.from_numpy(images).to(self.device)
         if self.interface.input == "images":
             values = values.contiguous(memory_format=torch.channels_last)
-        return self.net(values)
+        with self.workers.cores_for(images) as cores:
+            if self.device.type == "cpu" and torch.get_num_threads() != cores:
+                torch.set_num_threads(cores)  # of this thread only
+            return self.net(values)
 
     def watch_encoder(self, keep: Callable[[Floats], None]) -> bool:
         """Hand on the last features of the network's encoder, each channel's mean, float32 (F,), of all that is run.

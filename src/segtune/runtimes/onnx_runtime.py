@@ -1,14 +1,21 @@
 """ONNX Runtime: .onnx on CPUs, and on CUDA devices with onnxruntime-gpu. Needs the extra ``runtime``, no torch."""
 
+import threading
+from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from segtune.arrays import Array, Floats, NumpyArrays
 from segtune.description import HEADER, Description, read_text
 from segtune.errors import UserError, first_line
-from segtune.runtimes.backend import Interface
+from segtune.machine import usable_cpus
+from segtune.runtimes.backend import Interface, Workers
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
 
 CUDA = "CUDAExecutionProvider"
 
@@ -46,19 +53,12 @@ class OnnxRuntime(NumpyArrays):
         has_cuda = CUDA in onnxruntime.get_available_providers()
         if device == "cuda" and not has_cuda:
             raise UserError("ONNX Runtime has no CUDA here.", "Use --device cpu, or install onnxruntime-gpu.")
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3  # what is wrong is raised
-        # Made for sizes that stay: memory would be planned, and kept, for each size of a picture.
-        options.enable_mem_pattern = False
-        # Its threads wait actively between layers, but not between pictures: that time is for those who read and write.
-        options.add_session_config_entry("session.force_spinning_stop", "1")
-        providers = [CUDA] if has_cuda and device != "cpu" else []
+        self._content = str(content) if isinstance(content, Path) else content
+        self._providers = [*([CUDA] if has_cuda and device != "cpu" else []), "CPUExecutionProvider"]
+        self._opening = threading.Lock()
+        self.workers = Workers(1 if CUDA in self._providers else usable_cpus())
         try:
-            self.session = onnxruntime.InferenceSession(
-                str(content) if isinstance(content, Path) else content,
-                options,
-                providers=[*providers, "CPUExecutionProvider"],
-            )
+            self.session = self._open(0)
             self.metadata = dict(self.session.get_modelmeta().custom_metadata_map)
             inputs, outputs = self.session.get_inputs(), self.session.get_outputs()
         except self._failures as error:
@@ -71,16 +71,37 @@ class OnnxRuntime(NumpyArrays):
         self._input = inputs[0].name
         self.interface = Interface()
 
+    def _open(self, cores: int) -> "InferenceSession":
+        """A session that computes with so many cores; 0: with all."""
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3  # what is wrong is raised
+        options.intra_op_num_threads = cores
+        # Made for sizes that stay: memory would be planned, and kept, for each size of a picture.
+        options.enable_mem_pattern = False
+        # Its threads wait actively between layers, but not between pictures: that time is for those who read and write.
+        options.add_session_config_entry("session.force_spinning_stop", "1")
+        return onnxruntime.InferenceSession(self._content, options, providers=self._providers)
+
+    @cached_property
+    def _session_for_share(self) -> "InferenceSession":
+        """What computes with a worker's share of the cores."""
+        return self._open(self.workers.cores // self.workers.count)
+
     def run(self, images: Floats | Array) -> Floats:
         """Compute.
 
         Raises:
             UserError: The network does not take this.
         """
-        try:
-            (answer,) = self.session.run(None, {self._input: images})
-        except self._failures as error:
-            raise UserError(f"{self.name} can't compute a picture: {first_line(error)}") from error
+        with self.workers.cores_for(images) as cores:
+            with self._opening:
+                session = self.session if cores == self.workers.cores else self._session_for_share
+            try:
+                (answer,) = session.run(None, {self._input: images})
+            except self._failures as error:
+                raise UserError(f"{self.name} can't compute a picture: {first_line(error)}") from error
         return np.asarray(answer)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from segtune.arrays import Array, Floats, NumpyArrays
 from segtune.description import HEADER, Description, read_text
 from segtune.errors import UserError, first_line
-from segtune.runtimes.backend import Interface
+from segtune.runtimes.backend import Interface, Workers
 
 
 def openvino_core() -> Any:
@@ -31,6 +31,7 @@ class OpenVino(NumpyArrays):
     def __init__(self, compiled: Any, interface: Interface) -> None:
         self.compiled = compiled
         self.interface = interface
+        self.workers = Workers()
 
     def run(self, images: Floats | Array) -> Floats:
         """Compute."""

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, distributed
 
 from segtune.errors import UserError, first_line
+from segtune.machine import usable_cpus
 from segtune.run_folder import RunFolder
 
 if TYPE_CHECKING:
@@ -130,11 +131,6 @@ def join(device: str) -> Iterator[Processes]:
 def was_launched() -> bool:
     """Whether torchrun, or ``launch``, has started this process."""
     return "TORCHELASTIC_RUN_ID" in os.environ or int(os.environ.get("WORLD_SIZE", "1")) > 1
-
-
-def usable_cpus() -> int:
-    """Processors that this process may use, which a scheduler may have made fewer than the machine has."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def launch(arguments: list[str], num_processes: int, folder: RunFolder) -> None:

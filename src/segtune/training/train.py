@@ -32,6 +32,7 @@ from segtune.errors import UserError, first_line, listed
 from segtune.evaluation.evaluate import score_into
 from segtune.evaluation.scores import Scores
 from segtune.evaluation.tally import Tally
+from segtune.machine import usable_cpus
 from segtune.model_file import Model, load_model, read_header, save_model
 from segtune.models.catalog import build_model, find_model, model_preprocessing
 from segtune.models.pretrained import WeightsReport, load_weights
@@ -53,7 +54,7 @@ from segtune.training.memory import StepMemory, measure_step
 from segtune.training.network import Network
 from segtune.training.out_of_memory import shortage_told
 from segtune.training.plan import Facts, TrainPlan, make_plan, value_of
-from segtune.training.processes import Processes, join, launch, usable_cpus, was_launched
+from segtune.training.processes import Processes, join, launch, was_launched
 from segtune.training.record import header_scores, run_record
 from segtune.training.resume import Progress
 from segtune.training.start import Earlier, earlier_run, earlier_run_of, resumed_plan
