@@ -50,7 +50,7 @@ def test_logits_have_the_size_of_the_prepared_pictures(name, net):
         logits = net.eval()(images)
     assert logits.shape == (2, 5, *images.shape[2:])
     assert logits.dtype == torch.float32
-    assert torch.equal(logits[0], logits[1])
+    torch.testing.assert_close(logits[0], logits[1], rtol=1e-3, atol=1e-4)  # some CPUs sum the second otherwise
 
 
 @pytest.mark.parametrize(("height", "width"), [(37, 53), (1, 1), (2, 70)])
