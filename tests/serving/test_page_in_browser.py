@@ -69,7 +69,7 @@ def overlay_pixels(page) -> np.ndarray:
 
 def test_chosen_picture_is_shown_with_its_classes(open_page, predictor, picture_file):
     page = open_page()
-    assert "deeplabv3plus:efficientnet_lite0, 3 classes" in page.inner_text("#model")
+    page.locator("#model", has_text="deeplabv3plus:efficientnet_lite0, 3 classes").wait_for()
     choose(page, picture_file())
     prediction = predictor.predict(read_picture(picture_file()))
     pixels = overlay_pixels(page)
