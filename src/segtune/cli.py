@@ -309,8 +309,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         output.print(f"segtune {version('segtune')}")
         return 0
-    config = parse(arguments or ["--help"])
     try:
+        config = parse(arguments or ["--help"])
         return COMMANDS[type(config)](config)
     except UserError as error:
         messages.print("Error: ", style="bold red", end="")
@@ -318,6 +318,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         if error.hint:
             messages.print(error.hint, style="cyan")
         return 2
+    except BrokenPipeError:
+        # Who reads has seen enough, as in '| head'. Python writes what is left when it ends, and would complain then.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except OSError as error:
         messages.print(f"Error: {error}", style="bold red")
         return 2

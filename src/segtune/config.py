@@ -131,7 +131,8 @@ class TrainConfig(ConversionOptions):
     time_budget: Annotated[str, arg(metavar="TIME")] = ""
     """How long to train, validation included: 90s, 10m, 1h30m. The rate decays to nothing by then."""
     batch_size: int | Auto = "auto"
-    """Pictures in one training step, over all processes. 'auto': 16, or all where there are fewer."""
+    """Pictures in one training step, over all processes. 'auto': 8 on CPUs, 16 on CUDA, or
+    all where there are fewer."""
     accumulate: int | Auto = "auto"
     """Compute each batch in this many parts, one after the other, in less memory: the same step, but that batch norms
     that train see a part at a time. 'auto': 1; on CUDA as many as a measurement of the memory asks for."""

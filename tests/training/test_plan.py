@@ -134,12 +134,14 @@ def test_the_fewer_pictures_the_more_epochs(num_train, epochs):
 @pytest.mark.parametrize(
     ("options", "facts", "values"),
     [
-        ({}, {}, {"batch_size": 10, "accumulate": 1, "precision": "float32", "compile": False, "channels_last": True}),
-        ({}, {"num_train": 99}, {"batch_size": 16, "steps_per_epoch": 7}),
+        ({}, {}, {"batch_size": 8, "accumulate": 1, "precision": "float32", "compile": False, "channels_last": True}),
+        ({}, {"num_train": 99}, {"batch_size": 8, "steps_per_epoch": 13}),
+        ({}, {"num_train": 5}, {"batch_size": 5, "steps_per_epoch": 1}),
+        ({}, {"num_train": 99, "device": "cuda"}, {"batch_size": 16, "steps_per_epoch": 7}),
         ({"recipe": "original"}, {"num_train": 17}, {"batch_size": 16, "steps_per_epoch": 1, "epochs": 100}),
         ({}, {"num_val": 35}, {"validate_every": 4}),
         ({"time_budget": "10m"}, {}, {"epochs": 0, "total_steps": 0, "time_budget": 600}),
-        ({"time_budget": "10m", "epochs": 3}, {}, {"epochs": 3, "total_steps": 3, "time_budget": 600}),
+        ({"time_budget": "10m", "epochs": 3}, {}, {"epochs": 3, "total_steps": 6, "time_budget": 600}),
         ({}, {"device": "cuda", "has_bf16": True}, {"precision": "bf16", "num_workers": 1}),
         ({}, {"device": "cuda"}, {"precision": "fp16"}),
         ({"precision": "float32"}, {"device": "cuda", "has_bf16": True}, {"precision": "float32"}),
@@ -164,7 +166,7 @@ def test_the_fewer_pictures_the_more_epochs(num_train, epochs):
             {"num_train": 99, "world_size": 4, "free_memory": 10**10, "memory_per_picture": 10**9},
             {"accumulate": 1},
         ),
-        ({}, {"free_memory": 1, "fixed_memory": 9, "memory_per_picture": 9}, {"accumulate": 10}),
+        ({}, {"free_memory": 1, "fixed_memory": 9, "memory_per_picture": 9}, {"accumulate": 8}),
     ],
 )
 def test_what_is_auto_follows_data_and_machine(options, facts, values):

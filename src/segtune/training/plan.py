@@ -12,7 +12,9 @@ from segtune.errors import UserError
 from segtune.training.recipes import RECIPES
 
 MIN_CROP = 32
-BATCH_SIZE = 16
+BATCH_SIZES = {"cpu": 8, "cuda": 16}
+"""Smaller batches are more steps in the same time where a picture takes as long in any batch, as on CPUs."""
+ORIGINAL_BATCH_SIZE = 16
 
 PICTURES_TO_SEE = 20_000
 """How many crops a training looks at, where the number of epochs is left to the plan."""
@@ -202,7 +204,7 @@ def make_plan(config: TrainConfig, facts: Facts) -> TrainPlan:
         # What was never shrunk in training is not to be shrunk in prediction: a large picture is cut into tiles there.
         values["longest_side"] = 0
     time_budget = seconds_in(config.time_budget) if config.time_budget else 0.0
-    batch_size = min(BATCH_SIZE, facts.num_train) if config.batch_size == "auto" else config.batch_size
+    batch_size = _batch_size(config, facts)
     # The last batch of an epoch may be short, and the original leaves it out where it has one picture.
     left_out = values["skip_single"] and facts.num_train % batch_size == 1
     steps_per_epoch = -(-(facts.num_train - left_out) // batch_size)
@@ -285,6 +287,13 @@ def _epochs(config: TrainConfig, facts: Facts, time_budget: float) -> int:
     if config.recipe == "original":
         return ORIGINAL_EPOCHS
     return max(FEWEST_EPOCHS, min(MOST_EPOCHS, round(PICTURES_TO_SEE / facts.num_train)))
+
+
+def _batch_size(config: TrainConfig, facts: Facts) -> int:
+    if config.batch_size != "auto":
+        return config.batch_size
+    usual = ORIGINAL_BATCH_SIZE if config.recipe == "original" else BATCH_SIZES[facts.device]
+    return min(usual, facts.num_train)
 
 
 def _parts(config: TrainConfig, facts: Facts, batch_size: int) -> int:
@@ -373,8 +382,7 @@ def _check(config: TrainConfig, facts: Facts) -> None:
         raise UserError("--precision fp16 needs a CUDA device.", "On a CPU leave --precision away.")
     if config.freeze and config.keep_feature_extract:
         raise UserError("--freeze and --keep-feature-extract are both given.", "The second freezes all stages.")
-    batch_size = BATCH_SIZE if config.batch_size == "auto" else config.batch_size
-    if config.recipe == "original" and 1 in {facts.num_train, batch_size}:
+    if config.recipe == "original" and 1 in {facts.num_train, config.batch_size}:
         raise UserError(
             "The original recipe leaves out batches of one picture, and there would be no other.",
             "Give --batch-size 2 or more and two pictures or more, or use --recipe default.",
