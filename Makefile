@@ -49,6 +49,7 @@ bench: setup
 	$(BIN)/python benchmarks/exporting.py --model runs/bench/model.safetensors --camvid $(CAMVID) \
 		--result benchmarks/results/exporting.json
 	$(BIN)/python benchmarks/quality.py --camvid $(CAMVID) --peers segtune plain-smp --seeds 0 --minutes 5
+	$(BIN)/python benchmarks/table.py
 
 # Half a day: other libraries are given the same minutes as segtune. It can be stopped, and goes on where it was.
 bench-quality: setup
