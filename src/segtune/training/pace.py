@@ -9,7 +9,7 @@ from segtune.training.resume import Progress
 SHARE_OF_SAVING = 50
 """A resume file is written when this many times as long has passed as the last took: 2 % of the time at most."""
 
-SHARE_OF_VALIDATION = 0.1
+SHARE_OF_VALIDATION = 0.05
 """Where time is bounded, an epoch's validation is left out if all would take more than this share of it."""
 
 FIRST_STEPS = 1
