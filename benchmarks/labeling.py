@@ -1,18 +1,20 @@
 """Labelling less: mean IoU on CamVid after each round of labelling, by how the pictures of a round are chosen.
 
-.venv/bin/python benchmarks/labeling.py --camvid ../shared/camvid [--seeds 0 1 2] [--epochs 30] [--result FILE.json]
+.venv/bin/python benchmarks/labeling.py --camvid ../shared/camvid [--seeds 0 1 2] [--steps 600] [--result FILE.json]
 
-Each seed starts from the same random pictures for all, and trains anew after each round, from ImageNet weights.
+Each seed starts from the same random pictures for all, and trains anew after each round, from ImageNet weights, always
+for about as many steps: more pictures are then no longer training.
 FILE.json is written after each seed; those that are in it, with the same options, are not done again.
 'suggest' is the command as it is; 'entropy' takes the pictures of the highest mean entropy; 'random' any. A short form:
 
-.venv/bin/python benchmarks/labeling.py --camvid ../shared/camvid --seeds 0 --rounds 1 --epochs 3 --pool 60 \\
+.venv/bin/python benchmarks/labeling.py --camvid ../shared/camvid --seeds 0 --rounds 1 --steps 9 --pool 60 \\
     --start 16 --add 8 --val 12
 """
 
 import argparse
 import csv
 import json
+import math
 import random
 import shutil
 import statistics
@@ -28,11 +30,12 @@ from segtune.training.train import train
 
 NETWORK = "deeplabv3plus:efficientnet_lite0"
 NUM_CLASSES, UNLABELLED = 11, 11
+BATCH_SIZE = 8
 SAVED = 0.3
 """The share of the pictures that suggest should do without, to be as good as random's last round."""
 NUMBERS = (
-    ("epochs", 30, "of each training"), ("start", 40, "pictures at first"), ("add", 40, "pictures a round"),
-    ("rounds", 3, "after the first"), ("pool", 0, "training pictures in all; 0: all"),
+    ("steps", 600, "of each training, in whole epochs"), ("start", 40, "pictures at first"),
+    ("add", 40, "pictures a round"), ("rounds", 3, "after the first"), ("pool", 0, "training pictures in all; 0: all"),
     ("val", 0, "validation pictures; 0: all"),
 )  # fmt: skip
 """What the command line takes: name, default, meaning."""
@@ -64,24 +67,31 @@ class Experiment:
         self.first = sorted(self.random.sample(self.pool, options.start))
         val = sorted(path.stem for path in (options.camvid / "val" / "Images").iterdir())
         self.val = val[:: max(1, len(val) // options.val)] if options.val else val
+        self._rankings: dict[Path, list[dict[str, str]]] = {}
 
     def train(self, stems: Sequence[str], name: str) -> tuple[Path, Path, float]:
         """Train on these pictures; the dataset, the model and its mean IoU."""
         dataset = self.folder / name / "dataset"
         link(self.options.camvid, "train", stems, dataset)
         link(self.options.camvid, "val", self.val, dataset)
+        epochs = max(1, round(self.options.steps / math.ceil(len(stems) / BATCH_SIZE)))
         result = train(
             TrainConfig(
                 dataset, self.folder / name / "run", num_classes=NUM_CLASSES, ignore_value=UNLABELLED, model=NETWORK,
-                epochs=self.options.epochs, batch_size=8, seed=self.seed, report_to="none", device=self.options.device,
-                validate_every=self.options.epochs,
+                epochs=epochs, batch_size=BATCH_SIZE, seed=self.seed, report_to="none", device=self.options.device,
+                validate_every=epochs,
             ),
             listeners=[],
         )  # fmt: skip
         return dataset, result.model, result.scores.mean_iou
 
     def ranking(self, model: Path, dataset: Path, rest: Sequence[str], count: int) -> list[dict[str, str]]:
-        """What the command says of the pictures that are not labelled."""
+        """What the command says of the pictures that are not labelled; of the first model it is asked once for all."""
+        if model not in self._rankings:
+            self._rankings[model] = self._ask(model, dataset, rest, count)
+        return self._rankings[model]
+
+    def _ask(self, model: Path, dataset: Path, rest: Sequence[str], count: int) -> list[dict[str, str]]:
         pool, out = dataset.parent / "pool", dataset.parent / "suggestion"
         pool.mkdir()
         files = {path.stem: path for path in (self.options.camvid / "train" / "Images").iterdir()}
@@ -101,8 +111,8 @@ def by_suggest(experiment: Experiment, model: Path, dataset: Path, rest: Sequenc
 
 
 def by_entropy(experiment: Experiment, model: Path, dataset: Path, rest: Sequence[str], count: int) -> list[str]:
-    rows = experiment.ranking(model, dataset, rest, 1)
-    rows.sort(key=lambda row: -float(row["plain_entropy"]))
+    rows = experiment.ranking(model, dataset, rest, count)
+    rows = sorted(rows, key=lambda row: -float(row["plain_entropy"]))
     return [Path(row["picture"]).stem for row in rows[:count]]
 
 
