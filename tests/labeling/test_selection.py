@@ -43,6 +43,20 @@ def test_copies_come_last_and_are_named():
     assert [choice.like for choice in choices] == [None, None, 1]
 
 
+def test_one_of_each_scene_comes_first_however_many_copies_there_are():
+    generator = np.random.default_rng(0)
+    scenes = generator.uniform(0, 255, (5, 32, 32))
+    pool = []
+    for number in range(300):
+        noisy = (scenes[number % 5] + generator.normal(0, 4, (32, 32))).astype(np.float32)
+        features = generator.normal(0, 1, 8).astype(np.float32)
+        pool.append(Candidate(f"{number}th.x", float(generator.uniform(0.1, 1)), features, noisy))
+    choices = rank(pool, 20)
+    assert {choice.index % 5 for choice in choices[:5]} == set(range(5))
+    assert [choice.like is None for choice in choices] == [True] * 5 + [False] * 295
+    assert all(choice.like is None or choice.like % 5 == choice.index % 5 for choice in choices)
+
+
 @pytest.mark.parametrize("count", [0, 1, 2, 4, 9])
 def test_all_are_ranked_once_and_labeled_ones_never(count):
     pool = [candidate(f"{name}.x", 0.1, angle) for angle, name in enumerate("abcd")]

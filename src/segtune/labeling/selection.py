@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from segtune.annotations.near_duplicates import find_pairs_alike
+from segtune.annotations.near_duplicates import Copies
 from segtune.annotations.split import FRAMES
 from segtune.arrays import Floats
 
@@ -57,7 +57,8 @@ def rank(candidates: Sequence[Candidate], count: int) -> list[Choice]:
     """
     features = np.stack([_unit(candidate.features) for candidate in candidates])
     uncertainty = np.array([candidate.uncertainty for candidate in candidates])
-    alike = _alike(candidates)
+    copies = Copies([candidate.thumbnail for candidate in candidates])
+    neighbors = _neighbors(candidates)
     distance = np.full(len(candidates), np.inf)
     like: dict[int, int] = {}
     free = {index for index, candidate in enumerate(candidates) if not candidate.is_labeled}
@@ -65,7 +66,8 @@ def rank(candidates: Sequence[Candidate], count: int) -> list[Choice]:
     def take(index: int) -> None:
         free.discard(index)
         np.minimum(distance, np.linalg.norm(features - features[index], axis=1), out=distance)
-        for other in sorted(alike[index]):
+        # What is like an earlier one is not compared again: of a still camera all would be, with all.
+        for other in [*copies.like(index, like), *neighbors[index]]:
             like.setdefault(other, index)
 
     for index, candidate in enumerate(candidates):
@@ -92,15 +94,13 @@ def _unit(features: Floats) -> Floats:
     return unit
 
 
-def _alike(candidates: Sequence[Candidate]) -> dict[int, set[int]]:
-    """For each candidate those that show the same, or are the frame before or after it."""
-    alike: dict[int, set[int]] = defaultdict(set)
-    thumbnails = [candidate.thumbnail for candidate in candidates]
-    pairs = find_pairs_alike(thumbnails, range(len(candidates)))
-    for one, other in [*pairs, *neighboring_frames([candidate.name for candidate in candidates])]:
-        alike[one].add(other)
-        alike[other].add(one)
-    return alike
+def _neighbors(candidates: Sequence[Candidate]) -> dict[int, list[int]]:
+    """For each candidate the frame before and the one after it."""
+    neighbors: dict[int, list[int]] = defaultdict(list)
+    for one, other in neighboring_frames([candidate.name for candidate in candidates]):
+        neighbors[one].append(other)
+        neighbors[other].append(one)
+    return neighbors
 
 
 def neighboring_frames(names: Sequence[str]) -> list[tuple[int, int]]:
