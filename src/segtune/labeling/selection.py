@@ -9,9 +9,17 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from segtune.annotations.near_duplicates import Copies
+from segtune.annotations.near_duplicates import MIN_CONTRAST, Copies
 from segtune.annotations.split import FRAMES
 from segtune.arrays import Floats
+
+MIN_CORRELATION = 0.93
+"""Neighbouring frames whose thumbnails correlate as much show the same view, and add little to each other.
+
+Measured on the 361 pairs of neighbours among CamVid's 367 training pictures, a second apart, by looking at them: most
+of the 77 from 0.93 on show one place, as where the car waits at a junction; most of those at 0.90 to 0.92 have moved on by
+some houses. The median is 0.88. Of two different drives, no two pictures reach 0.88, and 99 % stay below 0.81.
+"""
 
 
 @dataclass(frozen=True)
@@ -40,7 +48,8 @@ class Choice:
     Attributes:
         index: Of the candidate.
         distance: Of its features to the nearest that is labelled or comes before, 0 to 2; infinite where none is.
-        like: The index of a picture that is labelled or comes before, and that it is a copy or neighbouring frame of.
+        like: The index of a picture that is labelled or comes before, and that it is a copy of, or a neighbouring frame
+            of the same view.
     """
 
     index: int
@@ -52,8 +61,8 @@ def rank(candidates: Sequence[Candidate], count: int) -> list[Choice]:
     """Put the pictures that are not labelled in the order in which to label them.
 
     The first ``count`` are chosen one by one, each the highest in uncertainty times distance (k-centre greedy, Sener
-    and Savarese 2018, weighted by uncertainty). Copies and neighbouring frames of what is labelled or chosen wait until
-    nothing else is left. The others follow by the same product.
+    and Savarese 2018, weighted by uncertainty). Copies of what is labelled or chosen, and neighbouring frames of the
+    same view, wait until nothing else is left. The others follow by the same product.
     """
     features = np.stack([_unit(candidate.features) for candidate in candidates])
     uncertainty = np.array([candidate.uncertainty for candidate in candidates])
@@ -95,12 +104,19 @@ def _unit(features: Floats) -> Floats:
 
 
 def _neighbors(candidates: Sequence[Candidate]) -> dict[int, list[int]]:
-    """For each candidate the frame before and the one after it."""
+    """For each candidate those of the frame before and the one after it that show the same view."""
     neighbors: dict[int, list[int]] = defaultdict(list)
     for one, other in neighboring_frames([candidate.name for candidate in candidates]):
-        neighbors[one].append(other)
-        neighbors[other].append(one)
+        if _is_same_view(candidates[one].thumbnail, candidates[other].thumbnail):
+            neighbors[one].append(other)
+            neighbors[other].append(one)
     return neighbors
+
+
+def _is_same_view(one: npt.NDArray[np.float32], other: npt.NDArray[np.float32]) -> bool:
+    if min(one.std(), other.std()) < MIN_CONTRAST:
+        return False
+    return float(np.corrcoef(one.ravel(), other.ravel())[0, 1]) >= MIN_CORRELATION
 
 
 def neighboring_frames(names: Sequence[str]) -> list[tuple[int, int]]:
