@@ -96,6 +96,25 @@ def test_labelled_pictures_are_left_out_and_their_copies_put_back(model, pool, m
     assert (hill["chosen"], hill["like"]) == ("0", "100.jpg")
 
 
+def test_rounds_merge_though_videos_number_their_frames_alike(model, pool, tmp_path):
+    for name in ("cam1", "cam2"):
+        (tmp_path / "frames" / name).mkdir(parents=True)
+    for path, target in zip(sorted(pool.glob("*.jpg")), ["cam1/1", "cam1/2", "cam2/1", "cam2/2"], strict=False):
+        shutil.copy(path, tmp_path / "frames" / f"{target}.jpg")
+    options = {"background": "class", "classes": "floor,wall,box"}
+    dataset = tmp_path / "dataset"
+    for round_ in range(3):
+        out = tmp_path / f"out{round_}"
+        labeled = dataset if round_ else None
+        report = suggest(SuggestConfig(model, tmp_path / "frames", out, count=1 if round_ else 2, labeled=labeled))
+        for entry in report.chosen:
+            assert entry.file == f"{entry.picture.parent.name}_{entry.picture.name}"
+        convert(ConvertConfig(out / "cvat.zip", dataset, images=out / "pictures", merge=round_ > 0, **options))
+    assert sorted(path.name for path in dataset.glob("*/Images/*")) == [
+        "cam1_1.jpg", "cam1_2.jpg", "cam2_1.jpg", "cam2_2.jpg",
+    ]  # fmt: skip
+
+
 def test_pictures_that_cannot_be_read_are_told_at_the_end(model, pool, tmp_path, capsys):
     (pool / "broken.jpg").write_bytes(b"no picture")
     assert main(["suggest", str(model), str(pool), str(tmp_path / "out"), "--count", "2"]) == 1

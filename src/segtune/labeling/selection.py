@@ -17,8 +17,8 @@ MIN_CORRELATION = 0.93
 """Neighbouring frames whose thumbnails correlate as much show the same view, and add little to each other.
 
 Measured on the 361 pairs of neighbours among CamVid's 367 training pictures, a second apart, by looking at them: most
-of the 77 from 0.93 on show one place, as where the car waits at a junction; most of those at 0.90 to 0.92 have moved on by
-some houses. The median is 0.88. Of two different drives, no two pictures reach 0.88, and 99 % stay below 0.81.
+of the 77 from 0.93 on show one place, as where the car waits at a junction; most of those at 0.90 to 0.92 have moved
+on by some houses. The median is 0.88. Of two different drives, no two pictures reach 0.88; 99 % stay below 0.81.
 """
 
 
