@@ -122,6 +122,16 @@ def test_pictures_that_cannot_be_read_are_told_at_the_end(model, pool, tmp_path,
     assert len(rows(tmp_path / "out")) == 9
 
 
+def test_labelled_pictures_that_cannot_be_read_are_told(model, pool, make_dataset, tmp_path, capsys):
+    dataset = make_dataset(tmp_path / "labelled", num_train=3, num_val=2)
+    (dataset / "val" / "Images" / "100.jpg").write_bytes(b"no picture")
+    arguments = ["suggest", str(model), str(pool), str(tmp_path / "out"), "--count", "2", "--labeled", str(dataset)]
+    assert main(arguments) == 1
+    told = " ".join(capsys.readouterr().err.split())
+    assert re.search(r"Not counted as labelled: \S+100\.jpg is not a picture", told)
+    assert told.count("100.jpg") == 1
+
+
 def test_nothing_is_overwritten_unless_told(model, pool, tmp_path):
     config = SuggestConfig(model, pool, tmp_path / "out", count=3)
     suggest(config)

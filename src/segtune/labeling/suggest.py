@@ -64,6 +64,7 @@ class SuggestReport:
         ranked: All pictures of the pool, these first.
         labeled: How many pictures of the pool are labelled already, to the byte.
         unreadable: What is wrong with each picture that could not be read.
+        unreadable_labeled: The same of labelled ones: others may be like these.
     """
 
     output: Path
@@ -71,6 +72,7 @@ class SuggestReport:
     ranked: Sequence[Ranked]
     labeled: int
     unreadable: Sequence[str]
+    unreadable_labeled: Sequence[str]
 
 
 @dataclass(frozen=True)
@@ -101,17 +103,18 @@ def suggest(config: SuggestConfig) -> SuggestReport:
     colors = label_colors(predictor.model.classes, config)
     refuse_not_xml(list(colors), "classes")
     unreadable: list[str] = []
+    unreadable_labeled: list[str] = []
     looks = FeaturedLooks(predictor)
     seen = list(_look_at_all(pool, looks, "Looking", unreadable))
     if not seen:
         raise DataError("No picture could be read:", unreadable) if unreadable else _nothing_left(config)
-    labeled = list(_look_at_all(known, looks, "Looking at the labelled", [], True))
+    labeled = list(_look_at_all(known, looks, "Looking at the labelled", unreadable_labeled, True))
     everything = [*labeled, *seen]
     choices = rank([picture.candidate for picture in everything], config.count)
     ranked = _ranked(choices, everything, config.count)
     chosen = ranked[: config.count]
     _write(config, looks, chosen, ranked)
-    return SuggestReport(config.output, chosen, ranked, len(entries) - len(pool), unreadable)
+    return SuggestReport(config.output, chosen, ranked, len(entries) - len(pool), unreadable, unreadable_labeled)
 
 
 def _refuse_videos(entries: Sequence[Input]) -> None:
@@ -235,3 +238,5 @@ def render(report: SuggestReport) -> None:
         messages.print(f"Put back: {len(left)} copies and neighbouring frames of these or of labelled pictures.")
     for problem in report.unreadable:
         messages.print(f"Left out: {problem}")
+    for problem in report.unreadable_labeled:
+        messages.print(f"Not counted as labelled: {problem}")
