@@ -170,6 +170,17 @@ def test_videos_are_refused_with_what_to_do(model, tmp_path):
         suggest(SuggestConfig(model, tmp_path / "ride.mp4", tmp_path / "out"))
 
 
+def test_videos_in_the_folder_are_told(model, pool, capsys):
+    (pool / "deep <b>" / "ride.mp4").touch()
+    (pool / ".hidden.mp4").touch()
+    (pool / "out").mkdir()
+    (pool / "out" / "drawn.mp4").touch()
+    report = suggest(SuggestConfig(model, pool, pool / "out", count=2))
+    told = capsys.readouterr().err
+    assert re.search(r"Note: videos in the folder are left out: ride\.mp4\. .*ffmpeg", told)
+    assert len(report.ranked) == 9
+
+
 def test_encoder_tells_pictures_apart(model, pool):
     looks = FeaturedLooks(load(model, backend="eager"))
     assert looks.has_encoder

@@ -27,7 +27,7 @@ class Candidate:
     """A picture that is labelled, or could be.
 
     Attributes:
-        name: Its path, with forward slashes: frames of a video differ in their number alone.
+        name: Its path, or folders and name as one: frames of a video differ in their number alone.
         uncertainty: 0 and above; of labelled ones it doesn't count.
         features: float32 (F,), what is in it: pictures alike have features that are near.
         thumbnail: float32 (32, 32), as ``near_duplicates.thumbnail`` makes it.

@@ -24,7 +24,7 @@ from segtune.labeling.selection import Candidate, Choice, rank
 from segtune.labeling.sheet import Sheet
 from segtune.labeling.uncertainty import Uncertainty, measure
 from segtune.pictures import read_picture
-from segtune.prediction.inputs import Input, find_inputs
+from segtune.prediction.inputs import Input, find_inputs, videos_beside
 from segtune.prediction.preannotation import check_options, label_colors, preannotate
 from segtune.prediction.predictor import load
 
@@ -32,6 +32,7 @@ RANKING, SHEET, CVAT_ZIP, CVAT_LABELS, PICTURES = (
     "ranking.csv", "suggest.html", "cvat.zip", "cvat_labels.json", "pictures",
 )  # fmt: skip
 RESULTS = (RANKING, SHEET, CVAT_ZIP, CVAT_LABELS, PICTURES)
+TAKE_FRAMES = "Take frames first, as with: ffmpeg -i VIDEO -vf fps=1 frames/VIDEO_%06d.jpg"
 COLUMNS = ("rank", "chosen", "picture", "file", "uncertainty", "entropy", "margin", "plain_entropy", "distance", "like")
 
 
@@ -93,6 +94,7 @@ def suggest(config: SuggestConfig) -> SuggestReport:
     check_options(config)
     if config.count < 1:
         raise UserError(f"--count is {config.count}.", "Expected: 1 or more pictures.")
+    _tell_videos(videos_beside(config.pictures, config.output))
     entries = find_inputs(config.pictures, config.output)
     _refuse_videos(entries)
     _refuse_existing(config, entries)
@@ -122,8 +124,15 @@ def _refuse_videos(entries: Sequence[Input]) -> None:
     if videos:
         raise UserError(
             f"{listed(videos, 3)} is a video; pictures were expected.",
-            "Take frames out of it, as with: ffmpeg -i VIDEO -vf fps=1 frames/VIDEO_%06d.jpg",
+            TAKE_FRAMES,
         )
+
+
+def _tell_videos(videos: Sequence[Path]) -> None:
+    # At once, not at the end: a large pool takes hours.
+    if videos:
+        names = listed((path.name for path in videos), 3)
+        messages.print(f"Note: videos in the folder are left out: {names}. {TAKE_FRAMES}")
 
 
 def _refuse_existing(config: SuggestConfig, entries: Sequence[Input]) -> None:
