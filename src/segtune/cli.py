@@ -196,7 +196,7 @@ def run_predict(config: PredictConfig) -> int:
 
 
 def run_suggest(config: SuggestConfig) -> int:
-    """Suggest, and say what to do with it; 1 where some pictures could not be read."""
+    """Suggest, and say what to do with it; 1 where some pictures, labelled ones among them, could not be read."""
     from segtune.labeling.suggest import CVAT_LABELS, CVAT_ZIP, PICTURES, SHEET, render, suggest
 
     report = suggest(config)
@@ -207,7 +207,7 @@ def run_suggest(config: SuggestConfig) -> int:
         f"Next, in CVAT: make a task of these pictures (labels: {report.output / CVAT_LABELS}), upload"
         f" {report.output / CVAT_ZIP} as CVAT 1.1, and correct it."
     )
-    return 1 if report.unreadable else 0
+    return 1 if report.unreadable or report.unreadable_labeled else 0
 
 
 def run_export(config: ExportConfig) -> int:

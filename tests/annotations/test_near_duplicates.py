@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageEnhance
 
-from segtune.annotations.near_duplicates import find_pairs_alike, thumbnail
+from segtune.annotations.near_duplicates import Copies, find_pairs_alike, thumbnail
 
 
 def saved_again(picture, quality=60):
@@ -55,3 +55,22 @@ def test_pairs_of_one_group_and_flat_pictures_are_not_told():
 def test_thousands_of_copies_are_told_in_bounded_time():
     scene = np.random.default_rng(0).uniform(0, 255, (32, 32)).astype(np.float32)
     assert len(find_pairs_alike([scene] * 3000, ["train", "val"] * 1500)) == 1000
+
+
+def test_copies_of_one_picture_are_found_however_many():
+    generator = np.random.default_rng(0)
+    scene, other = generator.uniform(0, 255, (2, 32, 32)).astype(np.float32)
+    flat = np.full((32, 32), 90, np.float32)
+    copies = Copies([scene, other, flat, flat, *[scene] * 3000])
+    assert copies.like(0) == list(range(4, 3004))
+    assert copies.like(4, known=range(10, 3004)) == [0, *range(5, 10)]
+    assert copies.like(1) == copies.like(2) == []
+
+
+def test_copies_and_pairs_agree(photographs):
+    seen = [thumbnail(picture) for picture in photographs[:20]]
+    seen += [thumbnail(saved_again(picture)) for picture in photographs[:20]]
+    copies = Copies(seen)
+    pairs = {(one, other) for one in range(len(seen)) for other in copies.like(one) if one < other}
+    assert pairs == set(find_pairs_alike(seen, range(len(seen))))
+    assert len(pairs) >= 19

@@ -4,16 +4,18 @@ import zlib
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from segtune.annotations.near_duplicates import thumbnail
 from segtune.labeling.selection import Candidate, neighboring_frames, rank
 
 
 def candidate(name: str, uncertainty: float, angle: float, *, like: int | None = None, is_labeled: bool = False):
     """A picture whose features are a direction; those of the same ``like`` show the same."""
     seed = zlib.crc32(name.encode()) if like is None else like
-    thumbnail = np.random.default_rng(seed).uniform(0, 255, (32, 32)).astype(np.float32)
+    small = np.random.default_rng(seed).uniform(0, 255, (32, 32)).astype(np.float32)
     features = np.array([np.cos(angle), np.sin(angle)], np.float32)
-    return Candidate(name, uncertainty, features, thumbnail, is_labeled)
+    return Candidate(name, uncertainty, features, small, is_labeled)
 
 
 def names(candidates: list[Candidate], count: int) -> list[str]:
@@ -41,6 +43,20 @@ def test_copies_come_last_and_are_named():
     choices = rank(pool, 3)
     assert [choice.index for choice in choices] == [1, 2, 0]
     assert [choice.like for choice in choices] == [None, None, 1]
+
+
+def test_one_of_each_scene_comes_first_however_many_copies_there_are():
+    generator = np.random.default_rng(0)
+    scenes = generator.uniform(0, 255, (5, 32, 32))
+    pool = []
+    for number in range(300):
+        noisy = (scenes[number % 5] + generator.normal(0, 4, (32, 32))).astype(np.float32)
+        features = generator.normal(0, 1, 8).astype(np.float32)
+        pool.append(Candidate(f"{number}th.x", float(generator.uniform(0.1, 1)), features, noisy))
+    choices = rank(pool, 20)
+    assert {choice.index % 5 for choice in choices[:5]} == set(range(5))
+    assert [choice.like is None for choice in choices] == [True] * 5 + [False] * 295
+    assert all(choice.like is None or choice.like % 5 == choice.index % 5 for choice in choices)
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 4, 9])
@@ -71,6 +87,39 @@ def test_frames_next_to_each_other(files, expected):
     assert {tuple(sorted(pair)) for pair in neighboring_frames(files)} == expected
 
 
-def test_neighboring_frames_wait():
-    pool = [candidate(f"v_{number:03}.jpg", 0.5 - number / 100, number / 3) for number in range(5)]
-    assert set(names(pool, 3)[:3]) == {"v_000.jpg", "v_002.jpg", "v_004.jpg"}
+def frames(correlation: float, number: int = 5) -> list[Candidate]:
+    """Frames of a video, each of which correlates with the next by so much."""
+    generator = np.random.default_rng(0)
+    values = generator.normal(0, 1, (32, 32))
+    pool = []
+    for place in range(number):
+        features = np.array([np.cos(place / 3), np.sin(place / 3)], np.float32)
+        small = (128 + 30 * values).astype(np.float32)
+        pool.append(Candidate(f"v_{place:03}.jpg", 0.5 - place / 100, features, small))
+        values = correlation * values + np.sqrt(1 - correlation**2) * generator.normal(0, 1, (32, 32))
+    return pool
+
+
+def test_neighboring_frames_of_one_view_wait():
+    assert set(names(frames(0.945), 3)[:3]) == {"v_000.jpg", "v_002.jpg", "v_004.jpg"}
+
+
+@pytest.mark.parametrize("correlation", [0.0, 0.8, 0.9])
+def test_neighboring_frames_of_other_views_do_not_wait(correlation):
+    assert [choice.like for choice in rank(frames(correlation), 5)] == [None] * 5
+
+
+def test_flat_neighbors_are_not_compared():
+    flat = np.zeros((32, 32), np.float32)
+    pool = [Candidate(f"v_{place}.jpg", 0.5, np.ones(2, np.float32), flat) for place in range(2)]
+    assert [choice.like for choice in rank(pool, 2)] == [None, None]
+
+
+def test_few_of_the_pictures_of_a_drive_wait(shared_data):
+    pool = []
+    for path in sorted((shared_data / "camvid/train/Images").iterdir()):
+        small = thumbnail(Image.open(path))
+        pool.append(Candidate(path.name, 0.5, small[::4, ::4].ravel(), small))
+    choices = rank(pool, len(pool))
+    waiting = sum(choice.like is not None for choice in choices)
+    assert 0.1 < waiting / len(pool) < 0.2

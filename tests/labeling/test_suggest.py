@@ -96,11 +96,40 @@ def test_labelled_pictures_are_left_out_and_their_copies_put_back(model, pool, m
     assert (hill["chosen"], hill["like"]) == ("0", "100.jpg")
 
 
+def test_rounds_merge_though_videos_number_their_frames_alike(model, pool, tmp_path):
+    for name in ("cam1", "cam2"):
+        (tmp_path / "frames" / name).mkdir(parents=True)
+    for path, target in zip(sorted(pool.glob("*.jpg")), ["cam1/1", "cam1/2", "cam2/1", "cam2/2"], strict=False):
+        shutil.copy(path, tmp_path / "frames" / f"{target}.jpg")
+    options = {"background": "class", "classes": "floor,wall,box"}
+    dataset = tmp_path / "dataset"
+    for round_ in range(3):
+        out = tmp_path / f"out{round_}"
+        labeled = dataset if round_ else None
+        report = suggest(SuggestConfig(model, tmp_path / "frames", out, count=1 if round_ else 2, labeled=labeled))
+        for entry in report.chosen:
+            assert entry.file == f"{entry.picture.parent.name}_{entry.picture.name}"
+        convert(ConvertConfig(out / "cvat.zip", dataset, images=out / "pictures", merge=round_ > 0, **options))
+    assert sorted(path.name for path in dataset.glob("*/Images/*")) == [
+        "cam1_1.jpg", "cam1_2.jpg", "cam2_1.jpg", "cam2_2.jpg",
+    ]  # fmt: skip
+
+
 def test_pictures_that_cannot_be_read_are_told_at_the_end(model, pool, tmp_path, capsys):
     (pool / "broken.jpg").write_bytes(b"no picture")
     assert main(["suggest", str(model), str(pool), str(tmp_path / "out"), "--count", "2"]) == 1
     assert "broken.jpg is not a picture" in " ".join(capsys.readouterr().err.split())
     assert len(rows(tmp_path / "out")) == 9
+
+
+def test_labelled_pictures_that_cannot_be_read_are_told(model, pool, make_dataset, tmp_path, capsys):
+    dataset = make_dataset(tmp_path / "labelled", num_train=3, num_val=2)
+    (dataset / "val" / "Images" / "100.jpg").write_bytes(b"no picture")
+    arguments = ["suggest", str(model), str(pool), str(tmp_path / "out"), "--count", "2", "--labeled", str(dataset)]
+    assert main(arguments) == 1
+    told = " ".join(capsys.readouterr().err.split())
+    assert re.search(r"Not counted as labelled: \S+100\.jpg is not a picture", told)
+    assert told.count("100.jpg") == 1
 
 
 def test_nothing_is_overwritten_unless_told(model, pool, tmp_path):
@@ -139,6 +168,17 @@ def test_videos_are_refused_with_what_to_do(model, tmp_path):
     (tmp_path / "ride.mp4").touch()
     with pytest.raises(UserError, match=r"ride\.mp4 is a video(?s:.)*ffmpeg"):
         suggest(SuggestConfig(model, tmp_path / "ride.mp4", tmp_path / "out"))
+
+
+def test_videos_in_the_folder_are_told(model, pool, capsys):
+    (pool / "deep <b>" / "ride.mp4").touch()
+    (pool / ".hidden.mp4").touch()
+    (pool / "out").mkdir()
+    (pool / "out" / "drawn.mp4").touch()
+    report = suggest(SuggestConfig(model, pool, pool / "out", count=2))
+    told = capsys.readouterr().err
+    assert re.search(r"Note: videos in the folder are left out: ride\.mp4\. .*ffmpeg", told)
+    assert len(report.ranked) == 9
 
 
 def test_encoder_tells_pictures_apart(model, pool):

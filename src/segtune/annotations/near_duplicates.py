@@ -5,7 +5,7 @@ A 64-bit perceptual hash finds candidates (the signs of the lowest frequencies o
 skies have nearly the same hash.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from itertools import islice
 
 import cv2
@@ -42,6 +42,27 @@ def find_pairs_alike(thumbnails: Sequence[npt.NDArray[np.float32]], groups: Sequ
     owners = np.array([numbers[groups[index]] for index in told])
     pairs = ((told[one], told[other]) for one, other in _candidates(hashes, owners))
     return list(islice((pair for pair in pairs if _alike(thumbnails[pair[0]], thumbnails[pair[1]])), MAX_PAIRS))
+
+
+class Copies:
+    """Finds the copies of one picture after the other, however many there are; memory grows with the pictures alone.
+
+    Args:
+        thumbnails: float32 (32, 32) each.
+    """
+
+    def __init__(self, thumbnails: Sequence[npt.NDArray[np.float32]]) -> None:
+        self._thumbnails = thumbnails
+        self._is_told = np.array([values.std() >= MIN_CONTRAST for values in thumbnails], bool)
+        self._hashes = np.array([_hash(values) for values in thumbnails], np.uint64)
+
+    def like(self, index: int, known: Container[int] = ()) -> list[int]:
+        """The others that show the same as a thumbnail, without those that are ``known``; of a flat one, none."""
+        if not self._is_told[index]:
+            return []
+        near = (np.bitwise_count(self._hashes ^ self._hashes[index]) <= MAX_BITS) & self._is_told
+        others = [int(other) for other in np.flatnonzero(near) if other != index and int(other) not in known]
+        return [other for other in others if _alike(self._thumbnails[index], self._thumbnails[other])]
 
 
 def shows_same(one: npt.NDArray[np.float32], other: npt.NDArray[np.float32]) -> bool:

@@ -5,7 +5,6 @@ import io
 import os
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,19 +12,19 @@ from PIL import Image
 
 from segtune.annotations.dataset_folder import ALL_SPLITS, IMAGES, all_files
 from segtune.annotations.near_duplicates import thumbnail
-from segtune.annotations.target_names import target_names
 from segtune.annotations.write_cvat import cvat_file, cvat_labels, refuse_not_xml
 from segtune.arrays import Array
 from segtune.config import SuggestConfig
 from segtune.console import messages, track
 from segtune.errors import DataError, UserError, listed
-from segtune.files import sha256, write_json, write_text
+from segtune.files import write_json, write_text
 from segtune.labeling.features import FeaturedLooks
+from segtune.labeling.pool import PoolPicture, sort_pool
 from segtune.labeling.selection import Candidate, Choice, rank
 from segtune.labeling.sheet import Sheet
 from segtune.labeling.uncertainty import Uncertainty, measure
 from segtune.pictures import read_picture
-from segtune.prediction.inputs import Input, find_inputs
+from segtune.prediction.inputs import Input, find_inputs, videos_beside
 from segtune.prediction.preannotation import check_options, label_colors, preannotate
 from segtune.prediction.predictor import load
 
@@ -33,6 +32,7 @@ RANKING, SHEET, CVAT_ZIP, CVAT_LABELS, PICTURES = (
     "ranking.csv", "suggest.html", "cvat.zip", "cvat_labels.json", "pictures",
 )  # fmt: skip
 RESULTS = (RANKING, SHEET, CVAT_ZIP, CVAT_LABELS, PICTURES)
+TAKE_FRAMES = "Take frames first, as with: ffmpeg -i VIDEO -vf fps=1 frames/VIDEO_%06d.jpg"
 COLUMNS = ("rank", "chosen", "picture", "file", "uncertainty", "entropy", "margin", "plain_entropy", "distance", "like")
 
 
@@ -65,6 +65,7 @@ class SuggestReport:
         ranked: All pictures of the pool, these first.
         labeled: How many pictures of the pool are labelled already, to the byte.
         unreadable: What is wrong with each picture that could not be read.
+        unreadable_labeled: The same of labelled ones: others may be like these.
     """
 
     output: Path
@@ -72,13 +73,14 @@ class SuggestReport:
     ranked: Sequence[Ranked]
     labeled: int
     unreadable: Sequence[str]
+    unreadable_labeled: Sequence[str]
 
 
 @dataclass(frozen=True)
 class _Seen:
     """What is kept of a picture: little, as a pool may have many."""
 
-    path: Path
+    picture: PoolPicture
     candidate: Candidate
     uncertainty: Uncertainty
 
@@ -92,29 +94,29 @@ def suggest(config: SuggestConfig) -> SuggestReport:
     check_options(config)
     if config.count < 1:
         raise UserError(f"--count is {config.count}.", "Expected: 1 or more pictures.")
+    _tell_videos(videos_beside(config.pictures, config.output))
     entries = find_inputs(config.pictures, config.output)
     _refuse_videos(entries)
     _refuse_existing(config, entries)
-    known = _labeled_files(config.labeled)
+    pool, known = sort_pool(entries, _labeled_files(config.labeled))
     predictor = load(config.model, config.device, backend=config.backend)
     if not predictor.has_confidence:
         raise UserError(f"{config.model} puts out class ids, and is never unsure.", "Export it without --argmax.")
     colors = label_colors(predictor.model.classes, config)
     refuse_not_xml(list(colors), "classes")
-    known_hashes = {sha256(path) for path in known}
-    pool = [entry for entry in entries if _hash(entry.path) not in known_hashes]
     unreadable: list[str] = []
+    unreadable_labeled: list[str] = []
     looks = FeaturedLooks(predictor)
-    seen = list(_look_at_all([(entry.picture_name, entry.path) for entry in pool], looks, "Looking", unreadable))
+    seen = list(_look_at_all(pool, looks, "Looking", unreadable))
     if not seen:
         raise DataError("No picture could be read:", unreadable) if unreadable else _nothing_left(config)
-    labeled = list(_look_at_all([(path.name, path) for path in known], looks, "Looking at the labelled", [], True))
+    labeled = list(_look_at_all(known, looks, "Looking at the labelled", unreadable_labeled, True))
     everything = [*labeled, *seen]
     choices = rank([picture.candidate for picture in everything], config.count)
     ranked = _ranked(choices, everything, config.count)
     chosen = ranked[: config.count]
     _write(config, looks, chosen, ranked)
-    return SuggestReport(config.output, chosen, ranked, len(entries) - len(pool), unreadable)
+    return SuggestReport(config.output, chosen, ranked, len(entries) - len(pool), unreadable, unreadable_labeled)
 
 
 def _refuse_videos(entries: Sequence[Input]) -> None:
@@ -122,8 +124,15 @@ def _refuse_videos(entries: Sequence[Input]) -> None:
     if videos:
         raise UserError(
             f"{listed(videos, 3)} is a video; pictures were expected.",
-            "Take frames out of it, as with: ffmpeg -i VIDEO -vf fps=1 frames/VIDEO_%06d.jpg",
+            TAKE_FRAMES,
         )
+
+
+def _tell_videos(videos: Sequence[Path]) -> None:
+    # At once, not at the end: a large pool takes hours.
+    if videos:
+        names = listed((path.name for path in videos), 3)
+        messages.print(f"Note: videos in the folder are left out: {names}. {TAKE_FRAMES}")
 
 
 def _refuse_existing(config: SuggestConfig, entries: Sequence[Input]) -> None:
@@ -148,50 +157,38 @@ def _labeled_files(dataset: Path | None) -> list[Path]:
     return [path for folder in folders for path in all_files(folder)]
 
 
-def _hash(path: Path) -> str:
-    """A file's SHA-256; of one that can't be read nothing, which is told when it is looked at."""
-    with suppress(OSError):
-        return sha256(path)
-    return ""
-
-
 def _nothing_left(config: SuggestConfig) -> UserError:
     return UserError(f"All pictures of {config.pictures} are in {config.labeled} already.", "Give others.")
 
 
 def _look_at_all(
-    files: Sequence[tuple[str, Path]],
+    pictures: Sequence[PoolPicture],
     looks: FeaturedLooks,
     title: str,
     unreadable: list[str],
     is_labeled: bool = False,
 ) -> Iterator[_Seen]:
     """Look at pictures, one after the other; what is wrong with some is added to ``unreadable``."""
-    for name, path in track(files, title, len(files)):
+    for picture in track(pictures, title, len(pictures)):
         try:
-            picture = read_picture(path)
+            pixels = read_picture(picture.path)
         except (UserError, OSError) as error:
-            unreadable.append(error.message if isinstance(error, UserError) else f"{path}: {error.strerror}.")
+            unreadable.append(error.message if isinstance(error, UserError) else f"{picture.path}: {error.strerror}.")
             continue
-        look, features = looks.look(picture)
+        look, features = looks.look(pixels)
         uncertainty = measure(look)
-        small = thumbnail(Image.fromarray(picture))
-        yield _Seen(path, Candidate(name, uncertainty.score, features, small, is_labeled), uncertainty)
+        small = thumbnail(Image.fromarray(pixels))
+        yield _Seen(picture, Candidate(picture.series, uncertainty.score, features, small, is_labeled), uncertainty)
 
 
 def _ranked(choices: Sequence[Choice], everything: Sequence[_Seen], count: int) -> list[Ranked]:
-    chosen = [everything[choice.index] for choice in choices[:count]]
-    files = [*target_names([picture.candidate.name for picture in chosen]), *[""] * len(choices)]
-    return [
-        Ranked(
-            everything[choice.index].path,
-            file,
-            everything[choice.index].uncertainty,
-            choice.distance,
-            "" if choice.like is None else everything[choice.like].candidate.name,
-        )
-        for choice, file in zip(choices, files, strict=False)
-    ]
+    ranked = []
+    for place, choice in enumerate(choices):
+        seen = everything[choice.index]
+        file = seen.picture.file if place < count else ""
+        like = "" if choice.like is None else everything[choice.like].picture.shown
+        ranked.append(Ranked(seen.picture.path, file, seen.uncertainty, choice.distance, like))
+    return ranked
 
 
 def _write(config: SuggestConfig, looks: FeaturedLooks, chosen: Sequence[Ranked], ranked: Sequence[Ranked]) -> None:
@@ -250,3 +247,5 @@ def render(report: SuggestReport) -> None:
         messages.print(f"Put back: {len(left)} copies and neighbouring frames of these or of labelled pictures.")
     for problem in report.unreadable:
         messages.print(f"Left out: {problem}")
+    for problem in report.unreadable_labeled:
+        messages.print(f"Not counted as labelled: {problem}")

@@ -87,7 +87,13 @@ def _with_places(inputs: list[Input]) -> list[Input]:
     return [replace(entry, is_geotiff=has_place) for entry, has_place in zip(inputs, placed, strict=True)]
 
 
-def _in_folder(folder: Path, output: Path) -> list[Input]:
+def videos_beside(source: Path, output: Path) -> list[Path]:
+    """The videos that ``find_inputs`` leaves out of a folder; of anything else, none."""
+    paths = _files_below(source, output) if source.is_dir() else []
+    return [path for path in paths if path.suffix.lower() in VIDEO_SUFFIXES]
+
+
+def _files_below(folder: Path, output: Path) -> list[Path]:
     # Results of an earlier run are no pictures to predict. Where OUTPUT holds INPUT, nothing would be left.
     own = output.resolve()
     skipped = own if own.is_relative_to(folder.resolve()) and own != folder.resolve() else None
@@ -97,6 +103,11 @@ def _in_folder(folder: Path, output: Path) -> list[Input]:
             name for name in folders if not name.startswith(".") and (Path(place) / name).resolve() != skipped
         )
         paths += [Path(place) / name for name in sorted(files) if not name.startswith(".")]
+    return paths
+
+
+def _in_folder(folder: Path, output: Path) -> list[Input]:
+    paths = _files_below(folder, output)
     pictures = [path for path in paths if path.suffix.lower() in PICTURE_SUFFIXES]
     if not pictures:
         videos = [path.name for path in paths if path.suffix.lower() in VIDEO_SUFFIXES]
