@@ -1,9 +1,10 @@
 """Labelling less: mean IoU on CamVid after each round of labelling, by how the pictures of a round are chosen.
 
-.venv/bin/python benchmarks/labeling.py --camvid ../shared/camvid [--seeds 0 1 2] [--steps 600] [--result FILE.json]
+.venv/bin/python benchmarks/labeling.py --camvid ../shared/camvid [--seeds 0 1 2] [--steps 300] [--result FILE.json]
 
-Each seed starts from the same random pictures for all, and trains anew after each round, from ImageNet weights, always
-for about as many steps: more pictures are then no longer training.
+Each seed starts from the same random pictures and the same first model for all. As in docs/labeling-loop.md each round
+goes on from the model of the last one ('train --init'), always for about as many steps: more pictures are then not more
+training, and what is random in a training from the start is the same for all.
 FILE.json is written after each seed; those that are in it, with the same options, are not done again.
 'suggest' is the command as it is; 'entropy' takes the pictures of the highest mean entropy; 'random' any. A short form:
 
@@ -34,7 +35,7 @@ BATCH_SIZE = 8
 SAVED = 0.3
 """The share of the pictures that suggest should do without, to be as good as random's last round."""
 NUMBERS = (
-    ("steps", 600, "of each training, in whole epochs"), ("start", 40, "pictures at first"),
+    ("steps", 300, "of each training, in whole epochs"), ("start", 40, "pictures at first"),
     ("add", 40, "pictures a round"), ("rounds", 3, "after the first"), ("pool", 0, "training pictures in all; 0: all"),
     ("val", 0, "validation pictures; 0: all"),
 )  # fmt: skip
@@ -69,8 +70,8 @@ class Experiment:
         self.val = val[:: max(1, len(val) // options.val)] if options.val else val
         self._rankings: dict[Path, list[dict[str, str]]] = {}
 
-    def train(self, stems: Sequence[str], name: str) -> tuple[Path, Path, float]:
-        """Train on these pictures; the dataset, the model and its mean IoU."""
+    def train(self, stems: Sequence[str], name: str, init: Path | None = None) -> tuple[Path, Path, float]:
+        """Train on these pictures, from a model if there is one; the dataset, the model and its mean IoU."""
         dataset = self.folder / name / "dataset"
         link(self.options.camvid, "train", stems, dataset)
         link(self.options.camvid, "val", self.val, dataset)
@@ -78,7 +79,7 @@ class Experiment:
         result = train(
             TrainConfig(
                 dataset, self.folder / name / "run", num_classes=NUM_CLASSES, ignore_value=UNLABELLED, model=NETWORK,
-                epochs=epochs, batch_size=BATCH_SIZE, seed=self.seed, report_to="none", device=self.options.device,
+                init=init, epochs=epochs, batch_size=BATCH_SIZE, seed=self.seed, report_to="none", device=self.options.device,
                 validate_every=epochs,
             ),
             listeners=[],
@@ -136,7 +137,7 @@ def run(experiment: Experiment) -> dict[str, list[float]]:
             labeled = sorted([*labeled, *choose(experiment, model, dataset, rest, options.add)])
             shutil.rmtree(dataset.parent / "pool", ignore_errors=True)
             shutil.rmtree(dataset.parent / "suggestion", ignore_errors=True)
-            dataset, model, score = experiment.train(labeled, f"{name}-{number}")
+            dataset, model, score = experiment.train(labeled, f"{name}-{number}", init=model)
             scores[name].append(score)
             print(f"seed {experiment.seed} {name} {len(labeled)} pictures: mean IoU {score:.4f}", flush=True)
     return scores
