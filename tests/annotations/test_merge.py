@@ -2,15 +2,18 @@
 
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from segtune.annotations.annotated_image import AnnotatedImage, Polygon, Shape
 from segtune.annotations.convert import convert
 from segtune.annotations.dataset_folder import dataset_classes, find_pairs, find_split
 from segtune.annotations.write_cvat import cvat_file
+from segtune.annotations.write_labelme_xml import labelme_file
 from segtune.classes import Color, class_table, write_classes
 from segtune.cli import main
 from segtune.config import ConvertConfig, PreannotationOptions
@@ -154,8 +157,6 @@ def test_pictures_that_were_saved_anew_replace_the_old_file(dataset, tmp_path):
 
 @pytest.mark.parametrize(("background", "outside"), [("class", 0), ("ignore", 255), ("", 255)])
 def test_pixels_outside_are_what_they_are_in_the_dataset(dataset, tmp_path, background, outside):
-    from dataclasses import replace
-
     write_classes(dataset / "classes.yaml", replace(class_table(NAMES), background=background))
     labels = np.full((72, 96), 255, np.uint8)
     labels[:20] = 1
@@ -187,3 +188,44 @@ def test_nothing_is_left_behind(dataset, export):
     merge(export, dataset)
     assert not [path for path in dataset.iterdir() if path.name.startswith(".")]
     assert sum(1 for _ in connected_areas(read_labels(dataset / "train" / "Labels" / "000.png") == 2)) >= 1
+
+
+def box(label: str, top: int, left: int, bottom: int, right: int, z_order: int = 0) -> Shape:
+    corners = np.array([[left, top], [right, top], [right, bottom], [left, bottom]], np.float64)
+    return Shape(label, Polygon((corners,)), "polygon", z_order)
+
+
+@pytest.mark.parametrize(
+    ("writer", "options", "on_top"),
+    [
+        (cvat_file, {}, "wall"),
+        (cvat_file, {"paint_order": "floor,wall,box"}, "box"),
+        (labelme_file, {}, "box"),
+        (labelme_file, {"paint_order": "floor,box,wall"}, "wall"),
+    ],
+)
+def test_a_correction_lies_on_top_where_the_format_says_so(dataset, tmp_path, capsys, writer, options, on_top):
+    write_classes(dataset / "classes.yaml", class_table(NAMES, paint_order=NAMES))
+    shutil.copytree(dataset / "train" / "Images", tmp_path / "e" / "images")
+    shapes = [box("floor", 0, 0, 72, 96), box("box", 10, 10, 50, 50), box("wall", 20, 20, 30, 30, z_order=1)]
+    with writer(tmp_path / "e" / "x.zip", COLORS) if writer is cvat_file else writer(tmp_path / "e" / "x.zip") as add:
+        add(AnnotatedImage("000.jpg", shapes, (72, 96)))
+    merge(tmp_path / "e" / "x.zip", dataset, **options).render()
+    labels = read_labels(dataset / "train" / "Labels" / "000.png")
+    assert NAMES[labels[25, 25]] == on_top
+    assert (labels[40, 40], labels[60, 60]) == (2, 0)
+    told = " ".join(capsys.readouterr().out.split())
+    assert ("--paint-order changes that" in told) == (writer is cvat_file and not options)
+
+
+def test_polygons_come_back_as_they_were_in_spite_of_a_paint_order(dataset, tmp_path):
+    """Floor lies in a hole of a box: drawn on top of it, though it is the lowest class."""
+    write_classes(dataset / "classes.yaml", class_table(NAMES, paint_order=NAMES))
+    shutil.copytree(dataset / "train" / "Images", tmp_path / "e" / "images")
+    labels = np.zeros((72, 96), np.uint8)
+    labels[:20], labels[30:60, 30:60], labels[40:50, 40:50] = 1, 2, 0
+    of = Prediction(labels, np.ones(labels.shape, np.float32), class_table(NAMES))
+    with cvat_file(tmp_path / "e" / "x.zip", COLORS) as add:
+        add(preannotate("000.jpg", of, PreannotationOptions(shapes="polygon")))
+    merge(tmp_path / "e" / "x.zip", dataset)
+    assert (read_labels(dataset / "train" / "Labels" / "000.png") == labels).all()

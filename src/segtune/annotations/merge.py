@@ -23,9 +23,11 @@ from segtune.annotations.conversion import (
     make_report,
     make_splits,
     read_export,
+    with_paint_order,
     write_pictures,
 )
 from segtune.annotations.dataset_folder import ALL_SPLITS, IMAGES, LABELS, Pair, dataset_classes, find_pairs
+from segtune.annotations.formats import FORMATS
 from segtune.annotations.inventory import Entry
 from segtune.annotations.near_duplicates import shows_same, thumbnail
 from segtune.annotations.split import Candidate, assign_splits
@@ -56,6 +58,7 @@ class MergeReport:
         new: int64 (256,), pixels of each value in new pictures.
         num_pixels: Of the changed pictures.
         kept: The folder that keeps what was replaced; None where nothing was.
+        by_z_order: Whether the export's own order won over the dataset's paint order.
     """
 
     conversion: ConvertReport
@@ -68,6 +71,7 @@ class MergeReport:
     new: npt.NDArray[np.int64]
     num_pixels: int
     kept: Path | None
+    by_z_order: bool = False
 
     def render(self) -> None:
         """Print it."""
@@ -92,6 +96,11 @@ class MergeReport:
             output.print(f"Unchanged: {self.unchanged} pictures had these labels already.")
         if self.kept is not None:
             output.print(f"What was replaced is kept in {self.kept}.")
+        if self.by_z_order:
+            output.print(
+                "Where objects overlap, the export's own z order decided, not the dataset's paint order"
+                f" ({listed(self.table.paint_order)}); --paint-order changes that."
+            )
 
 
 def merge_export(source: Path, dataset: Path, options: ConversionOptions) -> MergeReport:
@@ -114,6 +123,9 @@ def merge_export(source: Path, dataset: Path, options: ConversionOptions) -> Mer
     if options.split_like is not None:
         raise UserError("--merge keeps the dataset's own split.", "Leave --split-like out.")
     conversion = read_export(source, _options_like(options, table), min_pictures=0)
+    # A correction is drawn on top of what it corrects, whatever their classes are.
+    if not options.paint_order and not FORMATS[conversion.format].has_z_order:
+        conversion = with_paint_order(conversion, _listed_names(table.paint_order))
     values = _values(conversion, table)
     with _working_folder(dataset) as folder:
         make_splits(folder, ALL_SPLITS)
@@ -121,21 +133,18 @@ def merge_export(source: Path, dataset: Path, options: ConversionOptions) -> Mer
         results = write_pictures(conversion, folder)
         _refuse_other_pictures(conversion.inventory.pictures, folder, present)
         report = make_report(dataset, conversion, notes, results)
-        return _move_in(report, conversion.inventory.pictures, folder, dataset, table, values, present)
+        by_z_order = bool(table.paint_order and not conversion.options.paint_order)
+        merged = _move_in(report, conversion.inventory.pictures, folder, dataset, table, values, present)
+        return replace(merged, by_z_order=by_z_order)
 
 
 def _options_like(options: ConversionOptions, table: ClassTable) -> ConversionOptions:
-    """The options that paint the export as the dataset was, but for what the person says."""
+    """The options that convert the export as the dataset was, but for what the person says; without its paint order."""
     background = options.background
     if background == "auto":
         background = _background_of(table)
     chosen = [name for name in table.names if not (background == "class" and name == table.names[0])]
-    return replace(
-        options,
-        background=background,
-        classes=options.classes or _listed_names(chosen),
-        paint_order=options.paint_order or _listed_names(table.paint_order),
-    )
+    return replace(options, background=background, classes=options.classes or _listed_names(chosen))
 
 
 def _background_of(table: ClassTable) -> Background:
