@@ -20,7 +20,7 @@ from segtune.config import ConvertConfig, PreannotationOptions
 from segtune.errors import DataError, UserError
 from segtune.pictures import read_labels
 from segtune.prediction.polygons import connected_areas
-from segtune.prediction.preannotation import preannotate
+from segtune.prediction.preannotation import label_colors, preannotate
 from segtune.prediction.predictor import Prediction
 
 NAMES = ["floor", "wall", "box"]
@@ -168,6 +168,26 @@ def test_pixels_outside_are_what_they_are_in_the_dataset(dataset, tmp_path, back
     merge(tmp_path / "e" / "x.zip", dataset)
     expected = np.where(labels == 255, outside, labels)
     assert (read_labels(dataset / "train" / "Labels" / "000.png") == expected).all()
+
+
+@pytest.mark.parametrize("background", ["", "class", "ignore", "error"])
+@pytest.mark.parametrize(
+    "names", [["background", "wall", "box"], ["floor", "Background", "box"], ["void", "wall", "_background_"], NAMES]
+)
+@pytest.mark.parametrize("with_background", [False, True])
+def test_what_is_predicted_comes_back_as_it_was(dataset, tmp_path, background, names, with_background):
+    table = replace(class_table(names), background=background)
+    write_classes(dataset / "classes.yaml", table)
+    before = content(dataset)
+    options = PreannotationOptions(with_background=with_background)
+    shutil.copytree(dataset / "val" / "Images", tmp_path / "e" / "images")
+    with cvat_file(tmp_path / "e" / "x.zip", label_colors(table, options)) as add:
+        for pair in find_pairs(dataset, "val"):
+            labels = read_labels(pair.labels)
+            add(preannotate(pair.picture.name, Prediction(labels, np.ones(labels.shape, np.float32), table), options))
+    report = merge(tmp_path / "e" / "x.zip", dataset)
+    assert (report.changed, report.unchanged) == ([], 3)
+    assert content(dataset) == before
 
 
 @pytest.mark.parametrize(

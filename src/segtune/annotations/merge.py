@@ -16,7 +16,7 @@ from PIL import Image
 from rich.table import Table
 from rich.text import Text
 
-from segtune.annotations.class_choice import BACKGROUND_LABELS
+from segtune.annotations.class_choice import ClassChoice, background_id
 from segtune.annotations.conversion import (
     Conversion,
     ConvertReport,
@@ -126,6 +126,7 @@ def merge_export(source: Path, dataset: Path, options: ConversionOptions) -> Mer
     # A correction is drawn on top of what it corrects, whatever their classes are.
     if not options.paint_order and not FORMATS[conversion.format].has_z_order:
         conversion = with_paint_order(conversion, _listed_names(table.paint_order))
+    conversion = replace(conversion, choice=_choice_like(conversion.choice, table))
     values = _values(conversion, table)
     with _working_folder(dataset) as folder:
         make_splits(folder, ALL_SPLITS)
@@ -140,18 +141,26 @@ def merge_export(source: Path, dataset: Path, options: ConversionOptions) -> Mer
 
 def _options_like(options: ConversionOptions, table: ClassTable) -> ConversionOptions:
     """The options that convert the export as the dataset was, but for what the person says; without its paint order."""
-    background = options.background
-    if background == "auto":
-        background = _background_of(table)
-    chosen = [name for name in table.names if not (background == "class" and name == table.names[0])]
-    return replace(options, background=background, classes=options.classes or _listed_names(chosen))
+    background = _background_of(table) if options.background == "auto" else options.background
+    return replace(options, background=background, classes=options.classes or _listed_names(table.names))
 
 
 def _background_of(table: ClassTable) -> Background:
     """What pixels outside all objects are in a dataset that may not say."""
-    meanings: dict[str, Background] = {"class": "class", "ignore": "ignore", "error": "error"}
-    has_class = table.names[0].casefold() in BACKGROUND_LABELS
-    return meanings.get(table.background, "class" if has_class else "ignore")
+    if table.background == "error":
+        return "error"
+    return "ignore" if background_id(table) is None else "class"
+
+
+def _choice_like(choice: ClassChoice, table: ClassTable) -> ClassChoice:
+    """The choice with the dataset's class 0 as the background, where it is another than the one called 'background'."""
+    own = choice.table
+    is_other = own.background == "class" and background_id(table) == 0 and own.names[0] in table.names[1:]
+    if not is_other or table.names[0] not in own.names:
+        return choice
+    names = (table.names[0], *(name for name in own.names if name != table.names[0]))
+    ids = {label: value if value == IGNORE else names.index(own.names[value]) for label, value in choice.ids.items()}
+    return replace(choice, table=replace(own, names=names), ids=ids)
 
 
 def _listed_names(names: Sequence[str]) -> str:
