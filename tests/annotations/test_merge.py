@@ -155,6 +155,33 @@ def test_pictures_that_were_saved_anew_replace_the_old_file(dataset, tmp_path):
     assert (dataset / "replaced" / "1" / "train" / "Images" / "000.jpg").exists()
 
 
+def test_suffixes_may_differ_in_capitals_alone(dataset, tmp_path):
+    picture = (dataset / "train" / "Images" / "000.jpg").rename(dataset / "train" / "Images" / "000.JPG")
+    export = corrected(tmp_path / "e", {"000.jpg": picture})
+    Image.open(picture).save(tmp_path / "e" / "images" / "000.jpg", quality=90)
+    new = (tmp_path / "e" / "images" / "000.jpg").read_bytes()
+    merge(export, dataset)
+    (path,) = (dataset / "train" / "Images").glob("000.*")
+    assert path.read_bytes() == new
+
+
+@pytest.mark.parametrize("damage", ["cut", "colours"])
+def test_labels_that_cannot_be_read_are_replaced_and_kept(dataset, export, damage, capsys):
+    path = dataset / "val" / "Labels" / "100.png"
+    if damage == "cut":
+        path.write_bytes(path.read_bytes()[:60])
+    else:
+        Image.new("RGB", (96, 72), (1, 2, 3)).save(path)
+    before = path.read_bytes()
+    report = merge(export, dataset)
+    assert sorted(report.changed) == ["000", "100"]
+    assert (read_labels(path)[:10, :10] == 2).all()
+    assert (dataset / "replaced" / "1" / "val" / "Labels" / "100.png").read_bytes() == before
+    assert int(report.won.sum()) == int(report.lost.sum()) + 72 * 96
+    report.render()
+    assert "pixels" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(("background", "outside"), [("class", 0), ("ignore", 255), ("", 255)])
 def test_pixels_outside_are_what_they_are_in_the_dataset(dataset, tmp_path, background, outside):
     write_classes(dataset / "classes.yaml", replace(class_table(NAMES), background=background))

@@ -88,7 +88,7 @@ class MergeReport:
                 table.add_row(str(value), Text(name), *(f"{count:,}" for count in counts))
         output.print(table)
         if self.changed:
-            share = int(self.lost.sum()) / max(1, self.num_pixels)
+            share = int(self.won.sum()) / max(1, self.num_pixels)
             output.print(f"Changed: {listed(self.changed)}; {share:.1%} of their pixels.")
         for split, names in self.added.items():
             output.print(f"Added to {split}: {listed(names)}.")
@@ -285,23 +285,34 @@ def _move_in(
             new += np.bincount(labels.ravel(), minlength=256)
             continue
         _, pair = present[stem]
-        before = read_labels(pair.labels, table)
-        if before.shape == labels.shape and (before == labels).all():
+        before = _earlier_labels(pair, table)
+        has_same_size = before.shape == labels.shape
+        differs = before != labels if has_same_size else np.ones(labels.shape, bool)
+        if not differs.any():
             unchanged += 1
             continue
-        differs = before != labels if before.shape == labels.shape else np.ones(labels.shape, bool)
-        lost += np.bincount(before[differs] if before.shape == labels.shape else before.ravel(), minlength=256)
+        lost += np.bincount(before[differs] if has_same_size else before.ravel(), minlength=256)
         won += np.bincount(labels[differs], minlength=256)
         num_pixels += labels.size
         changed.append(stem)
         _keep(pair.labels, dataset, kept)
         if sha256(pair.picture) != sha256(picture):
             _keep(pair.picture, dataset, kept)
-            _put(picture, pair.picture.with_suffix(picture.suffix))
-            if pair.picture.suffix != picture.suffix:
+            target = pair.picture.with_suffix(picture.suffix)
+            _put(picture, target)
+            # Of suffixes that differ in capitals alone, many file systems make one file.
+            if not target.samefile(pair.picture):
                 pair.picture.unlink()
         _put(path, pair.labels)
     return MergeReport(report, table, added, changed, unchanged, lost, won, new, num_pixels, kept if changed else None)
+
+
+def _earlier_labels(pair: Pair, table: ClassTable) -> npt.NDArray[np.uint8]:
+    """The labels that a merge replaces; without a pixel where they can't be read, which is why they are replaced."""
+    try:
+        return read_labels(pair.labels, table)
+    except UserError:
+        return np.empty((0, 0), np.uint8)
 
 
 def _next_folder(place: Path) -> Path:
