@@ -226,6 +226,16 @@ def test_options_that_contradict_are_refused(dataset, export, options, message):
         merge(export, dataset, **options)
 
 
+def test_a_name_in_two_splits_is_refused_before_the_export_is_read(dataset, tmp_path):
+    for kind, suffix in (("Images", ".jpg"), ("Labels", ".png")):
+        shutil.copy(dataset / "train" / kind / f"001{suffix}", dataset / "val" / kind / f"001{suffix}")
+    before = content(dataset)
+    (tmp_path / "broken.zip").write_bytes(b"no zip")
+    with pytest.raises(DataError, match=r"train.Images.001\.jpg and .*val.Images.001\.jpg(.|\n)*segtune check"):
+        merge(tmp_path / "broken.zip", dataset, images=None)
+    assert content(dataset) == before
+
+
 def test_what_is_no_dataset_is_refused(tmp_path, export):
     with pytest.raises(UserError, match="no dataset folder"):
         merge(export, tmp_path / "nowhere")

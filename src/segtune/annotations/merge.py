@@ -110,16 +110,11 @@ def merge_export(source: Path, dataset: Path, options: ConversionOptions) -> Mer
     A kill leaves some pictures merged, and at most one label image whose picture has not come yet; 'check' names it.
 
     Raises:
-        UserError: The export can't be read, has classes that the dataset lacks, or other pictures of the same names;
-            the dataset is untouched then.
+        UserError: The export can't be read, has classes that the dataset lacks, or other pictures of the same names, or
+            the dataset has a name in two splits; the dataset is untouched then.
     """
     table = dataset_classes(dataset)
-    present = {
-        pair.stem: (split, pair)
-        for split in ALL_SPLITS
-        if (dataset / split / IMAGES).is_dir()
-        for pair in find_pairs(dataset, split)
-    }
+    present = _present(dataset)
     if options.split_like is not None:
         raise UserError("--merge keeps the dataset's own split.", "Leave --split-like out.")
     conversion = read_export(source, _options_like(options, table), min_pictures=0)
@@ -137,6 +132,30 @@ def merge_export(source: Path, dataset: Path, options: ConversionOptions) -> Mer
         by_z_order = bool(table.paint_order and not conversion.options.paint_order)
         merged = _move_in(report, conversion.inventory.pictures, folder, dataset, table, values, present)
         return replace(merged, by_z_order=by_z_order)
+
+
+def _present(dataset: Path) -> dict[str, tuple[str, Pair]]:
+    """The split and the files of each picture of the dataset, by its name without suffix.
+
+    Raises:
+        DataError: A name is in several splits, or pictures and label images don't pair up.
+    """
+    present: dict[str, tuple[str, Pair]] = {}
+    problems = []
+    for split in ALL_SPLITS:
+        if not (dataset / split / IMAGES).is_dir():
+            continue
+        for pair in find_pairs(dataset, split):
+            if pair.stem in present:
+                problems.append(f"{present[pair.stem][1].picture} and {pair.picture}")
+            present.setdefault(pair.stem, (split, pair))
+    if problems:
+        raise DataError(
+            "Pictures have the same name in two splits, so that it is in doubt which one an export means:",
+            problems,
+            "Remove or rename one of each with its labels; 'segtune check' says which are the same picture.",
+        )
+    return present
 
 
 def _options_like(options: ConversionOptions, table: ClassTable) -> ConversionOptions:
