@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -143,6 +144,37 @@ def test_other_pictures_of_a_known_name_are_refused(dataset, tmp_path):
     with pytest.raises(DataError, match=r"000\.jpg is another picture than"):
         merge(export, dataset)
     assert content(dataset) == before
+
+
+def nested(folder: Path, pictures: dict[str, Path], label: str) -> Path:
+    """An export of pictures in folders, each wholly of a class."""
+    with cvat_file(folder / "annotations.zip", COLORS) as add:
+        for name, picture in pictures.items():
+            (folder / "images" / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(picture, folder / "images" / name)
+            add(AnnotatedImage(name, [box(label, 0, 0, 72, 96)], (72, 96)))
+    return folder / "annotations.zip"
+
+
+def test_pictures_in_folders_are_told_apart(dataset, tmp_path):
+    """The dataset has 000 of a folder that was merged alone; another folder's 000 comes under its folder's name."""
+    other = tmp_path / "other.jpg"
+    shutil.copy(dataset / "train" / "Images" / "003.jpg", other)
+    of_a = dataset / "train" / "Images" / "000.jpg"
+    first = merge(nested(tmp_path / "b", {"b/000.jpg": other}, "wall"), dataset)
+    assert (first.changed, list(first.added.values())) == ([], [["b_000"]])
+    second = merge(nested(tmp_path / "again", {"b/000.jpg": other}, "box"), dataset)
+    assert (second.changed, second.added) == (["b_000"], {})
+    both = merge(nested(tmp_path / "both", {"b/000.jpg": other, "a/000.jpg": of_a}, "floor"), dataset)
+    assert (sorted(both.changed), both.added) == (["000", "b_000"], {})
+    split = find_split(dataset)["b_000"]
+    assert (dataset / split / "Images" / "b_000.jpg").read_bytes() == other.read_bytes()
+    # Zipped with its pictures below images/, it is still the same one.
+    export = nested(tmp_path / "zipped", {"b/000.jpg": other}, "wall")
+    with zipfile.ZipFile(export, "a") as archive:
+        archive.write(other, "images/b/000.jpg")
+    third = merge(export, dataset, images=None)
+    assert (third.changed, third.added) == (["b_000"], {})
 
 
 def test_pictures_that_were_saved_anew_replace_the_old_file(dataset, tmp_path):

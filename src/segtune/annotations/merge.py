@@ -30,6 +30,7 @@ from segtune.annotations.dataset_folder import ALL_SPLITS, IMAGES, LABELS, Pair,
 from segtune.annotations.formats import FORMATS
 from segtune.annotations.inventory import Entry
 from segtune.annotations.near_duplicates import shows_same, thumbnail
+from segtune.annotations.picture_index import telling_folders
 from segtune.annotations.split import Candidate, assign_splits
 from segtune.annotations.target_names import joined_name, target_names
 from segtune.classes import IGNORE, ClassTable
@@ -232,13 +233,9 @@ def _working_folder(dataset: Path) -> Iterator[Path]:
 def _assign(conversion: Conversion, present: Mapping[str, tuple[str, Pair]]) -> list[str]:
     """Give each picture of the export its split and its file name: those of the dataset where it has it."""
     entries = conversion.inventory.pictures
-    stems = {name_key(stem): stem for stem in present}
+    pairs = {name_key(stem): (split, pair) for stem, (split, pair) in present.items()}
     for entry, target in zip(entries, target_names([entry.picture for entry in entries]), strict=True):
-        # With folders in front or without: which it was depended on the other pictures of that export.
-        names = (target, joined_name(entry.picture), PurePosixPath(entry.picture).name)
-        found = [stems[key] for name in names if (key := name_key(PurePosixPath(name).stem)) in stems]
-        entry.target = f"{found[0]}{PurePosixPath(target).suffix}" if found else target
-        entry.split = present[found[0]][0] if found else ""
+        entry.split, entry.target = _place(entry, target, conversion, pairs)
     times = Counter(PurePosixPath(entry.target).stem for entry in entries)
     twice = [name for name, count in times.items() if count > 1]
     if twice:
@@ -251,6 +248,23 @@ def _assign(conversion: Conversion, present: Mapping[str, tuple[str, Pair]]) -> 
     for entry, split in zip(entries, assigned.splits, strict=False):
         entry.split = split
     return assigned.notes
+
+
+def _place(entry: Entry, target: str, conversion: Conversion, pairs: Mapping[str, tuple[str, Pair]]) -> tuple[str, str]:
+    """The split and the file name of a picture in the dataset; no split and a new name where it is not there."""
+    # With folders in front or without: which it was depended on the other pictures of that export.
+    own, joined = PurePosixPath(entry.picture).name, joined_name(entry.picture)
+    keys = [name_key(PurePosixPath(name).stem) for name in (joined, joined_name(entry.name), own)]
+    found = next((key for key in keys if key in pairs), None)
+    if found is None:
+        return "", target
+    split, pair = pairs[found]
+    if found == keys[2] != keys[0] and telling_folders(entry.name):
+        # In pools of several folders, another folder's picture may have come without its folder.
+        content = conversion.export.pictures.source(entry.picture).read(entry.picture)
+        if pair.picture.read_bytes() != content and not _is_same_picture(pair.picture, content):
+            return "", joined
+    return split, f"{pair.stem}{PurePosixPath(target).suffix}"
 
 
 def _refuse_other_pictures(entries: Sequence[Entry], folder: Path, present: Mapping[str, tuple[str, Pair]]) -> None:
@@ -267,12 +281,11 @@ def _refuse_other_pictures(entries: Sequence[Entry], folder: Path, present: Mapp
         raise DataError("Pictures have names that others in the dataset have:", problems, "Rename them in the export.")
 
 
-def _is_same_picture(one: Path, other: Path) -> bool:
-    """Whether two files show the same picture at the same size: tools save pictures anew."""
-    first, second = open_picture(one), open_picture(other)
-    if shown_size(first) != shown_size(second):
+def _is_same_picture(one: Path, other: Path | bytes) -> bool:
+    """Whether two files, or a file's content, show the same picture at the same size: tools save pictures anew."""
+    if shown_size(open_picture(one)) != shown_size(open_picture(other)):
         return False
-    first_seen, second_seen = (thumbnail(Image.fromarray(read_picture(path))) for path in (one, other))
+    first_seen, second_seen = (thumbnail(Image.fromarray(read_picture(source))) for source in (one, other))
     return shows_same(first_seen, second_seen)
 
 
