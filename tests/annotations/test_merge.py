@@ -249,6 +249,57 @@ def test_what_is_predicted_comes_back_as_it_was(dataset, tmp_path, background, n
     assert content(dataset) == before
 
 
+@pytest.mark.parametrize("name", ["wall\u2028thick", "wall\x85thick", "wall\nthick", 'wall, "thick"'])
+def test_any_class_name_comes_back(dataset, tmp_path, name):
+    names = ["floor", name, "box"]
+    write_classes(dataset / "classes.yaml", class_table(names, paint_order=names))
+    picture = dataset / "train" / "Images" / "000.jpg"
+    merge(corrected(tmp_path / "e", {"000.jpg": picture}, change=name, names=names), dataset)
+    assert (read_labels(dataset / "train" / "Labels" / "000.png")[:10, :10] == 1).all()
+
+
+def test_a_dataset_without_class_names_is_told_its_number_of_classes(dataset, export, capsys):
+    (dataset / "classes.yaml").unlink()
+    words = ["convert", str(export), str(dataset), "--merge", "--images", str(export.parent / "images")]
+    assert main(words) == 2
+    assert "Give --num-classes" in capsys.readouterr().err
+    words += ["--map", "floor=class_0,wall=class_1,box=class_2"]
+    assert main([*words, "--num-classes", "3", "--ignore-value", "11"]) == 0
+    assert (read_labels(dataset / "train" / "Labels" / "000.png")[:10, :10] == 2).all()
+
+
+def test_pictures_may_all_be_empty(dataset, tmp_path):
+    write_classes(dataset / "classes.yaml", replace(class_table(NAMES), background="class"))
+    shutil.copytree(dataset / "train" / "Images", tmp_path / "e" / "images")
+    with cvat_file(tmp_path / "e" / "x.zip", COLORS) as add:
+        for name in ("000.jpg", "001.jpg"):
+            add(AnnotatedImage(name, [], (72, 96)))
+    before = content(dataset)
+    with pytest.raises(UserError, match="--empty background"):
+        merge(tmp_path / "e" / "x.zip", dataset)
+    assert content(dataset) == before
+    report = merge(tmp_path / "e" / "x.zip", dataset, empty="background")
+    report.render()
+    assert sorted(report.changed) == ["000", "001"]
+    assert not read_labels(dataset / "train" / "Labels" / "001.png").any()
+
+
+@pytest.mark.parametrize("split", ["val", "test"])
+def test_splits_may_be_empty(dataset, tmp_path, split):
+    shutil.rmtree(dataset / split, ignore_errors=True)
+    for kind in ("Images", "Labels"):
+        (dataset / split / kind).mkdir(parents=True)
+    known, new = dataset / "train" / "Images" / "000.jpg", tmp_path / "new.jpg"
+    shutil.copy(dataset / "train" / "Images" / "001.jpg", new)
+    report = merge(corrected(tmp_path / "known", {"000.jpg": known}), dataset)
+    assert (report.changed, report.added) == (["000"], {})
+    report = merge(corrected(tmp_path / "new", {"new.jpg": new}), dataset)
+    assert sum(map(len, report.added.values())) == 1
+    (dataset / split / "Labels" / "alone.png").write_bytes(b"")
+    with pytest.raises(DataError, match=r"alone\.png has no picture"):
+        merge(corrected(tmp_path / "again", {"000.jpg": known}), dataset)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [({"repair": "drop"}, "can't be done at once"), ({"split_like": Path("x")}, "keeps the dataset's own split")],

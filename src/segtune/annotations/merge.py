@@ -26,7 +26,7 @@ from segtune.annotations.conversion import (
     with_paint_order,
     write_pictures,
 )
-from segtune.annotations.dataset_folder import ALL_SPLITS, IMAGES, LABELS, Pair, dataset_classes, find_pairs
+from segtune.annotations.dataset_folder import ALL_SPLITS, IMAGES, LABELS, Pair, find_pairs
 from segtune.annotations.formats import FORMATS
 from segtune.annotations.inventory import Entry
 from segtune.annotations.near_duplicates import shows_same, thumbnail
@@ -104,17 +104,22 @@ class MergeReport:
             )
 
 
-def merge_export(source: Path, dataset: Path, options: ConversionOptions) -> MergeReport:
+def merge_export(source: Path, dataset: Path, options: ConversionOptions, table: ClassTable) -> MergeReport:
     """Add the pictures of an export to a dataset folder; those that it has get the export's labels.
 
     All is converted in a hidden folder first. Then files move in one by one, each after what it replaces has been kept.
     A kill leaves some pictures merged, and at most one label image whose picture has not come yet; 'check' names it.
 
+    Args:
+        source: The export.
+        dataset: The dataset folder.
+        options: What the person asked for.
+        table: The dataset's classes.
+
     Raises:
         UserError: The export can't be read, has classes that the dataset lacks, or other pictures of the same names, or
             the dataset has a name in two splits; the dataset is untouched then.
     """
-    table = dataset_classes(dataset)
     present = _present(dataset)
     if options.split_like is not None:
         raise UserError("--merge keeps the dataset's own split.", "Leave --split-like out.")
@@ -146,7 +151,7 @@ def _present(dataset: Path) -> dict[str, tuple[str, Pair]]:
     for split in ALL_SPLITS:
         if not (dataset / split / IMAGES).is_dir():
             continue
-        for pair in find_pairs(dataset, split):
+        for pair in find_pairs(dataset, split, may_be_empty=True):
             if pair.stem in present:
                 problems.append(f"{present[pair.stem][1].picture} and {pair.picture}")
             present.setdefault(pair.stem, (split, pair))
@@ -186,8 +191,9 @@ def _choice_like(choice: ClassChoice, table: ClassTable) -> ClassChoice:
 def _listed_names(names: Sequence[str]) -> str:
     """The inverse of ``config.names_in``."""
     text = io.StringIO()
-    csv.writer(text, lineterminator="").writerow(names)
-    return text.getvalue()
+    # Without a line's end at its own end, the writer would put no quotes around those in names.
+    csv.writer(text, lineterminator="\r\n").writerow(names)
+    return text.getvalue().removesuffix("\r\n")
 
 
 def _values(conversion: Conversion, table: ClassTable) -> npt.NDArray[np.uint8]:
@@ -240,6 +246,8 @@ def _assign(conversion: Conversion, present: Mapping[str, tuple[str, Pair]]) -> 
     twice = [name for name, count in times.items() if count > 1]
     if twice:
         raise DataError("Several pictures of the export are named like one of the dataset:", twice, "Rename them.")
+    if all(entry.split for entry in entries):
+        return []
     known = {PurePosixPath(entry.target).stem for entry in entries}
     others = [(stem, split) for stem, (split, _) in present.items() if stem not in known]
     candidates = [Candidate(entry.name, entry.subset, frozenset(), entry.split, entry.target) for entry in entries]
