@@ -270,7 +270,7 @@ def _place(entry: Entry, target: str, conversion: Conversion, pairs: Mapping[str
     if found == keys[2] != keys[0] and telling_folders(entry.name):
         # In pools of several folders, another folder's picture may have come without its folder.
         content = conversion.export.pictures.source(entry.picture).read(entry.picture)
-        if pair.picture.read_bytes() != content and not _is_same_picture(pair.picture, content):
+        if pair.picture.read_bytes() != content and not _is_same_picture(pair.picture, content, entry.name):
             return "", joined
     return split, f"{pair.stem}{PurePosixPath(target).suffix}"
 
@@ -289,12 +289,17 @@ def _refuse_other_pictures(entries: Sequence[Entry], folder: Path, present: Mapp
         raise DataError("Pictures have names that others in the dataset have:", problems, "Rename them in the export.")
 
 
-def _is_same_picture(one: Path, other: Path | bytes) -> bool:
-    """Whether two files, or a file's content, show the same picture at the same size: tools save pictures anew."""
-    if shown_size(open_picture(one)) != shown_size(open_picture(other)):
+def _is_same_picture(one: Path, other: Path | bytes, name: str = "") -> bool:
+    """Whether two files show the same picture at the same size: tools save pictures anew.
+
+    Args:
+        one: A file.
+        other: A file, or its content.
+        name: What to call the other in errors, where it is content.
+    """
+    if shown_size(open_picture(one)) != shown_size(open_picture(other, name)):
         return False
-    first_seen, second_seen = (thumbnail(Image.fromarray(read_picture(source))) for source in (one, other))
-    return shows_same(first_seen, second_seen)
+    return shows_same(*(thumbnail(Image.fromarray(read)) for read in (read_picture(one), read_picture(other, name))))
 
 
 def _move_in(
