@@ -5,7 +5,10 @@ import pytest
 from segtune.classes import ClassTable, class_table, distinct_color, numbered_classes, read_classes, write_classes
 from segtune.errors import UserError
 
-AWKWARD = ["sky", "yes", "null", "1", "traffic light: red", "a, b", "[x]", "Straße", "# no", "-", "{y}", "'", "true "]
+AWKWARD = [
+    "sky", "yes", "null", "1", "traffic light: red", "a, b", "[x]", "Straße", "# no", "-", "{y}", "'", "true ",
+    "a\x85b", "a\u2028b", "a\nb",
+]  # fmt: skip
 
 
 def test_table_reads_back_as_written(tmp_path):

@@ -201,4 +201,8 @@ def write_classes(path: Path, table: ClassTable) -> None:
 
 def yaml_word(name: str) -> str:
     """``name`` as a YAML scalar that reads back as the same string in a flow sequence."""
-    return yaml.safe_dump([name], default_flow_style=True, allow_unicode=True, width=10**6).strip()[1:-1]
+    style = None if name.isprintable() else '"'  # in other styles, some line separators are read back as blanks
+    word: str = yaml.safe_dump(
+        [name], default_style=style, default_flow_style=True, allow_unicode=True, width=10**6
+    ).strip()[1:-1]
+    return word

@@ -1,6 +1,7 @@
 """What a person can choose: one flat, frozen dataclass a command. The docstrings of the fields are the CLI's help."""
 
 import csv
+import io
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -84,9 +85,9 @@ class ConvertConfig(ConversionOptions):
     """Copy a dataset folder and mend the copy, by what 'segtune check' proposes: drop, duplicates, format, binary,
     shift, colors, nearest, orientation, size. A wrong name explains all."""
     num_classes: Annotated[int | None, arg(metavar="N")] = None
-    """With --repair: number of classes, where the dataset has no classes.yaml."""
+    """With --repair or --merge: number of classes, where the dataset has no classes.yaml."""
     ignore_value: Annotated[int | None, arg(metavar="VALUE")] = None
-    """With --repair: label value that never counts, beside 255."""
+    """With --repair or --merge: label value that never counts, beside 255."""
 
 
 @dataclass(frozen=True)
@@ -530,5 +531,6 @@ def changed_options(config: Any, of: type) -> list[str]:
 
 def names_in(text: str) -> tuple[str, ...]:
     """The names in a list separated by commas, without the blanks around them; as in CSV, "a, b" in quotes is one."""
-    rows = csv.reader(text.splitlines(), skipinitialspace=True)
+    # The text's own lines would end at every character that Unicode calls a line's end.
+    rows = csv.reader(io.StringIO(text, newline=""), skipinitialspace=True)
     return tuple(name.strip() for row in rows for name in row if name.strip())

@@ -2,22 +2,26 @@
 
 import re
 import shutil
+import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from segtune.annotations.annotated_image import AnnotatedImage, Polygon, Shape
 from segtune.annotations.convert import convert
 from segtune.annotations.dataset_folder import dataset_classes, find_pairs, find_split
 from segtune.annotations.write_cvat import cvat_file
+from segtune.annotations.write_labelme_xml import labelme_file
 from segtune.classes import Color, class_table, write_classes
 from segtune.cli import main
 from segtune.config import ConvertConfig, PreannotationOptions
 from segtune.errors import DataError, UserError
 from segtune.pictures import read_labels
 from segtune.prediction.polygons import connected_areas
-from segtune.prediction.preannotation import preannotate
+from segtune.prediction.preannotation import label_colors, preannotate
 from segtune.prediction.predictor import Prediction
 
 NAMES = ["floor", "wall", "box"]
@@ -142,6 +146,37 @@ def test_other_pictures_of_a_known_name_are_refused(dataset, tmp_path):
     assert content(dataset) == before
 
 
+def nested(folder: Path, pictures: dict[str, Path], label: str) -> Path:
+    """An export of pictures in folders, each wholly of a class."""
+    with cvat_file(folder / "annotations.zip", COLORS) as add:
+        for name, picture in pictures.items():
+            (folder / "images" / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(picture, folder / "images" / name)
+            add(AnnotatedImage(name, [box(label, 0, 0, 72, 96)], (72, 96)))
+    return folder / "annotations.zip"
+
+
+def test_pictures_in_folders_are_told_apart(dataset, tmp_path):
+    """The dataset has 000 of a folder that was merged alone; another folder's 000 comes under its folder's name."""
+    other = tmp_path / "other.jpg"
+    shutil.copy(dataset / "train" / "Images" / "003.jpg", other)
+    of_a = dataset / "train" / "Images" / "000.jpg"
+    first = merge(nested(tmp_path / "b", {"b/000.jpg": other}, "wall"), dataset)
+    assert (first.changed, list(first.added.values())) == ([], [["b_000"]])
+    second = merge(nested(tmp_path / "again", {"b/000.jpg": other}, "box"), dataset)
+    assert (second.changed, second.added) == (["b_000"], {})
+    both = merge(nested(tmp_path / "both", {"b/000.jpg": other, "a/000.jpg": of_a}, "floor"), dataset)
+    assert (sorted(both.changed), both.added) == (["000", "b_000"], {})
+    split = find_split(dataset)["b_000"]
+    assert (dataset / split / "Images" / "b_000.jpg").read_bytes() == other.read_bytes()
+    # Zipped with its pictures below images/, it is still the same one.
+    export = nested(tmp_path / "zipped", {"b/000.jpg": other}, "wall")
+    with zipfile.ZipFile(export, "a") as archive:
+        archive.write(other, "images/b/000.jpg")
+    third = merge(export, dataset, images=None)
+    assert (third.changed, third.added) == (["b_000"], {})
+
+
 def test_pictures_that_were_saved_anew_replace_the_old_file(dataset, tmp_path):
     picture = dataset / "train" / "Images" / "000.jpg"
     export = corrected(tmp_path / "e", {"000.jpg": picture})
@@ -152,10 +187,35 @@ def test_pictures_that_were_saved_anew_replace_the_old_file(dataset, tmp_path):
     assert (dataset / "replaced" / "1" / "train" / "Images" / "000.jpg").exists()
 
 
+def test_suffixes_may_differ_in_capitals_alone(dataset, tmp_path):
+    picture = (dataset / "train" / "Images" / "000.jpg").rename(dataset / "train" / "Images" / "000.JPG")
+    export = corrected(tmp_path / "e", {"000.jpg": picture})
+    Image.open(picture).save(tmp_path / "e" / "images" / "000.jpg", quality=90)
+    new = (tmp_path / "e" / "images" / "000.jpg").read_bytes()
+    merge(export, dataset)
+    (path,) = (dataset / "train" / "Images").glob("000.*")
+    assert path.read_bytes() == new
+
+
+@pytest.mark.parametrize("damage", ["cut", "colours"])
+def test_labels_that_cannot_be_read_are_replaced_and_kept(dataset, export, damage, capsys):
+    path = dataset / "val" / "Labels" / "100.png"
+    if damage == "cut":
+        path.write_bytes(path.read_bytes()[:60])
+    else:
+        Image.new("RGB", (96, 72), (1, 2, 3)).save(path)
+    before = path.read_bytes()
+    report = merge(export, dataset)
+    assert sorted(report.changed) == ["000", "100"]
+    assert (read_labels(path)[:10, :10] == 2).all()
+    assert (dataset / "replaced" / "1" / "val" / "Labels" / "100.png").read_bytes() == before
+    assert int(report.won.sum()) == int(report.lost.sum()) + 72 * 96
+    report.render()
+    assert "pixels" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(("background", "outside"), [("class", 0), ("ignore", 255), ("", 255)])
 def test_pixels_outside_are_what_they_are_in_the_dataset(dataset, tmp_path, background, outside):
-    from dataclasses import replace
-
     write_classes(dataset / "classes.yaml", replace(class_table(NAMES), background=background))
     labels = np.full((72, 96), 255, np.uint8)
     labels[:20] = 1
@@ -169,6 +229,77 @@ def test_pixels_outside_are_what_they_are_in_the_dataset(dataset, tmp_path, back
     assert (read_labels(dataset / "train" / "Labels" / "000.png") == expected).all()
 
 
+@pytest.mark.parametrize("background", ["", "class", "ignore", "error"])
+@pytest.mark.parametrize(
+    "names", [["background", "wall", "box"], ["floor", "Background", "box"], ["void", "wall", "_background_"], NAMES]
+)
+@pytest.mark.parametrize("with_background", [False, True])
+def test_what_is_predicted_comes_back_as_it_was(dataset, tmp_path, background, names, with_background):
+    table = replace(class_table(names), background=background)
+    write_classes(dataset / "classes.yaml", table)
+    before = content(dataset)
+    options = PreannotationOptions(with_background=with_background)
+    shutil.copytree(dataset / "val" / "Images", tmp_path / "e" / "images")
+    with cvat_file(tmp_path / "e" / "x.zip", label_colors(table, options)) as add:
+        for pair in find_pairs(dataset, "val"):
+            labels = read_labels(pair.labels)
+            add(preannotate(pair.picture.name, Prediction(labels, np.ones(labels.shape, np.float32), table), options))
+    report = merge(tmp_path / "e" / "x.zip", dataset)
+    assert (report.changed, report.unchanged) == ([], 3)
+    assert content(dataset) == before
+
+
+@pytest.mark.parametrize("name", ["wall\u2028thick", "wall\x85thick", "wall\nthick", 'wall, "thick"'])
+def test_any_class_name_comes_back(dataset, tmp_path, name):
+    names = ["floor", name, "box"]
+    write_classes(dataset / "classes.yaml", class_table(names, paint_order=names))
+    picture = dataset / "train" / "Images" / "000.jpg"
+    merge(corrected(tmp_path / "e", {"000.jpg": picture}, change=name, names=names), dataset)
+    assert (read_labels(dataset / "train" / "Labels" / "000.png")[:10, :10] == 1).all()
+
+
+def test_a_dataset_without_class_names_is_told_its_number_of_classes(dataset, export, capsys):
+    (dataset / "classes.yaml").unlink()
+    words = ["convert", str(export), str(dataset), "--merge", "--images", str(export.parent / "images")]
+    assert main(words) == 2
+    assert "Give --num-classes" in capsys.readouterr().err
+    words += ["--map", "floor=class_0,wall=class_1,box=class_2"]
+    assert main([*words, "--num-classes", "3", "--ignore-value", "11"]) == 0
+    assert (read_labels(dataset / "train" / "Labels" / "000.png")[:10, :10] == 2).all()
+
+
+def test_pictures_may_all_be_empty(dataset, tmp_path):
+    write_classes(dataset / "classes.yaml", replace(class_table(NAMES), background="class"))
+    shutil.copytree(dataset / "train" / "Images", tmp_path / "e" / "images")
+    with cvat_file(tmp_path / "e" / "x.zip", COLORS) as add:
+        for name in ("000.jpg", "001.jpg"):
+            add(AnnotatedImage(name, [], (72, 96)))
+    before = content(dataset)
+    with pytest.raises(UserError, match="--empty background"):
+        merge(tmp_path / "e" / "x.zip", dataset)
+    assert content(dataset) == before
+    report = merge(tmp_path / "e" / "x.zip", dataset, empty="background")
+    report.render()
+    assert sorted(report.changed) == ["000", "001"]
+    assert not read_labels(dataset / "train" / "Labels" / "001.png").any()
+
+
+@pytest.mark.parametrize("split", ["val", "test"])
+def test_splits_may_be_empty(dataset, tmp_path, split):
+    shutil.rmtree(dataset / split, ignore_errors=True)
+    for kind in ("Images", "Labels"):
+        (dataset / split / kind).mkdir(parents=True)
+    known, new = dataset / "train" / "Images" / "000.jpg", tmp_path / "new.jpg"
+    shutil.copy(dataset / "train" / "Images" / "001.jpg", new)
+    report = merge(corrected(tmp_path / "known", {"000.jpg": known}), dataset)
+    assert (report.changed, report.added) == (["000"], {})
+    report = merge(corrected(tmp_path / "new", {"new.jpg": new}), dataset)
+    assert sum(map(len, report.added.values())) == 1
+    (dataset / split / "Labels" / "alone.png").write_bytes(b"")
+    with pytest.raises(DataError, match=r"alone\.png has no picture"):
+        merge(corrected(tmp_path / "again", {"000.jpg": known}), dataset)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [({"repair": "drop"}, "can't be done at once"), ({"split_like": Path("x")}, "keeps the dataset's own split")],
@@ -176,6 +307,16 @@ def test_pixels_outside_are_what_they_are_in_the_dataset(dataset, tmp_path, back
 def test_options_that_contradict_are_refused(dataset, export, options, message):
     with pytest.raises(UserError, match=message):
         merge(export, dataset, **options)
+
+
+def test_a_name_in_two_splits_is_refused_before_the_export_is_read(dataset, tmp_path):
+    for kind, suffix in (("Images", ".jpg"), ("Labels", ".png")):
+        shutil.copy(dataset / "train" / kind / f"001{suffix}", dataset / "val" / kind / f"001{suffix}")
+    before = content(dataset)
+    (tmp_path / "broken.zip").write_bytes(b"no zip")
+    with pytest.raises(DataError, match=r"train.Images.001\.jpg and .*val.Images.001\.jpg(.|\n)*segtune check"):
+        merge(tmp_path / "broken.zip", dataset, images=None)
+    assert content(dataset) == before
 
 
 def test_what_is_no_dataset_is_refused(tmp_path, export):
@@ -187,3 +328,44 @@ def test_nothing_is_left_behind(dataset, export):
     merge(export, dataset)
     assert not [path for path in dataset.iterdir() if path.name.startswith(".")]
     assert sum(1 for _ in connected_areas(read_labels(dataset / "train" / "Labels" / "000.png") == 2)) >= 1
+
+
+def box(label: str, top: int, left: int, bottom: int, right: int, z_order: int = 0) -> Shape:
+    corners = np.array([[left, top], [right, top], [right, bottom], [left, bottom]], np.float64)
+    return Shape(label, Polygon((corners,)), "polygon", z_order)
+
+
+@pytest.mark.parametrize(
+    ("writer", "options", "on_top"),
+    [
+        (cvat_file, {}, "wall"),
+        (cvat_file, {"paint_order": "floor,wall,box"}, "box"),
+        (labelme_file, {}, "box"),
+        (labelme_file, {"paint_order": "floor,box,wall"}, "wall"),
+    ],
+)
+def test_a_correction_lies_on_top_where_the_format_says_so(dataset, tmp_path, capsys, writer, options, on_top):
+    write_classes(dataset / "classes.yaml", class_table(NAMES, paint_order=NAMES))
+    shutil.copytree(dataset / "train" / "Images", tmp_path / "e" / "images")
+    shapes = [box("floor", 0, 0, 72, 96), box("box", 10, 10, 50, 50), box("wall", 20, 20, 30, 30, z_order=1)]
+    with writer(tmp_path / "e" / "x.zip", COLORS) if writer is cvat_file else writer(tmp_path / "e" / "x.zip") as add:
+        add(AnnotatedImage("000.jpg", shapes, (72, 96)))
+    merge(tmp_path / "e" / "x.zip", dataset, **options).render()
+    labels = read_labels(dataset / "train" / "Labels" / "000.png")
+    assert NAMES[labels[25, 25]] == on_top
+    assert (labels[40, 40], labels[60, 60]) == (2, 0)
+    told = " ".join(capsys.readouterr().out.split())
+    assert ("--paint-order changes that" in told) == (writer is cvat_file and not options)
+
+
+def test_polygons_come_back_as_they_were_in_spite_of_a_paint_order(dataset, tmp_path):
+    """Floor lies in a hole of a box: drawn on top of it, though it is the lowest class."""
+    write_classes(dataset / "classes.yaml", class_table(NAMES, paint_order=NAMES))
+    shutil.copytree(dataset / "train" / "Images", tmp_path / "e" / "images")
+    labels = np.zeros((72, 96), np.uint8)
+    labels[:20], labels[30:60, 30:60], labels[40:50, 40:50] = 1, 2, 0
+    of = Prediction(labels, np.ones(labels.shape, np.float32), class_table(NAMES))
+    with cvat_file(tmp_path / "e" / "x.zip", COLORS) as add:
+        add(preannotate("000.jpg", of, PreannotationOptions(shapes="polygon")))
+    merge(tmp_path / "e" / "x.zip", dataset)
+    assert (read_labels(dataset / "train" / "Labels" / "000.png") == labels).all()

@@ -77,8 +77,9 @@ def test_small_areas_are_left_out(shapes, min_area, expected):
 
 
 @pytest.mark.parametrize(("names", "background", "left_out"), [
-    (["void", "a"], "class", "void"), (["a", "Background"], "", "Background"), (["a", "b"], "", None),
-    (["a", "b"], "ignore", None),
+    (["void", "a"], "class", "void"), (["a", "Background"], "", None), (["a", "b"], "", None),
+    (["a", "b"], "ignore", None), (["Background", "a"], "", "Background"), (["background", "a"], "ignore", None),
+    (["background", "a"], "error", None), (["a", "background"], "class", "a"),
 ])  # fmt: skip
 def test_the_background_is_no_label(names, background, left_out):
     table = replace(class_table(names), background=background)

@@ -97,6 +97,15 @@ def choose_classes(
     return ClassChoice(table, ids, ranks, _warnings(names, {targets.get(label) for label in labels}))
 
 
+def background_id(table: ClassTable) -> int | None:
+    """The class that pixels outside all objects are, which nobody draws; None where there is none.
+
+    By its name alone a class is that only where it has id 0, and where the dataset doesn't say otherwise.
+    """
+    is_class = table.background == "class" or (not table.background and _is_background(table.names[0]))
+    return 0 if is_class else None
+
+
 def _is_background(label: str) -> bool:
     return label.casefold() in BACKGROUND_LABELS
 

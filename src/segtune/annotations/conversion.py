@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -114,11 +114,26 @@ def read_export(source: Path, options: ConversionOptions, min_pictures: int = 2)
     format_name, annotations = read_annotations(export, options.format)
     inventory = take_inventory(export, annotations, options)
     check_usable(inventory, source, min_pictures)
+    choice = _choice(options, inventory, annotations)
+    return Conversion(export, format_name, annotations, inventory, choice, options)
+
+
+def with_paint_order(conversion: Conversion, paint_order: str) -> Conversion:
+    """The conversion with another paint order, as ``ConversionOptions`` has it.
+
+    Raises:
+        UserError: The order doesn't fit the classes.
+    """
+    options = replace(conversion.options, paint_order=paint_order)
+    choice = _choice(options, conversion.inventory, conversion.annotations)
+    return replace(conversion, choice=choice, options=options)
+
+
+def _choice(options: ConversionOptions, inventory: Inventory, annotations: Annotations) -> ClassChoice:
     objects: Counter[str | None] = Counter()
     for (label, _), count in inventory.objects.items():
         objects[label] += count
-    choice = choose_classes(options, objects, annotations.classes, annotations.complete)
-    return Conversion(export, format_name, annotations, inventory, choice, options)
+    return choose_classes(options, objects, annotations.classes, annotations.complete)
 
 
 def write_pictures(conversion: Conversion, folder: Path) -> list[LabelResult]:

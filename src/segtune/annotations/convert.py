@@ -5,7 +5,7 @@ from pathlib import Path, PurePosixPath
 
 from segtune.annotations.class_choice import ClassChoice
 from segtune.annotations.conversion import ConvertReport, make_report, make_splits, read_export, write_pictures
-from segtune.annotations.dataset_folder import SPLITS, find_split
+from segtune.annotations.dataset_folder import SPLITS, dataset_classes, find_split
 from segtune.annotations.inventory import Entry, Inventory
 from segtune.annotations.merge import MergeReport, merge_export
 from segtune.annotations.repair import RepairReport, repair_dataset
@@ -30,13 +30,14 @@ def convert(config: ConvertConfig) -> ConvertReport | RepairReport | MergeReport
         raise UserError("--repair and --merge can't be done at once.", "Repair first, then merge.")
     if config.repair:
         return repair_dataset(config)
+    if config.merge:
+        table = dataset_classes(config.dataset, config.num_classes, config.ignore_value)
+        return merge_export(config.source, config.dataset, config, table)
     if config.num_classes is not None or config.ignore_value is not None:
         raise UserError(
-            "--num-classes and --ignore-value go with --repair, which is not given.",
+            "--num-classes and --ignore-value go with --repair and --merge, of which none is given.",
             "An export's classes are chosen with --classes, and ignored with --ignore-labels.",
         )
-    if config.merge:
-        return merge_export(config.source, config.dataset, config)
     return convert_export(config.source, config.dataset, config)
 
 

@@ -35,13 +35,20 @@ class Pair:
     labels: Path
 
 
-def find_pairs(dataset: Path, split: str) -> list[Pair]:
+def find_pairs(dataset: Path, split: str, may_be_empty: bool = False) -> list[Pair]:
     """The pictures of a split with their label images, by name.
+
+    Args:
+        dataset: The dataset folder.
+        split: Which split.
+        may_be_empty: Whether it may be without pictures.
 
     Raises:
         DataError: Folders are missing, or pictures and label images don't pair up; all is told at once.
     """
     pairs, findings = scan_split(dataset, split)
+    if may_be_empty:
+        findings = [finding for finding in findings if finding.kind != "empty-split"]
     if findings:
         raise DataError(
             f"{dataset / split} is no split of a dataset folder as it is:",

@@ -39,17 +39,19 @@ class Format:
         matches: Whether an export is of this format; looks at names and the start of files only where that suffices.
         read: The reader.
         last: Whether it is only meant where no other format matches: its layout may be part of another's.
+        has_z_order: Whether a person says for each object what it lies on.
     """
 
     title: str
     matches: Callable[[ExportSource], bool]
     read: Callable[[Export], Annotations]
     last: bool = False
+    has_z_order: bool = False
 
 
 FORMATS: dict[str, Format] = {
-    "cvat-images": Format("CVAT for images 1.1", is_cvat_images, read_cvat),
-    "cvat-video": Format("CVAT for video 1.1", is_cvat_video, read_cvat),
+    "cvat-images": Format("CVAT for images 1.1", is_cvat_images, read_cvat, has_z_order=True),
+    "cvat-video": Format("CVAT for video 1.1", is_cvat_video, read_cvat, has_z_order=True),
     "labelme-xml": Format("LabelMe 3.0 XML", is_labelme_xml, read_labelme_xml),
     "segmentation-mask": Format("Segmentation mask 1.1 or PASCAL VOC", is_segmentation_mask, read_segmentation_mask),
     "coco": Format("COCO JSON", is_coco, read_coco),
@@ -57,7 +59,7 @@ FORMATS: dict[str, Format] = {
     "cityscapes": Format("Cityscapes", is_cityscapes, read_cityscapes),
     "camvid": Format("CamVid", is_camvid, read_camvid),
     "ade20k": Format("ADE20K", is_ade20k, read_ade20k),
-    "datumaro": Format("Datumaro JSON", is_datumaro, read_datumaro),
+    "datumaro": Format("Datumaro JSON", is_datumaro, read_datumaro, has_z_order=True),
     "yolo-seg": Format("YOLO segmentation", is_yolo, read_yolo),
     "label-studio": Format("Label Studio JSON", is_label_studio, read_label_studio),
     "via": Format("VIA 1 and 2", is_via, read_via),

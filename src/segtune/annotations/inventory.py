@@ -143,7 +143,8 @@ def _check_size(
 def check_usable(inventory: Inventory, source: Path, min_pictures: int = 2) -> None:
     """Raise UserError where too little is left to convert, with all that was left out and how to keep it."""
     num_pictures = sum(entry.subset != "test" for entry in inventory.pictures)
-    if inventory.objects and num_pictures >= min_pictures:
+    # Where a dataset is there already, pictures without objects are something to learn, too.
+    if num_pictures >= min_pictures and (inventory.objects or (not min_pictures and inventory.pictures)):
         return
     if inventory.objects:
         problem = (

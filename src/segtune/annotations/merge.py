@@ -16,18 +16,21 @@ from PIL import Image
 from rich.table import Table
 from rich.text import Text
 
-from segtune.annotations.class_choice import BACKGROUND_LABELS
+from segtune.annotations.class_choice import ClassChoice, background_id
 from segtune.annotations.conversion import (
     Conversion,
     ConvertReport,
     make_report,
     make_splits,
     read_export,
+    with_paint_order,
     write_pictures,
 )
-from segtune.annotations.dataset_folder import ALL_SPLITS, IMAGES, LABELS, Pair, dataset_classes, find_pairs
+from segtune.annotations.dataset_folder import ALL_SPLITS, IMAGES, LABELS, Pair, find_pairs
+from segtune.annotations.formats import FORMATS
 from segtune.annotations.inventory import Entry
 from segtune.annotations.near_duplicates import shows_same, thumbnail
+from segtune.annotations.picture_index import telling_folders
 from segtune.annotations.split import Candidate, assign_splits
 from segtune.annotations.target_names import joined_name, target_names
 from segtune.classes import IGNORE, ClassTable
@@ -56,6 +59,7 @@ class MergeReport:
         new: int64 (256,), pixels of each value in new pictures.
         num_pixels: Of the changed pictures.
         kept: The folder that keeps what was replaced; None where nothing was.
+        by_z_order: Whether the export's own order won over the dataset's paint order.
     """
 
     conversion: ConvertReport
@@ -68,6 +72,7 @@ class MergeReport:
     new: npt.NDArray[np.int64]
     num_pixels: int
     kept: Path | None
+    by_z_order: bool = False
 
     def render(self) -> None:
         """Print it."""
@@ -84,7 +89,7 @@ class MergeReport:
                 table.add_row(str(value), Text(name), *(f"{count:,}" for count in counts))
         output.print(table)
         if self.changed:
-            share = int(self.lost.sum()) / max(1, self.num_pixels)
+            share = int(self.won.sum()) / max(1, self.num_pixels)
             output.print(f"Changed: {listed(self.changed)}; {share:.1%} of their pixels.")
         for split, names in self.added.items():
             output.print(f"Added to {split}: {listed(names)}.")
@@ -92,28 +97,37 @@ class MergeReport:
             output.print(f"Unchanged: {self.unchanged} pictures had these labels already.")
         if self.kept is not None:
             output.print(f"What was replaced is kept in {self.kept}.")
+        if self.by_z_order:
+            output.print(
+                "Where objects overlap, the export's own z order decided, not the dataset's paint order"
+                f" ({listed(self.table.paint_order)}); --paint-order changes that."
+            )
 
 
-def merge_export(source: Path, dataset: Path, options: ConversionOptions) -> MergeReport:
+def merge_export(source: Path, dataset: Path, options: ConversionOptions, table: ClassTable) -> MergeReport:
     """Add the pictures of an export to a dataset folder; those that it has get the export's labels.
 
     All is converted in a hidden folder first. Then files move in one by one, each after what it replaces has been kept.
     A kill leaves some pictures merged, and at most one label image whose picture has not come yet; 'check' names it.
 
+    Args:
+        source: The export.
+        dataset: The dataset folder.
+        options: What the person asked for.
+        table: The dataset's classes.
+
     Raises:
-        UserError: The export can't be read, has classes that the dataset lacks, or other pictures of the same names;
-            the dataset is untouched then.
+        UserError: The export can't be read, has classes that the dataset lacks, or other pictures of the same names, or
+            the dataset has a name in two splits; the dataset is untouched then.
     """
-    table = dataset_classes(dataset)
-    present = {
-        pair.stem: (split, pair)
-        for split in ALL_SPLITS
-        if (dataset / split / IMAGES).is_dir()
-        for pair in find_pairs(dataset, split)
-    }
+    present = _present(dataset)
     if options.split_like is not None:
         raise UserError("--merge keeps the dataset's own split.", "Leave --split-like out.")
     conversion = read_export(source, _options_like(options, table), min_pictures=0)
+    # A correction is drawn on top of what it corrects, whatever their classes are.
+    if not options.paint_order and not FORMATS[conversion.format].has_z_order:
+        conversion = with_paint_order(conversion, _listed_names(table.paint_order))
+    conversion = replace(conversion, choice=_choice_like(conversion.choice, table))
     values = _values(conversion, table)
     with _working_folder(dataset) as folder:
         make_splits(folder, ALL_SPLITS)
@@ -121,35 +135,65 @@ def merge_export(source: Path, dataset: Path, options: ConversionOptions) -> Mer
         results = write_pictures(conversion, folder)
         _refuse_other_pictures(conversion.inventory.pictures, folder, present)
         report = make_report(dataset, conversion, notes, results)
-        return _move_in(report, conversion.inventory.pictures, folder, dataset, table, values, present)
+        by_z_order = bool(table.paint_order and not conversion.options.paint_order)
+        merged = _move_in(report, conversion.inventory.pictures, folder, dataset, table, values, present)
+        return replace(merged, by_z_order=by_z_order)
+
+
+def _present(dataset: Path) -> dict[str, tuple[str, Pair]]:
+    """The split and the files of each picture of the dataset, by its name without suffix.
+
+    Raises:
+        DataError: A name is in several splits, or pictures and label images don't pair up.
+    """
+    present: dict[str, tuple[str, Pair]] = {}
+    problems = []
+    for split in ALL_SPLITS:
+        if not (dataset / split / IMAGES).is_dir():
+            continue
+        for pair in find_pairs(dataset, split, may_be_empty=True):
+            if pair.stem in present:
+                problems.append(f"{present[pair.stem][1].picture} and {pair.picture}")
+            present.setdefault(pair.stem, (split, pair))
+    if problems:
+        raise DataError(
+            "Pictures have the same name in two splits, so that it is in doubt which one an export means:",
+            problems,
+            "Remove or rename one of each with its labels; 'segtune check' says which are the same picture.",
+        )
+    return present
 
 
 def _options_like(options: ConversionOptions, table: ClassTable) -> ConversionOptions:
-    """The options that paint the export as the dataset was, but for what the person says."""
-    background = options.background
-    if background == "auto":
-        background = _background_of(table)
-    chosen = [name for name in table.names if not (background == "class" and name == table.names[0])]
-    return replace(
-        options,
-        background=background,
-        classes=options.classes or _listed_names(chosen),
-        paint_order=options.paint_order or _listed_names(table.paint_order),
-    )
+    """The options that convert the export as the dataset was, but for what the person says; without its paint order."""
+    background = _background_of(table) if options.background == "auto" else options.background
+    return replace(options, background=background, classes=options.classes or _listed_names(table.names))
 
 
 def _background_of(table: ClassTable) -> Background:
     """What pixels outside all objects are in a dataset that may not say."""
-    meanings: dict[str, Background] = {"class": "class", "ignore": "ignore", "error": "error"}
-    has_class = table.names[0].casefold() in BACKGROUND_LABELS
-    return meanings.get(table.background, "class" if has_class else "ignore")
+    if table.background == "error":
+        return "error"
+    return "ignore" if background_id(table) is None else "class"
+
+
+def _choice_like(choice: ClassChoice, table: ClassTable) -> ClassChoice:
+    """The choice with the dataset's class 0 as the background, where it is another than the one called 'background'."""
+    own = choice.table
+    is_other = own.background == "class" and background_id(table) == 0 and own.names[0] in table.names[1:]
+    if not is_other or table.names[0] not in own.names:
+        return choice
+    names = (table.names[0], *(name for name in own.names if name != table.names[0]))
+    ids = {label: value if value == IGNORE else names.index(own.names[value]) for label, value in choice.ids.items()}
+    return replace(choice, table=replace(own, names=names), ids=ids)
 
 
 def _listed_names(names: Sequence[str]) -> str:
     """The inverse of ``config.names_in``."""
     text = io.StringIO()
-    csv.writer(text, lineterminator="").writerow(names)
-    return text.getvalue()
+    # Without a line's end at its own end, the writer would put no quotes around those in names.
+    csv.writer(text, lineterminator="\r\n").writerow(names)
+    return text.getvalue().removesuffix("\r\n")
 
 
 def _values(conversion: Conversion, table: ClassTable) -> npt.NDArray[np.uint8]:
@@ -195,17 +239,15 @@ def _working_folder(dataset: Path) -> Iterator[Path]:
 def _assign(conversion: Conversion, present: Mapping[str, tuple[str, Pair]]) -> list[str]:
     """Give each picture of the export its split and its file name: those of the dataset where it has it."""
     entries = conversion.inventory.pictures
-    stems = {name_key(stem): stem for stem in present}
+    pairs = {name_key(stem): (split, pair) for stem, (split, pair) in present.items()}
     for entry, target in zip(entries, target_names([entry.picture for entry in entries]), strict=True):
-        # With folders in front or without: which it was depended on the other pictures of that export.
-        names = (target, joined_name(entry.picture), PurePosixPath(entry.picture).name)
-        found = [stems[key] for name in names if (key := name_key(PurePosixPath(name).stem)) in stems]
-        entry.target = f"{found[0]}{PurePosixPath(target).suffix}" if found else target
-        entry.split = present[found[0]][0] if found else ""
+        entry.split, entry.target = _place(entry, target, conversion, pairs)
     times = Counter(PurePosixPath(entry.target).stem for entry in entries)
     twice = [name for name, count in times.items() if count > 1]
     if twice:
         raise DataError("Several pictures of the export are named like one of the dataset:", twice, "Rename them.")
+    if all(entry.split for entry in entries):
+        return []
     known = {PurePosixPath(entry.target).stem for entry in entries}
     others = [(stem, split) for stem, (split, _) in present.items() if stem not in known]
     candidates = [Candidate(entry.name, entry.subset, frozenset(), entry.split, entry.target) for entry in entries]
@@ -214,6 +256,23 @@ def _assign(conversion: Conversion, present: Mapping[str, tuple[str, Pair]]) -> 
     for entry, split in zip(entries, assigned.splits, strict=False):
         entry.split = split
     return assigned.notes
+
+
+def _place(entry: Entry, target: str, conversion: Conversion, pairs: Mapping[str, tuple[str, Pair]]) -> tuple[str, str]:
+    """The split and the file name of a picture in the dataset; no split and a new name where it is not there."""
+    # With folders in front or without: which it was depended on the other pictures of that export.
+    own, joined = PurePosixPath(entry.picture).name, joined_name(entry.picture)
+    keys = [name_key(PurePosixPath(name).stem) for name in (joined, joined_name(entry.name), own)]
+    found = next((key for key in keys if key in pairs), None)
+    if found is None:
+        return "", target
+    split, pair = pairs[found]
+    if found == keys[2] != keys[0] and telling_folders(entry.name):
+        # In pools of several folders, another folder's picture may have come without its folder.
+        content = conversion.export.pictures.source(entry.picture).read(entry.picture)
+        if pair.picture.read_bytes() != content and not _is_same_picture(pair.picture, content, entry.name):
+            return "", joined
+    return split, f"{pair.stem}{PurePosixPath(target).suffix}"
 
 
 def _refuse_other_pictures(entries: Sequence[Entry], folder: Path, present: Mapping[str, tuple[str, Pair]]) -> None:
@@ -230,13 +289,17 @@ def _refuse_other_pictures(entries: Sequence[Entry], folder: Path, present: Mapp
         raise DataError("Pictures have names that others in the dataset have:", problems, "Rename them in the export.")
 
 
-def _is_same_picture(one: Path, other: Path) -> bool:
-    """Whether two files show the same picture at the same size: tools save pictures anew."""
-    first, second = open_picture(one), open_picture(other)
-    if shown_size(first) != shown_size(second):
+def _is_same_picture(one: Path, other: Path | bytes, name: str = "") -> bool:
+    """Whether two files show the same picture at the same size: tools save pictures anew.
+
+    Args:
+        one: A file.
+        other: A file, or its content.
+        name: What to call the other in errors, where it is content.
+    """
+    if shown_size(open_picture(one)) != shown_size(open_picture(other, name)):
         return False
-    first_seen, second_seen = (thumbnail(Image.fromarray(read_picture(path))) for path in (one, other))
-    return shows_same(first_seen, second_seen)
+    return shows_same(*(thumbnail(Image.fromarray(read)) for read in (read_picture(one), read_picture(other, name))))
 
 
 def _move_in(
@@ -267,23 +330,34 @@ def _move_in(
             new += np.bincount(labels.ravel(), minlength=256)
             continue
         _, pair = present[stem]
-        before = read_labels(pair.labels, table)
-        if before.shape == labels.shape and (before == labels).all():
+        before = _earlier_labels(pair, table)
+        has_same_size = before.shape == labels.shape
+        differs = before != labels if has_same_size else np.ones(labels.shape, bool)
+        if not differs.any():
             unchanged += 1
             continue
-        differs = before != labels if before.shape == labels.shape else np.ones(labels.shape, bool)
-        lost += np.bincount(before[differs] if before.shape == labels.shape else before.ravel(), minlength=256)
+        lost += np.bincount(before[differs] if has_same_size else before.ravel(), minlength=256)
         won += np.bincount(labels[differs], minlength=256)
         num_pixels += labels.size
         changed.append(stem)
         _keep(pair.labels, dataset, kept)
         if sha256(pair.picture) != sha256(picture):
             _keep(pair.picture, dataset, kept)
-            _put(picture, pair.picture.with_suffix(picture.suffix))
-            if pair.picture.suffix != picture.suffix:
+            target = pair.picture.with_suffix(picture.suffix)
+            _put(picture, target)
+            # Of suffixes that differ in capitals alone, many file systems make one file.
+            if not target.samefile(pair.picture):
                 pair.picture.unlink()
         _put(path, pair.labels)
     return MergeReport(report, table, added, changed, unchanged, lost, won, new, num_pixels, kept if changed else None)
+
+
+def _earlier_labels(pair: Pair, table: ClassTable) -> npt.NDArray[np.uint8]:
+    """The labels that a merge replaces; without a pixel where they can't be read, which is why they are replaced."""
+    try:
+        return read_labels(pair.labels, table)
+    except UserError:
+        return np.empty((0, 0), np.uint8)
 
 
 def _next_folder(place: Path) -> Path:

@@ -145,6 +145,11 @@ def shared_folders(folder: str, file: str) -> int:
     return _shared([_key(part) for part in PurePosixPath(folder).parts], _folders(PurePosixPath(file)))
 
 
+def telling_folders(name: str) -> list[str]:
+    """The folders of a picture's path that tell it from others of its name; not 'images', 'train' and the like."""
+    return _telling(_folders(_path(name)))
+
+
 def _path(name: str) -> PurePosixPath:
     return PurePosixPath(name.replace("\\", "/"))
 

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segtune.annotations.annotated_image import AnnotatedImage, Mask, Points, Polygon, Shape
-from segtune.annotations.class_choice import BACKGROUND_LABELS
+from segtune.annotations.class_choice import background_id
 from segtune.annotations.mask_picture import mask_runs
 from segtune.annotations.polygon_fill import fill_outlines
 from segtune.classes import ClassTable, Color
@@ -65,13 +65,6 @@ def label_colors(table: ClassTable, options: PreannotationOptions) -> dict[str, 
         for index, (name, color) in enumerate(zip(table.names, table.colors, strict=True))
         if index != left_out
     }
-
-
-def background_id(table: ClassTable) -> int | None:
-    """The class that stands for what no object covers; None where there is none."""
-    if table.background == "class":
-        return 0
-    return next((index for index, name in enumerate(table.names) if name.casefold() in BACKGROUND_LABELS), None)
 
 
 def check_options(options: PreannotationOptions) -> None:
