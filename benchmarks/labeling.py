@@ -79,8 +79,8 @@ class Experiment:
         result = train(
             TrainConfig(
                 dataset, self.folder / name / "run", num_classes=NUM_CLASSES, ignore_value=UNLABELLED, model=NETWORK,
-                init=init, epochs=epochs, validate_every=epochs, batch_size=BATCH_SIZE, seed=self.seed, report_to="none",
-                device=self.options.device,
+                init=init, epochs=epochs, validate_every=epochs, batch_size=BATCH_SIZE, seed=self.seed,
+                report_to="none", device=self.options.device,
             ),
             listeners=[],
         )  # fmt: skip
