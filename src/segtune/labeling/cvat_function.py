@@ -75,7 +75,7 @@ def create(
         model: A model file of any format, as for 'segtune predict'.
         device: 'auto', 'cpu' or 'cuda'.
         min_confidence: Areas whose mean confidence is lower are left to the person; 0 to 1.
-        min_area: Smaller areas are left out, in pixels; 0: polygons of fewer than 20 alone.
+        min_area: Smaller areas go to what is around them, in pixels; 0: polygons of fewer than 20 alone.
         with_background: Whether the background is drawn, too.
 
     Raises:

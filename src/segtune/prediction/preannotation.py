@@ -37,8 +37,7 @@ class Area:
         mask: Its pixels.
         num_pixels: Their number.
         confidence: The mean over them, 0..1.
-        is_kept: Whether it becomes a shape.
-        is_open: Whether what it leaves is for a person to fill: too small an area is just painted over.
+        is_kept: Whether it becomes a shape; what it leaves otherwise is for a person to fill.
         depth: How many other areas it lies inside of.
     """
 
@@ -47,7 +46,6 @@ class Area:
     num_pixels: int
     confidence: float
     is_kept: bool
-    is_open: bool
     depth: int = 0
     holes: list[Mask] = field(default_factory=list)
 
@@ -87,9 +85,9 @@ def preannotate(
 ) -> AnnotatedImage:
     """The shapes of a picture.
 
-    Masks are the areas to the pixel. Polygons have no holes in annotation tools: what lies in a hole is drawn on top of
-    what is around it, as a person would. Where nothing is drawn there, because it is background or too uncertain, a cut
-    leads from the outline into the hole.
+    Masks are the areas to the pixel; too small ones go to what is around them. Polygons have no holes in annotation
+    tools: what lies in a hole is drawn on top of what is around it, as a person would. Where nothing is drawn there,
+    because it is background or too uncertain, a cut leads from the outline into the hole.
 
     Args:
         name: The picture's path in the task.
@@ -116,28 +114,81 @@ def preannotate(
 
 
 def find_areas(prediction: Prediction, options: PreannotationOptions, kind: str) -> list[Area]:
-    """The connected areas of each class; pixels that touch at a corner alone are not connected."""
+    """The connected areas of each class; pixels that touch at a corner alone are not connected.
+
+    Those that are too small are none: their pixels go to what is around them.
+    """
     min_pixels = options.min_area
     if min_pixels == "auto":
         min_pixels = MIN_POLYGON_PIXELS if kind == "polygon" else MIN_MASK_PIXELS
     left_out = None if options.with_background else background_id(prediction.classes)
-    found = []
+    found, small = [], []
     for class_id in range(prediction.classes.num_classes):
         for pixels, left, top, num_pixels in connected_areas(prediction.class_ids == class_id):
             height, width = pixels.shape
             window = prediction.confidence[top : top + height, left : left + width]
             confidence = float(window[pixels].mean())
             is_open = class_id == left_out or confidence < options.min_confidence
-            is_kept = not is_open and num_pixels >= min_pixels
-            found.append(Area(class_id, Mask(pixels, top, left), num_pixels, confidence, is_kept, is_open))
+            if is_open or num_pixels >= min_pixels:
+                found.append(Area(class_id, Mask(pixels, top, left), num_pixels, confidence, not is_open))
+            else:
+                small.append(Mask(pixels, top, left))
+    if small:
+        _fill(small, found, _numbers(found, prediction.class_ids.shape))
     return found
+
+
+def _numbers(found: Sequence[Area], size: tuple[int, ...]) -> npt.NDArray[np.int32]:
+    """Which area each pixel belongs to, (H, W); -1 where none."""
+    numbers = np.full(size, -1, np.int32)
+    for number, area in enumerate(found):
+        _window(numbers, area.mask)[area.mask.pixels] = number
+    return numbers
+
+
+def _fill(small: Sequence[Mask], found: Sequence[Area], numbers: npt.NDArray[np.int32]) -> None:
+    """Give the pixels of small areas to the nearest others, which grow; to none where the picture has no other."""
+    is_small = np.zeros(numbers.shape, np.int32)
+    for mask in small:
+        _window(is_small, mask)[mask.pixels] = 1
+    # Step by step from pixel to pixel, so that what grows stays connected. A border spares the questions at the edges.
+    bordered = np.pad(numbers, 1, constant_values=-1)
+    flat, across = bordered.reshape(-1), bordered.shape[1]
+    everything = waiting = np.flatnonzero(np.pad(is_small, 1))
+    while len(waiting):
+        taken_by = flat[waiting[:, None] + np.array([-across, -1, 1, across])].max(axis=1)
+        flat[waiting] = taken_by
+        if (taken_by < 0).all():
+            break
+        waiting = waiting[taken_by < 0]
+    by_area = everything[np.argsort(flat[everything], kind="stable")]
+    grown, starts = np.unique(flat[by_area], return_index=True)
+    for number, places in zip(grown.tolist(), np.split(by_area, starts[1:]), strict=True):
+        if number >= 0:
+            rows, columns = np.divmod(places, across)
+            _grow(found[number], number, rows - 1, columns - 1, bordered[1:-1, 1:-1])
+
+
+def _grow(
+    area: Area,
+    number: int,
+    rows: npt.NDArray[np.int64],
+    columns: npt.NDArray[np.int64],
+    numbers: npt.NDArray[np.int32],
+) -> None:
+    """Give an area its new pixels, at (P,) rows and columns of ``numbers``, which has them already."""
+    height, width = area.mask.pixels.shape
+    top, left = min(area.mask.top, int(rows.min())), min(area.mask.left, int(columns.min()))
+    bottom = max(area.mask.top + height, int(rows.max()) + 1)
+    right = max(area.mask.left + width, int(columns.max()) + 1)
+    area.mask = Mask(numbers[top:bottom, left:right] == number, top, left)
+    area.num_pixels += len(rows)
 
 
 def _polygons(found: Sequence[Area], size: tuple[int, int]) -> list[tuple[Area, Points]]:
     """The areas that are kept with their outlines, in the order of painting: what is inside after what is around."""
-    numbers = np.full(size, -1, np.int32)
-    for number, area in enumerate(found):
-        _window(numbers, area.mask)[area.mask.pixels] = number
+    numbers = _numbers(found, size)
+    for area in found:
         # Holes are areas of what surrounds the mask, but for the first, which is the outside.
         around = np.pad(~area.mask.pixels, 1, constant_values=True)
         top, left = area.mask.top - 1, area.mask.left - 1
@@ -150,7 +201,7 @@ def _polygons(found: Sequence[Area], size: tuple[int, int]) -> list[tuple[Area, 
             inside = np.unique(_window(numbers, hole)[hole.pixels])
             for number in inside[inside >= 0]:
                 found[number].depth = max(found[number].depth, area.depth + area.is_kept)
-            if inside[0] < 0 or any(found[number].is_open for number in inside):
+            if inside[0] < 0 or any(not found[number].is_kept for number in inside):
                 open_holes.append(hole)
         if area.is_kept:
             drawn.append((area, _outline(area, open_holes, size)))
