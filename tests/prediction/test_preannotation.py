@@ -207,8 +207,6 @@ def test_round_trip_of_real_predictions(camvid_model, shared_data, tmp_path):
         assert len(pairs) == len(list(pictures.iterdir()))
         if kind == "mask":
             assert all((labels == back).all() for labels, back in pairs)
-        elif kind == "coco":  # moved by up to a pixel, however thin an object is
-            assert min(ious_of_large_objects(pairs, table)) >= 0.9
         else:
             assert min(ious_of_large_objects(pairs, table)) >= 0.99
 

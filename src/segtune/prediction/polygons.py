@@ -17,6 +17,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from segtune.annotations.annotated_image import Mask
+from segtune.annotations.polygon_fill import fill_outlines, is_endless
 from segtune.classes import ClassTable
 from segtune.files import atomic_path, write_text
 
@@ -27,8 +29,12 @@ Points = npt.NDArray[np.int64] | npt.NDArray[np.float64]
 MAX_SPOOLED = 1 << 20
 """Bytes of a temporary file that are kept in memory."""
 
-TOLERANCE = 1.0
-"""An outline's points are left out where it then moves by no more pixels than this (Douglas and Peucker)."""
+TOLERANCES = (1.0, 0.75, 0.5, 0.25)
+"""An outline's points are left out where it then moves by no more pixels than this (Douglas and Peucker): the first
+that keeps ``MIN_IOU``."""
+
+MIN_IOU = 0.994
+"""Of a simplified area with its pixels. Neighbours are simplified each for itself: that of a class is a bit lower."""
 
 MAX_CHANGE = 0.1
 """The largest part of what a ring encloses that may change sides where points are left out."""
@@ -55,8 +61,8 @@ class Polygon:
         return outline - sum(holes)
 
 
-def find_polygons(class_ids: Array, num_classes: int, tolerance: float = TOLERANCE) -> list[Polygon]:
-    """The connected areas of each class of uint8 (H, W); thin ones are simplified less.
+def find_polygons(class_ids: Array, num_classes: int, tolerances: Sequence[float] = TOLERANCES) -> list[Polygon]:
+    """The connected areas of each class of uint8 (H, W), ``simplified``.
 
     The largest comes first: simplified neighbours overlap, and a tool that draws them in order then leaves the smaller
     ones whole.
@@ -68,7 +74,7 @@ def find_polygons(class_ids: Array, num_classes: int, tolerance: float = TOLERAN
             around = np.pad(~mask, 1, constant_values=True)
             holes = [(hole, x - 1, y - 1) for hole, x, y, _ in connected_areas(around) if x or y]
             outlines = [outer_outline(area) + np.array([left + x, top + y]) for area, x, y in ((mask, 0, 0), *holes)]
-            rings = [simplified_ring(ring, tolerance) for ring in outlines]
+            rings = simplified(outlines, Mask(mask, top, left), tolerances)
             polygons.append(Polygon(class_id, rings, num_pixels))
     return sorted(polygons, key=lambda polygon: -polygon.num_pixels)
 
@@ -102,6 +108,34 @@ def outer_outline(mask: npt.NDArray[np.bool_]) -> Ring:
     corners = np.stack([here, corner], axis=1).reshape(-1, 2)
     outline: Ring = corners[(corners % 2 == 0).all(axis=1)] // 2
     return outline
+
+
+def simplified(rings: Sequence[Ring], area: Mask, tolerances: Sequence[float] = TOLERANCES) -> list[Ring]:
+    """The outline of an area and its holes with as few points as still tell its pixels.
+
+    Args:
+        rings: int64 (points, 2) of x, y each.
+        area: What they enclose.
+        tolerances: Those to try; where none does, the rings enclose the area to the pixel.
+    """
+    # What is too long to be filled can't be checked.
+    is_checked = not any(is_endless(ring - [area.left, area.top], area.pixels.shape) for ring in rings)
+    for tolerance in tolerances:
+        fewer = [simplified_ring(ring, tolerance) for ring in rings]
+        if not is_checked or _iou(fewer, area) >= MIN_IOU:
+            return fewer
+    return [simplified_ring(ring, 0) for ring in rings]
+
+
+def _iou(rings: Sequence[Ring], area: Mask) -> float:
+    """How well the pixels between rings agree with an area that they don't leave the box of."""
+    covered = np.zeros(area.pixels.shape, np.bool_)
+    height, width = area.pixels.shape
+    shifted = (ring - np.array([area.left, area.top], np.float64) for ring in rings)
+    for mask in fill_outlines(shifted, (height, width)):
+        rows, columns = mask.pixels.shape
+        covered[mask.top : mask.top + rows, mask.left : mask.left + columns] ^= mask.pixels
+    return float(np.count_nonzero(covered & area.pixels) / np.count_nonzero(covered | area.pixels))
 
 
 def simplified_ring(ring: Ring, tolerance: float) -> Ring:

@@ -9,21 +9,14 @@ import numpy.typing as npt
 from segtune.annotations.annotated_image import AnnotatedImage, Mask, Points, Polygon, Shape
 from segtune.annotations.class_choice import BACKGROUND_LABELS
 from segtune.annotations.mask_picture import mask_runs
-from segtune.annotations.polygon_fill import fill_outlines
 from segtune.classes import ClassTable, Color
 from segtune.config import PreannotationOptions
 from segtune.errors import UserError
-from segtune.prediction.polygons import Ring, connected_areas, keyhole, outer_outline, simplified_ring
+from segtune.prediction.polygons import Ring, connected_areas, keyhole, outer_outline, simplified
 from segtune.prediction.predictor import Prediction
 
 MIN_POLYGON_PIXELS = 20
 """A smaller area becomes no polygon where nothing else is asked for: to correct it takes longer than to draw it."""
-
-TOLERANCES = (1.0, 0.75, 0.5, 0.25)
-"""By how many pixels a polygon's outline may move when points are left out: the first that keeps ``MIN_IOU``."""
-
-MIN_IOU = 0.994
-"""Of a simplified polygon with its area. Neighbours are simplified each for itself: that of a class is a bit lower."""
 
 MIN_MASK_PIXELS = 1
 
@@ -204,7 +197,7 @@ def _polygons(found: Sequence[Area], size: tuple[int, int]) -> list[tuple[Area, 
             if inside[0] < 0 or any(not found[number].is_kept for number in inside):
                 open_holes.append(hole)
         if area.is_kept:
-            drawn.append((area, _outline(area, open_holes, size)))
+            drawn.append((area, _outline(area, open_holes)))
     return drawn
 
 
@@ -214,41 +207,19 @@ def _window(values: npt.NDArray[np.int32], mask: Mask) -> npt.NDArray[np.int32]:
     return values[mask.top : mask.top + height, mask.left : mask.left + width]
 
 
-def _outline(area: Area, open_holes: Sequence[Mask], size: tuple[int, int]) -> Points:
+def _outline(area: Area, open_holes: Sequence[Mask]) -> Points:
     """One outline of an area with its other holes filled, simplified: float64 (N, 2) of x and y."""
-    rings = [_ring(mask) for mask in (area.mask, *open_holes)]
     covered = area.mask.pixels.copy()
     for hole in area.holes:
         if hole not in open_holes:
             height, width = hole.pixels.shape
             top, left = hole.top - area.mask.top, hole.left - area.mask.left
             covered[top : top + height, left : left + width] |= hole.pixels
-    for tolerance in TOLERANCES:
-        points = _joined(rings, tolerance)
-        if _iou(points, Mask(covered, area.mask.top, area.mask.left), size) >= MIN_IOU:
-            return points
-    return _joined(rings, 0)
+    rings = [_ring(mask) for mask in (area.mask, *open_holes)]
+    path = keyhole(simplified(rings, Mask(covered, area.mask.top, area.mask.left)))
+    return np.array(path, np.float64).reshape(-1, 2)
 
 
 def _ring(mask: Mask) -> Ring:
     ring: Ring = outer_outline(mask.pixels) + np.array([mask.left, mask.top])
     return ring
-
-
-def _joined(rings: Sequence[Ring], tolerance: float) -> Points:
-    path = keyhole([simplified_ring(ring, tolerance) for ring in rings])
-    return np.array(path, np.float64).reshape(-1, 2)
-
-
-def _iou(points: Points, wanted: Mask, size: tuple[int, int]) -> float:
-    """How well the pixels that an annotation tool fills agree with those wanted."""
-    (filled,) = fill_outlines([points], size)
-    top, left = max(filled.top, wanted.top), max(filled.left, wanted.left)
-    bottom = max(top, min(filled.top + filled.pixels.shape[0], wanted.top + wanted.pixels.shape[0]))
-    right = max(left, min(filled.left + filled.pixels.shape[1], wanted.left + wanted.pixels.shape[1]))
-    both = [
-        mask.pixels[top - mask.top : bottom - mask.top, left - mask.left : right - mask.left]
-        for mask in (filled, wanted)
-    ]
-    shared = int((both[0] & both[1]).sum())
-    return shared / (int(filled.pixels.sum()) + int(wanted.pixels.sum()) - shared)
