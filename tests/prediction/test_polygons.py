@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from pycocotools.coco import COCO
 
+from segtune.annotations.polygon_fill import fill_outlines
 from segtune.classes import class_table
-from segtune.prediction.polygons import MIN_IOU, CocoFile, find_polygons, write_geojson
+from segtune.prediction.polygons import MIN_IOU, CocoFile, find_polygons, keyhole, write_geojson
 
 SHAPES = {
     "pixel": ["1"],
@@ -41,6 +42,18 @@ def test_noise_is_outlined_to_the_pixel(density):
     polygons = find_polygons(ids, 2, tolerances=())
     assert all(polygon.area == polygon.num_pixels for polygon in polygons)
     assert any(len(polygon.rings) > 1 for polygon in polygons)
+
+
+@pytest.mark.parametrize("density", [0.5, 0.7, 0.9])
+def test_keyholes_fill_the_area_without_its_holes(density):
+    ids = (np.random.default_rng(1).random((40, 50)) < density).astype(np.uint8)
+    polygons = find_polygons(ids, 2, tolerances=())
+    outlines = [np.array(keyhole(polygon.rings), np.float64).reshape(-1, 2) for polygon in polygons]
+    labels = np.full(ids.shape, 9, np.uint8)
+    for polygon, mask in zip(polygons, fill_outlines(outlines, ids.shape), strict=True):
+        assert mask.pixels.sum() == polygon.num_pixels
+        labels[mask.top :, mask.left :][: mask.pixels.shape[0], : mask.pixels.shape[1]][mask.pixels] = polygon.class_id
+    assert (labels == ids).all()
 
 
 def test_outline_runs_along_the_edges_of_pixels():

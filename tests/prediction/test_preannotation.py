@@ -7,6 +7,7 @@ import zipfile
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -118,6 +119,33 @@ def test_areas_that_grow_stay_connected():
 def test_nothing_is_drawn_where_everything_is_too_small():
     of = prediction(["01", "10"], ["a", "b"], scale=2)
     assert preannotate("x.png", of, PreannotationOptions(min_area=5)).shapes == []
+
+
+def comb() -> np.ndarray:
+    """Teeth of a row each: as one outline it is refused when it is read."""
+    ids = np.zeros((1200, 2400), np.uint8)
+    ids[::2], ids[:, 0] = 1, 1
+    return ids
+
+
+def leaves() -> np.ndarray:
+    """Two thousand holes in one area."""
+    noise = np.random.default_rng(0).standard_normal((360, 480))
+    return (cv2.GaussianBlur(noise, (0, 0), 1) > -0.08).astype(np.uint8)
+
+
+@pytest.mark.parametrize(("ids", "at_least"), [(comb(), 1), (leaves(), 0.98)], ids=["comb", "leaves"])
+def test_what_is_too_much_for_one_outline_becomes_several(ids, at_least):
+    table = replace(class_table(["void", "a"]), background="class")
+    of = Prediction(ids, np.ones(ids.shape, np.float32), table)
+    options = PreannotationOptions(shapes="polygon", min_area=1)
+    drawn, areas = preannotate("x.png", of, options).shapes, list(connected_areas(ids == 1))
+    assert len(areas) < len(drawn) < len(areas) + 50
+    assert iou(painted(of, options) == 1, ids == 1) >= at_least
+
+
+def iou(found: np.ndarray, expected: np.ndarray) -> float:
+    return float((found & expected).sum() / (found | expected).sum())
 
 
 @pytest.mark.parametrize(("names", "background", "left_out"), [

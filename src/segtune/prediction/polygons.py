@@ -6,9 +6,11 @@ Coordinates are in pixels from the picture's top left corner, as COCO's: pixel (
 
 import json
 import shutil
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from tempfile import SpooledTemporaryFile
 from typing import IO, Any
@@ -69,13 +71,9 @@ def find_polygons(class_ids: Array, num_classes: int, tolerances: Sequence[float
     """
     polygons = []
     for class_id in range(num_classes):
-        for mask, left, top, num_pixels in connected_areas(class_ids == class_id):
-            # Holes are areas of what surrounds the mask, but for the first, which is the outside.
-            around = np.pad(~mask, 1, constant_values=True)
-            holes = [(hole, x - 1, y - 1) for hole, x, y, _ in connected_areas(around) if x or y]
-            outlines = [outer_outline(area) + np.array([left + x, top + y]) for area, x, y in ((mask, 0, 0), *holes)]
-            rings = simplified(outlines, Mask(mask, top, left), tolerances)
-            polygons.append(Polygon(class_id, rings, num_pixels))
+        for pixels, left, top, num_pixels in connected_areas(class_ids == class_id):
+            area = Mask(pixels, top, left)
+            polygons.append(Polygon(class_id, simplified(exact_rings(area), area, tolerances), num_pixels))
     return sorted(polygons, key=lambda polygon: -polygon.num_pixels)
 
 
@@ -85,6 +83,19 @@ def connected_areas(mask: npt.NDArray[np.bool_]) -> Iterator[tuple[npt.NDArray[n
     for number in range(1, count):
         left, top, width, height, num_pixels = (int(value) for value in boxes[number])
         yield numbers[top : top + height, left : left + width] == number, left, top, num_pixels
+
+
+def holes_of(area: Mask) -> list[Mask]:
+    """The connected areas that a connected area encloses."""
+    # They are areas of what surrounds it, but for the first, which is the outside.
+    around = np.pad(~area.pixels, 1, constant_values=True)
+    top, left = area.top - 1, area.left - 1
+    return [Mask(hole, top + y, left + x) for hole, x, y, _ in connected_areas(around) if x or y]
+
+
+def exact_rings(area: Mask) -> list[Ring]:
+    """The outline of a connected area, then those of its holes: int64 (points, 2) of x, y each."""
+    return [outer_outline(mask.pixels) + np.array([mask.left, mask.top]) for mask in (area, *holes_of(area))]
 
 
 def outer_outline(mask: npt.NDArray[np.bool_]) -> Ring:
@@ -131,7 +142,7 @@ def _iou(rings: Sequence[Ring], area: Mask) -> float:
     """How well the pixels between rings agree with an area that they don't leave the box of."""
     covered = np.zeros(area.pixels.shape, np.bool_)
     height, width = area.pixels.shape
-    shifted = (ring - np.array([area.left, area.top], np.float64) for ring in rings)
+    shifted = (ring.astype(np.float64) - np.array([area.left, area.top]) for ring in rings)
     for mask in fill_outlines(shifted, (height, width)):
         rows, columns = mask.pixels.shape
         covered[mask.top : mask.top + rows, mask.left : mask.left + columns] ^= mask.pixels
@@ -161,12 +172,27 @@ def _turned(ring: Points, clockwise: bool) -> Points:
 
 def keyhole(rings: Sequence[Ring]) -> list[int]:
     """One ring of an outline and its holes, as COCO's polygons have none: each is entered and left by the same cut."""
-    path: Points = _turned(rings[0], clockwise=True)
-    for hole in rings[1:]:
-        turned = _turned(hole, clockwise=False)
-        start = int(np.argmin(np.abs(path - turned[0]).sum(axis=1)))
-        path = np.concatenate([path[: start + 1], turned, turned[:1], path[start:]])
-    return [int(value) for value in path.ravel()]
+    turned = [_turned(ring, clockwise=index == 0) for index, ring in enumerate(rings)]
+    points = np.concatenate(turned)
+    ends = np.cumsum([len(ring) for ring in turned]).tolist()
+    # Where a cut begins: of the rings before, the point that is nearest to the first of the hole's. As a path that
+    # grows with each hole, thousands of holes would take minutes.
+    x, y = (np.ascontiguousarray(values, np.int32) for values in points.T)
+    entered = defaultdict(list)
+    for start, end in pairwise(ends):
+        place = int(np.argmin(np.abs(x[:start] - x[start]) + np.abs(y[:start] - y[start])))
+        entered[place].append([*range(start, end), start, place])
+    order: list[int] = []
+    walks = [iter(range(ends[0]))]
+    while walks:
+        place = next(walks[-1], -1)
+        if place < 0:
+            walks.pop()
+        else:
+            order.append(place)
+            walks.extend(iter(hole) for hole in entered.pop(place, ()))
+    path: list[int] = points[order].astype(np.int64).ravel().tolist()
+    return path
 
 
 def write_geojson(

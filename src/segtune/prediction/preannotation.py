@@ -9,16 +9,20 @@ import numpy.typing as npt
 from segtune.annotations.annotated_image import AnnotatedImage, Mask, Points, Polygon, Shape
 from segtune.annotations.class_choice import BACKGROUND_LABELS
 from segtune.annotations.mask_picture import mask_runs
+from segtune.annotations.polygon_fill import is_endless
 from segtune.classes import ClassTable, Color
 from segtune.config import PreannotationOptions
 from segtune.errors import UserError
-from segtune.prediction.polygons import Ring, connected_areas, keyhole, outer_outline, simplified
+from segtune.prediction.polygons import connected_areas, exact_rings, holes_of, keyhole, simplified
 from segtune.prediction.predictor import Prediction
 
 MIN_POLYGON_PIXELS = 20
 """A smaller area becomes no polygon where nothing else is asked for: to correct it takes longer than to draw it."""
 
 MIN_MASK_PIXELS = 1
+
+MAX_CUTS = 2**26
+"""Points times holes of one polygon, as many distances are compared to find its cuts: 0.1 s."""
 
 
 @dataclass
@@ -182,22 +186,21 @@ def _polygons(found: Sequence[Area], size: tuple[int, int]) -> list[tuple[Area, 
     """The areas that are kept with their outlines, in the order of painting: what is inside after what is around."""
     numbers = _numbers(found, size)
     for area in found:
-        # Holes are areas of what surrounds the mask, but for the first, which is the outside.
-        around = np.pad(~area.mask.pixels, 1, constant_values=True)
-        top, left = area.mask.top - 1, area.mask.left - 1
-        area.holes = [Mask(hole, top + y, left + x) for hole, x, y, _ in connected_areas(around) if x or y]
+        area.holes = holes_of(area.mask)
     drawn = []
     # What is inside of another is smaller than that with its holes filled.
     for area in sorted(found, key=lambda area: -area.filled_pixels):
-        open_holes = []
+        covered = area.mask.pixels.copy()
         for hole in area.holes:
             inside = np.unique(_window(numbers, hole)[hole.pixels])
             for number in inside[inside >= 0]:
                 found[number].depth = max(found[number].depth, area.depth + area.is_kept)
-            if inside[0] < 0 or any(not found[number].is_kept for number in inside):
-                open_holes.append(hole)
+            if inside[0] >= 0 and all(found[number].is_kept for number in inside):
+                height, width = hole.pixels.shape
+                top, left = hole.top - area.mask.top, hole.left - area.mask.left
+                covered[top : top + height, left : left + width] |= hole.pixels
         if area.is_kept:
-            drawn.append((area, _outline(area, open_holes)))
+            drawn += [(area, points) for points in _outlines(Mask(covered, area.mask.top, area.mask.left), size)]
     return drawn
 
 
@@ -207,19 +210,29 @@ def _window(values: npt.NDArray[np.int32], mask: Mask) -> npt.NDArray[np.int32]:
     return values[mask.top : mask.top + height, mask.left : mask.left + width]
 
 
-def _outline(area: Area, open_holes: Sequence[Mask]) -> Points:
-    """One outline of an area with its other holes filled, simplified: float64 (N, 2) of x and y."""
-    covered = area.mask.pixels.copy()
-    for hole in area.holes:
-        if hole not in open_holes:
-            height, width = hole.pixels.shape
-            top, left = hole.top - area.mask.top, hole.left - area.mask.left
-            covered[top : top + height, left : left + width] |= hole.pixels
-    rings = [_ring(mask) for mask in (area.mask, *open_holes)]
-    path = keyhole(simplified(rings, Mask(covered, area.mask.top, area.mask.left)))
-    return np.array(path, np.float64).reshape(-1, 2)
+def _outlines(area: Mask, size: tuple[int, int]) -> list[Points]:
+    """The outline of a connected area, simplified, with cuts to its holes: float64 (N, 2) of x and y.
+
+    A net or a comb that is too much for one is cut into an upper and a lower half, as often as it takes.
+    """
+    outline = _outline(area, size)
+    if outline is not None:
+        return [outline]
+    middle = area.pixels.shape[0] // 2
+    return [
+        points
+        for top, half in ((area.top, area.pixels[:middle]), (area.top + middle, area.pixels[middle:]))
+        for pixels, x, y, _ in connected_areas(half)
+        for points in _outlines(Mask(pixels, top + y, area.left + x), size)
+    ]
 
 
-def _ring(mask: Mask) -> Ring:
-    ring: Ring = outer_outline(mask.pixels) + np.array([mask.left, mask.top])
-    return ring
+def _outline(area: Mask, size: tuple[int, int]) -> Points | None:
+    """One outline of a connected area; None where that would have no end for us, or for those who read it."""
+    rings = exact_rings(area)
+    is_row = area.pixels.shape[0] == 1
+    num_cuts = sum(len(ring) for ring in rings) * (len(rings) - 1)
+    if not is_row and (num_cuts > MAX_CUTS or any(is_endless(ring.astype(np.float64), size) for ring in rings)):
+        return None
+    points = np.array(keyhole(simplified(rings, area)), np.float64).reshape(-1, 2)
+    return None if not is_row and is_endless(points, size) else points
