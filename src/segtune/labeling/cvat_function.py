@@ -27,7 +27,7 @@ except ImportError:  # only cvat-sdk is here, or a cvat-cli that has moved it
 
 
 class FunctionError(UserError, CriticalError):  # type: ignore[misc]  # cvat-cli has no types
-    """A UserError that cvat-cli prints without a traceback, too; of those that it does, none is public and fits."""
+    """A UserError that cvat-cli prints without a traceback, as it does its own, which is private, and no other's."""
 
 
 @contextmanager

@@ -230,7 +230,7 @@ def _outlines(area: Mask, size: tuple[int, int]) -> list[Points]:
 def _outline(area: Mask, size: tuple[int, int]) -> Points | None:
     """One outline of a connected area; None where that would have no end for us, or for those who read it."""
     rings = exact_rings(area)
-    is_row = area.pixels.shape[0] == 1
+    is_row = area.pixels.shape[0] == 1  # has no half, and four points
     num_cuts = sum(len(ring) for ring in rings) * (len(rings) - 1)
     if not is_row and (num_cuts > MAX_CUTS or any(is_endless(ring.astype(np.float64), size) for ring in rings)):
         return None
