@@ -340,7 +340,7 @@ class PreannotationOptions:
     min_confidence: float = 0.0
     """Leave areas to be drawn by hand whose mean confidence, 0 to 1, is below this."""
     min_area: Annotated[int | Auto, arg(metavar="PIXELS")] = "auto"
-    """Leave out smaller areas. 'auto': no mask, and polygons of fewer than 20 pixels."""
+    """Smaller areas go to what is around them. 'auto': no mask does, and polygons of fewer than 20 pixels do."""
     with_background: bool = False
     """Draw the background, too."""
 

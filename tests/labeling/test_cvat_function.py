@@ -2,6 +2,7 @@
 
 import importlib.util
 import io
+import shutil
 import sys
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from segtune.cli import main as segtune_main
 from segtune.pictures import read_picture
 from segtune.prediction.predictor import load
 
@@ -70,22 +72,54 @@ def test_driver_uploads_the_prediction(trained_run, pictures):
         assert (painted(shapes, expected.shape, 100) == expected).all()
 
 
-def test_cvat_cli_finds_the_function(trained_run, pictures, monkeypatch):
+def cvat_cli(task: cvat_stand_in.Task, monkeypatch, *options: str) -> int:
+    """The exit status of cvat-cli, which annotates the task."""
     from cvat_cli.__main__ import main
 
-    task = cvat_stand_in.Task(pictures, [(name, "any") for name, _ in LABELS])
-    monkeypatch.chdir(trained_run)
     monkeypatch.setenv("CVAT_ACCESS_TOKEN", "any")
+    monkeypatch.setattr(sys, "argv", ["cvat-cli"])
     with cvat_stand_in.cvat_stand_in(task) as address:
         host, port = address.rsplit(":", 1)
         command = ["--server-host", host, "--server-port", port, "task", "auto-annotate", str(cvat_stand_in.TASK_ID)]
-        function = ["--function-module", "segtune.labeling.cvat_function", "-p", "model=str:model.safetensors"]
-        monkeypatch.setattr(sys, "argv", ["cvat-cli"])
-        options = ["--clear-existing", "--conv-mask-to-poly", "--conf-threshold", "0.4"]
-        assert not main([*command, *function, "-p", "min_area=int:5", *options])
+        return main([*command, "--function-module", "segtune.labeling.cvat_function", *options])
+
+
+def test_cvat_cli_finds_the_function(trained_run, pictures, monkeypatch):
+    task = cvat_stand_in.Task(pictures, [(name, "any") for name, _ in LABELS])
+    monkeypatch.chdir(trained_run)
+    options = ["--clear-existing", "--conv-mask-to-poly", "--conf-threshold", "0.4"]
+    assert cvat_cli(task, monkeypatch, "-p", "model=str:model.safetensors", "-p", "min_area=int:5", *options) == 0
     ((method, _, content),) = task.uploaded
     assert method == "PUT"
     assert {shape["type"] for shape in content["shapes"]} == {"polygon"}
+
+
+@pytest.mark.parametrize(("options", "message"), [
+    (["-p", "model=str:nothing.safetensors"], "nothing.safetensors"),
+    (["-p", "model=str:model.safetensors", "-p", "min_confidence=float:2"], "min-confidence is 2"),
+    (["-p", "model=str:ids.onnx", "-p", "min_confidence=float:0.5"], "Export it without --argmax"),
+    (["-p", "model=str:ids.onnx", "--conf-threshold", "0.5"], "Export it without --argmax"),
+])  # fmt: skip
+def test_cvat_cli_tells_errors_without_a_traceback(
+    trained_run, pictures, monkeypatch, tmp_path, caplog, options, message
+):
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(trained_run / "model.safetensors", tmp_path)
+    if "model=str:ids.onnx" in options:
+        assert segtune_main(["export", "model.safetensors", "ids.onnx", "--no-check", "--argmax"]) == 0
+    task = cvat_stand_in.Task(pictures, LABELS)
+    assert cvat_cli(task, monkeypatch, *options) == 1
+    assert message in caplog.text
+    assert "Traceback" not in caplog.text
+    assert not task.uploaded
+
+
+def test_exports_without_confidence_draw_all(trained_run, pictures, tmp_path, monkeypatch):
+    command = ["export", str(trained_run / "model.safetensors"), str(tmp_path / "ids.onnx"), "--no-check", "--argmax"]
+    assert segtune_main(command) == 0
+    task = cvat_stand_in.Task(pictures, LABELS)
+    assert cvat_cli(task, monkeypatch, "-p", f"model=str:{tmp_path / 'ids.onnx'}") == 0
+    assert task.uploaded
 
 
 def test_labels_that_the_task_lacks_are_told(trained_run, pictures):

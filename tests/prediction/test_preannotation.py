@@ -7,6 +7,7 @@ import zipfile
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -21,7 +22,7 @@ from segtune.config import ConvertConfig, PreannotationOptions, PredictConfig, T
 from segtune.errors import UserError
 from segtune.pictures import read_labels
 from segtune.prediction.polygons import connected_areas
-from segtune.prediction.preannotation import label_colors, preannotate
+from segtune.prediction.preannotation import find_areas, label_colors, preannotate
 from segtune.prediction.predict import predict
 from segtune.prediction.predictor import Prediction, load
 
@@ -74,6 +75,77 @@ def test_small_areas_are_left_out(shapes, min_area, expected):
     of = prediction(["111111", "111111", "112111", "333333", "333333"], ["x", "a", "b", "c"], scale=2)
     image = preannotate("x.png", of, PreannotationOptions(shapes=shapes, min_area=min_area))
     assert len(image.shapes) == expected
+
+
+SPECKS = ["111133", "121153", "111133", "144133", "000000", "006000"]
+FILLED = ["111133", "111133", "111133", "111133", "000000", "000000"]
+
+
+@pytest.mark.parametrize("shapes", ["mask", "polygon"])
+def test_small_areas_go_to_what_is_around_them(shapes):
+    """Also where the background is, which is not drawn, and where two meet."""
+    names = ["void", "a", "b", "c", "d", "e", "f"]
+    of = prediction(SPECKS, names, scale=2, background="class")
+    expected = prediction(FILLED, names, scale=2).class_ids
+    labels = painted(of, PreannotationOptions(shapes=shapes, min_area=9))
+    assert (labels[expected == 0] == IGNORE).all()
+    # The specks between two or three of them may go to each.
+    is_between = np.isin(of.class_ids, (4, 5))
+    assert (labels == np.where(expected == 0, IGNORE, expected))[~is_between].all()
+    assert set(labels[is_between].tolist()) <= {1, 3, IGNORE}
+    whole = painted(of, PreannotationOptions(shapes=shapes, min_area=1))
+    assert (whole == np.where(of.class_ids == 0, IGNORE, of.class_ids)).all()
+
+
+@pytest.mark.parametrize("shapes", ["mask", "polygon"])
+def test_small_areas_leave_what_is_uncertain_to_the_person(shapes):
+    of = prediction(SPECKS, ["void", "a", "b", "c", "d", "e", "f"], scale=2)
+    of.confidence[of.class_ids == 2] = 0.3
+    labels = painted(of, PreannotationOptions(shapes=shapes, min_area=9, min_confidence=0.5))
+    assert (labels == IGNORE).tolist() == (of.class_ids == 2).tolist()
+
+
+def test_areas_that_grow_stay_connected():
+    noise = np.random.default_rng(0).integers(0, 4, (60, 70), dtype=np.uint8)
+    noise[:, 20:26] = 1
+    of = Prediction(noise, np.ones(noise.shape, np.float32), class_table(["a", "b", "c", "d"]))
+    areas = find_areas(of, PreannotationOptions(min_area=30), "mask")
+    assert sum(area.num_pixels for area in areas) == noise.size
+    for area in areas:
+        (whole,) = connected_areas(area.mask.pixels)
+        assert whole[3] == area.num_pixels >= 30
+
+
+def test_nothing_is_drawn_where_everything_is_too_small():
+    of = prediction(["01", "10"], ["a", "b"], scale=2)
+    assert preannotate("x.png", of, PreannotationOptions(min_area=5)).shapes == []
+
+
+def comb() -> np.ndarray:
+    """Teeth of a row each: as one outline it is refused when it is read."""
+    ids = np.zeros((1200, 2400), np.uint8)
+    ids[::2], ids[:, 0] = 1, 1
+    return ids
+
+
+def leaves() -> np.ndarray:
+    """Two thousand holes in one area."""
+    noise = np.random.default_rng(0).standard_normal((360, 480))
+    return (cv2.GaussianBlur(noise, (0, 0), 1) > -0.08).astype(np.uint8)
+
+
+@pytest.mark.parametrize(("ids", "at_least"), [(comb(), 1), (leaves(), 0.98)], ids=["comb", "leaves"])
+def test_what_is_too_much_for_one_outline_becomes_several(ids, at_least):
+    table = replace(class_table(["void", "a"]), background="class")
+    of = Prediction(ids, np.ones(ids.shape, np.float32), table)
+    options = PreannotationOptions(shapes="polygon", min_area=1)
+    drawn, areas = preannotate("x.png", of, options).shapes, list(connected_areas(ids == 1))
+    assert len(areas) < len(drawn) < len(areas) + 50
+    assert iou(painted(of, options) == 1, ids == 1) >= at_least
+
+
+def iou(found: np.ndarray, expected: np.ndarray) -> float:
+    return float((found & expected).sum() / (found | expected).sum())
 
 
 @pytest.mark.parametrize(("names", "background", "left_out"), [
@@ -164,8 +236,6 @@ def test_round_trip_of_real_predictions(camvid_model, shared_data, tmp_path):
         assert len(pairs) == len(list(pictures.iterdir()))
         if kind == "mask":
             assert all((labels == back).all() for labels, back in pairs)
-        elif kind == "coco":  # moved by up to a pixel, however thin an object is
-            assert min(ious_of_large_objects(pairs, table)) >= 0.9
         else:
             assert min(ious_of_large_objects(pairs, table)) >= 0.99
 

@@ -5,6 +5,8 @@
 Source: https://docs.cvat.ai/docs/api_sdk/sdk/auto-annotation/.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 import cvat_sdk.auto_annotation as cvataa
@@ -13,9 +15,27 @@ from PIL import Image
 
 from segtune.annotations.annotated_image import Polygon, Runs, Shape
 from segtune.config import PreannotationOptions
+from segtune.errors import UserError
 from segtune.pictures import shown_pixels
 from segtune.prediction.preannotation import check_options, label_colors, preannotate
 from segtune.prediction.predictor import Predictor, load
+
+try:
+    from cvat_cli._internal.common import CriticalError
+except ImportError:  # only cvat-sdk is here, or a cvat-cli that has moved it
+    CriticalError = Exception
+
+
+class FunctionError(UserError, CriticalError):  # type: ignore[misc]  # cvat-cli has no types
+    """A UserError that cvat-cli prints without a traceback, as it does its own, which is private, and no other's."""
+
+
+@contextmanager
+def _told_by_cvat_cli() -> Iterator[None]:
+    try:
+        yield
+    except UserError as error:
+        raise FunctionError(error.message, error.hint) from error
 
 
 class SemanticMasks:
@@ -24,11 +44,15 @@ class SemanticMasks:
     Args:
         predictor: The model.
         options: What is left out. A threshold that CVAT gives stands in place of ``min_confidence``.
+
+    Raises:
+        UserError: Impossible numbers, or a ``min_confidence`` where the model has no confidence.
     """
 
     def __init__(self, predictor: Predictor, options: PreannotationOptions) -> None:
         self._predictor = predictor
         self._options = options
+        self._check(options)
         colors = label_colors(predictor.model.classes, options)
         self._ids = {name: number for number, name in enumerate(colors)}
         self._spec = cvataa.DetectionFunctionSpec(
@@ -41,12 +65,26 @@ class SemanticMasks:
         return self._spec
 
     def detect(self, context: cvataa.DetectionFunctionContext, image: Image.Image) -> list[models.LabeledShapeRequest]:
-        """The areas of a picture; polygons where CVAT asks for these."""
+        """The areas of a picture; polygons where CVAT asks for these.
+
+        Raises:
+            FunctionError: A threshold where the model has no confidence, or the picture can't be shown.
+        """
         options = replace(self._options, shapes="polygon" if context.conv_mask_to_poly else "mask")
         if context.conf_threshold is not None:
             options = replace(options, min_confidence=context.conf_threshold)
-        prediction = self._predictor.predict(shown_pixels(image, context.frame_name))
-        return [self._shape(shape) for shape in preannotate(context.frame_name, prediction, options).shapes]
+        with _told_by_cvat_cli():
+            self._check(options)
+            prediction = self._predictor.predict(shown_pixels(image, context.frame_name))
+            return [self._shape(shape) for shape in preannotate(context.frame_name, prediction, options).shapes]
+
+    def _check(self, options: PreannotationOptions) -> None:
+        check_options(options)
+        if options.min_confidence and not self._predictor.has_confidence:
+            raise UserError(
+                "The model puts out class ids, without a confidence.",
+                "Export it without --argmax, or leave out min_confidence and --conf-threshold.",
+            )
 
     def _shape(self, shape: Shape) -> models.LabeledShapeRequest:
         label = self._ids[shape.label or ""]
@@ -75,14 +113,16 @@ def create(
         model: A model file of any format, as for 'segtune predict'.
         device: 'auto', 'cpu' or 'cuda'.
         min_confidence: Areas whose mean confidence is lower are left to the person; 0 to 1.
-        min_area: Smaller areas are left out, in pixels; 0: polygons of fewer than 20 alone.
+        min_area: Smaller areas go to what is around them, in pixels; 0: polygons of fewer than 20 alone.
         with_background: Whether the background is drawn, too.
 
     Raises:
-        UserError: Not a model file, no such device, or impossible numbers.
+        FunctionError: Not a model file, no such device, impossible numbers, or a ``min_confidence`` where the model has
+            no confidence. It is a UserError.
     """
     options = PreannotationOptions(
         min_confidence=min_confidence, min_area=min_area or "auto", with_background=with_background
     )
-    check_options(options)
-    return SemanticMasks(load(model, device), options)
+    with _told_by_cvat_cli():
+        check_options(options)
+        return SemanticMasks(load(model, device), options)

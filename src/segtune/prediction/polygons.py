@@ -6,9 +6,11 @@ Coordinates are in pixels from the picture's top left corner, as COCO's: pixel (
 
 import json
 import shutil
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from tempfile import SpooledTemporaryFile
 from typing import IO, Any
@@ -17,6 +19,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from segtune.annotations.annotated_image import Mask
+from segtune.annotations.polygon_fill import fill_outlines, is_endless
 from segtune.classes import ClassTable
 from segtune.files import atomic_path, write_text
 
@@ -27,8 +31,12 @@ Points = npt.NDArray[np.int64] | npt.NDArray[np.float64]
 MAX_SPOOLED = 1 << 20
 """Bytes of a temporary file that are kept in memory."""
 
-TOLERANCE = 1.0
-"""An outline's points are left out where it then moves by no more pixels than this (Douglas and Peucker)."""
+TOLERANCES = (1.0, 0.75, 0.5, 0.25)
+"""An outline's points are left out where it then moves by no more pixels than this (Douglas and Peucker): the first
+that keeps ``MIN_IOU``."""
+
+MIN_IOU = 0.994
+"""Of a simplified area with its pixels. Neighbours are simplified each for itself: that of a class is a bit lower."""
 
 MAX_CHANGE = 0.1
 """The largest part of what a ring encloses that may change sides where points are left out."""
@@ -55,21 +63,17 @@ class Polygon:
         return outline - sum(holes)
 
 
-def find_polygons(class_ids: Array, num_classes: int, tolerance: float = TOLERANCE) -> list[Polygon]:
-    """The connected areas of each class of uint8 (H, W); thin ones are simplified less.
+def find_polygons(class_ids: Array, num_classes: int, tolerances: Sequence[float] = TOLERANCES) -> list[Polygon]:
+    """The connected areas of each class of uint8 (H, W), ``simplified``.
 
     The largest comes first: simplified neighbours overlap, and a tool that draws them in order then leaves the smaller
     ones whole.
     """
     polygons = []
     for class_id in range(num_classes):
-        for mask, left, top, num_pixels in connected_areas(class_ids == class_id):
-            # Holes are areas of what surrounds the mask, but for the first, which is the outside.
-            around = np.pad(~mask, 1, constant_values=True)
-            holes = [(hole, x - 1, y - 1) for hole, x, y, _ in connected_areas(around) if x or y]
-            outlines = [outer_outline(area) + np.array([left + x, top + y]) for area, x, y in ((mask, 0, 0), *holes)]
-            rings = [simplified_ring(ring, tolerance) for ring in outlines]
-            polygons.append(Polygon(class_id, rings, num_pixels))
+        for pixels, left, top, num_pixels in connected_areas(class_ids == class_id):
+            area = Mask(pixels, top, left)
+            polygons.append(Polygon(class_id, simplified(exact_rings(area), area, tolerances), num_pixels))
     return sorted(polygons, key=lambda polygon: -polygon.num_pixels)
 
 
@@ -79,6 +83,19 @@ def connected_areas(mask: npt.NDArray[np.bool_]) -> Iterator[tuple[npt.NDArray[n
     for number in range(1, count):
         left, top, width, height, num_pixels = (int(value) for value in boxes[number])
         yield numbers[top : top + height, left : left + width] == number, left, top, num_pixels
+
+
+def holes_of(area: Mask) -> list[Mask]:
+    """The connected areas that a connected area encloses."""
+    # They are areas of what surrounds it, but for the first, which is the outside.
+    around = np.pad(~area.pixels, 1, constant_values=True)
+    top, left = area.top - 1, area.left - 1
+    return [Mask(hole, top + y, left + x) for hole, x, y, _ in connected_areas(around) if x or y]
+
+
+def exact_rings(area: Mask) -> list[Ring]:
+    """The outline of a connected area, then those of its holes: int64 (points, 2) of x, y each."""
+    return [outer_outline(mask.pixels) + np.array([mask.left, mask.top]) for mask in (area, *holes_of(area))]
 
 
 def outer_outline(mask: npt.NDArray[np.bool_]) -> Ring:
@@ -104,6 +121,34 @@ def outer_outline(mask: npt.NDArray[np.bool_]) -> Ring:
     return outline
 
 
+def simplified(rings: Sequence[Ring], area: Mask, tolerances: Sequence[float] = TOLERANCES) -> list[Ring]:
+    """The outline of an area and its holes with as few points as still tell its pixels.
+
+    Args:
+        rings: int64 (points, 2) of x, y each.
+        area: What they enclose.
+        tolerances: Those to try; where none does, the rings enclose the area to the pixel.
+    """
+    # What is too long to be filled can't be checked.
+    is_checked = not any(is_endless(ring - [area.left, area.top], area.pixels.shape) for ring in rings)
+    for tolerance in tolerances:
+        fewer = [simplified_ring(ring, tolerance) for ring in rings]
+        if not is_checked or _iou(fewer, area) >= MIN_IOU:
+            return fewer
+    return [simplified_ring(ring, 0) for ring in rings]
+
+
+def _iou(rings: Sequence[Ring], area: Mask) -> float:
+    """How well the pixels between rings agree with an area that they don't leave the box of."""
+    covered = np.zeros(area.pixels.shape, np.bool_)
+    height, width = area.pixels.shape
+    shifted = (ring.astype(np.float64) - np.array([area.left, area.top]) for ring in rings)
+    for mask in fill_outlines(shifted, (height, width)):
+        rows, columns = mask.pixels.shape
+        covered[mask.top : mask.top + rows, mask.left : mask.left + columns] ^= mask.pixels
+    return float(np.count_nonzero(covered & area.pixels) / np.count_nonzero(covered | area.pixels))
+
+
 def simplified_ring(ring: Ring, tolerance: float) -> Ring:
     """A ring with fewer points, int64 (points, 2), each edge moved by at most ``tolerance`` pixels.
 
@@ -127,12 +172,27 @@ def _turned(ring: Points, clockwise: bool) -> Points:
 
 def keyhole(rings: Sequence[Ring]) -> list[int]:
     """One ring of an outline and its holes, as COCO's polygons have none: each is entered and left by the same cut."""
-    path: Points = _turned(rings[0], clockwise=True)
-    for hole in rings[1:]:
-        turned = _turned(hole, clockwise=False)
-        start = int(np.argmin(np.abs(path - turned[0]).sum(axis=1)))
-        path = np.concatenate([path[: start + 1], turned, turned[:1], path[start:]])
-    return [int(value) for value in path.ravel()]
+    turned = [_turned(ring, clockwise=index == 0) for index, ring in enumerate(rings)]
+    points = np.concatenate(turned)
+    ends = np.cumsum([len(ring) for ring in turned]).tolist()
+    # Where a cut begins: of the rings before, the point that is nearest to the first of the hole's. As a path that
+    # grows with each hole, thousands of holes would take minutes.
+    x, y = (np.ascontiguousarray(values, np.int32) for values in points.T)
+    entered = defaultdict(list)
+    for start, end in pairwise(ends):
+        place = int(np.argmin(np.abs(x[:start] - x[start]) + np.abs(y[:start] - y[start])))
+        entered[place].append([*range(start, end), start, place])
+    order: list[int] = []
+    walks = [iter(range(ends[0]))]
+    while walks:
+        place = next(walks[-1], -1)
+        if place < 0:
+            walks.pop()
+        else:
+            order.append(place)
+            walks.extend(iter(hole) for hole in entered.pop(place, ()))
+    path: list[int] = points[order].astype(np.int64).ravel().tolist()
+    return path
 
 
 def write_geojson(

@@ -9,23 +9,20 @@ import numpy.typing as npt
 from segtune.annotations.annotated_image import AnnotatedImage, Mask, Points, Polygon, Shape
 from segtune.annotations.class_choice import background_id
 from segtune.annotations.mask_picture import mask_runs
-from segtune.annotations.polygon_fill import fill_outlines
+from segtune.annotations.polygon_fill import is_endless
 from segtune.classes import ClassTable, Color
 from segtune.config import PreannotationOptions
 from segtune.errors import UserError
-from segtune.prediction.polygons import Ring, connected_areas, keyhole, outer_outline, simplified_ring
+from segtune.prediction.polygons import connected_areas, exact_rings, holes_of, keyhole, simplified
 from segtune.prediction.predictor import Prediction
 
 MIN_POLYGON_PIXELS = 20
 """A smaller area becomes no polygon where nothing else is asked for: to correct it takes longer than to draw it."""
 
-TOLERANCES = (1.0, 0.75, 0.5, 0.25)
-"""By how many pixels a polygon's outline may move when points are left out: the first that keeps ``MIN_IOU``."""
-
-MIN_IOU = 0.994
-"""Of a simplified polygon with its area. Neighbours are simplified each for itself: that of a class is a bit lower."""
-
 MIN_MASK_PIXELS = 1
+
+MAX_CUTS = 2**26
+"""Points times holes of one polygon, as many distances are compared to find its cuts: 0.1 s."""
 
 
 @dataclass
@@ -37,8 +34,7 @@ class Area:
         mask: Its pixels.
         num_pixels: Their number.
         confidence: The mean over them, 0..1.
-        is_kept: Whether it becomes a shape.
-        is_open: Whether what it leaves is for a person to fill: too small an area is just painted over.
+        is_kept: Whether it becomes a shape; what it leaves otherwise is for a person to fill.
         depth: How many other areas it lies inside of.
     """
 
@@ -47,7 +43,6 @@ class Area:
     num_pixels: int
     confidence: float
     is_kept: bool
-    is_open: bool
     depth: int = 0
     holes: list[Mask] = field(default_factory=list)
 
@@ -80,9 +75,9 @@ def preannotate(
 ) -> AnnotatedImage:
     """The shapes of a picture.
 
-    Masks are the areas to the pixel. Polygons have no holes in annotation tools: what lies in a hole is drawn on top of
-    what is around it, as a person would. Where nothing is drawn there, because it is background or too uncertain, a cut
-    leads from the outline into the hole.
+    Masks are the areas to the pixel; too small ones go to what is around them. Polygons have no holes in annotation
+    tools: what lies in a hole is drawn on top of what is around it, as a person would. Where nothing is drawn there,
+    because it is background or too uncertain, a cut leads from the outline into the hole.
 
     Args:
         name: The picture's path in the task.
@@ -109,44 +104,96 @@ def preannotate(
 
 
 def find_areas(prediction: Prediction, options: PreannotationOptions, kind: str) -> list[Area]:
-    """The connected areas of each class; pixels that touch at a corner alone are not connected."""
+    """The connected areas of each class; pixels that touch at a corner alone are not connected.
+
+    Those that are too small are none: their pixels go to what is around them.
+    """
     min_pixels = options.min_area
     if min_pixels == "auto":
         min_pixels = MIN_POLYGON_PIXELS if kind == "polygon" else MIN_MASK_PIXELS
     left_out = None if options.with_background else background_id(prediction.classes)
-    found = []
+    found, small = [], []
     for class_id in range(prediction.classes.num_classes):
         for pixels, left, top, num_pixels in connected_areas(prediction.class_ids == class_id):
             height, width = pixels.shape
             window = prediction.confidence[top : top + height, left : left + width]
             confidence = float(window[pixels].mean())
             is_open = class_id == left_out or confidence < options.min_confidence
-            is_kept = not is_open and num_pixels >= min_pixels
-            found.append(Area(class_id, Mask(pixels, top, left), num_pixels, confidence, is_kept, is_open))
+            if is_open or num_pixels >= min_pixels:
+                found.append(Area(class_id, Mask(pixels, top, left), num_pixels, confidence, not is_open))
+            else:
+                small.append(Mask(pixels, top, left))
+    if small:
+        _fill(small, found, _numbers(found, prediction.class_ids.shape))
     return found
+
+
+def _numbers(found: Sequence[Area], size: tuple[int, ...]) -> npt.NDArray[np.int32]:
+    """Which area each pixel belongs to, (H, W); -1 where none."""
+    numbers = np.full(size, -1, np.int32)
+    for number, area in enumerate(found):
+        _window(numbers, area.mask)[area.mask.pixels] = number
+    return numbers
+
+
+def _fill(small: Sequence[Mask], found: Sequence[Area], numbers: npt.NDArray[np.int32]) -> None:
+    """Give the pixels of small areas to the nearest others, which grow; to none where the picture has no other."""
+    is_small = np.zeros(numbers.shape, np.int32)
+    for mask in small:
+        _window(is_small, mask)[mask.pixels] = 1
+    # Step by step from pixel to pixel, so that what grows stays connected. A border spares the questions at the edges.
+    bordered = np.pad(numbers, 1, constant_values=-1)
+    flat, across = bordered.reshape(-1), bordered.shape[1]
+    everything = waiting = np.flatnonzero(np.pad(is_small, 1))
+    while len(waiting):
+        taken_by = flat[waiting[:, None] + np.array([-across, -1, 1, across])].max(axis=1)
+        flat[waiting] = taken_by
+        if (taken_by < 0).all():
+            break
+        waiting = waiting[taken_by < 0]
+    by_area = everything[np.argsort(flat[everything], kind="stable")]
+    grown, starts = np.unique(flat[by_area], return_index=True)
+    for number, places in zip(grown.tolist(), np.split(by_area, starts[1:]), strict=True):
+        if number >= 0:
+            rows, columns = np.divmod(places, across)
+            _grow(found[number], number, rows - 1, columns - 1, bordered[1:-1, 1:-1])
+
+
+def _grow(
+    area: Area,
+    number: int,
+    rows: npt.NDArray[np.int64],
+    columns: npt.NDArray[np.int64],
+    numbers: npt.NDArray[np.int32],
+) -> None:
+    """Give an area its new pixels, at (P,) rows and columns of ``numbers``, which has them already."""
+    height, width = area.mask.pixels.shape
+    top, left = min(area.mask.top, int(rows.min())), min(area.mask.left, int(columns.min()))
+    bottom = max(area.mask.top + height, int(rows.max()) + 1)
+    right = max(area.mask.left + width, int(columns.max()) + 1)
+    area.mask = Mask(numbers[top:bottom, left:right] == number, top, left)
+    area.num_pixels += len(rows)
 
 
 def _polygons(found: Sequence[Area], size: tuple[int, int]) -> list[tuple[Area, Points]]:
     """The areas that are kept with their outlines, in the order of painting: what is inside after what is around."""
-    numbers = np.full(size, -1, np.int32)
-    for number, area in enumerate(found):
-        _window(numbers, area.mask)[area.mask.pixels] = number
-        # Holes are areas of what surrounds the mask, but for the first, which is the outside.
-        around = np.pad(~area.mask.pixels, 1, constant_values=True)
-        top, left = area.mask.top - 1, area.mask.left - 1
-        area.holes = [Mask(hole, top + y, left + x) for hole, x, y, _ in connected_areas(around) if x or y]
+    numbers = _numbers(found, size)
+    for area in found:
+        area.holes = holes_of(area.mask)
     drawn = []
     # What is inside of another is smaller than that with its holes filled.
     for area in sorted(found, key=lambda area: -area.filled_pixels):
-        open_holes = []
+        covered = area.mask.pixels.copy()
         for hole in area.holes:
             inside = np.unique(_window(numbers, hole)[hole.pixels])
             for number in inside[inside >= 0]:
                 found[number].depth = max(found[number].depth, area.depth + area.is_kept)
-            if inside[0] < 0 or any(found[number].is_open for number in inside):
-                open_holes.append(hole)
+            if inside[0] >= 0 and all(found[number].is_kept for number in inside):
+                height, width = hole.pixels.shape
+                top, left = hole.top - area.mask.top, hole.left - area.mask.left
+                covered[top : top + height, left : left + width] |= hole.pixels
         if area.is_kept:
-            drawn.append((area, _outline(area, open_holes, size)))
+            drawn += [(area, points) for points in _outlines(Mask(covered, area.mask.top, area.mask.left), size)]
     return drawn
 
 
@@ -156,41 +203,29 @@ def _window(values: npt.NDArray[np.int32], mask: Mask) -> npt.NDArray[np.int32]:
     return values[mask.top : mask.top + height, mask.left : mask.left + width]
 
 
-def _outline(area: Area, open_holes: Sequence[Mask], size: tuple[int, int]) -> Points:
-    """One outline of an area with its other holes filled, simplified: float64 (N, 2) of x and y."""
-    rings = [_ring(mask) for mask in (area.mask, *open_holes)]
-    covered = area.mask.pixels.copy()
-    for hole in area.holes:
-        if hole not in open_holes:
-            height, width = hole.pixels.shape
-            top, left = hole.top - area.mask.top, hole.left - area.mask.left
-            covered[top : top + height, left : left + width] |= hole.pixels
-    for tolerance in TOLERANCES:
-        points = _joined(rings, tolerance)
-        if _iou(points, Mask(covered, area.mask.top, area.mask.left), size) >= MIN_IOU:
-            return points
-    return _joined(rings, 0)
+def _outlines(area: Mask, size: tuple[int, int]) -> list[Points]:
+    """The outline of a connected area, simplified, with cuts to its holes: float64 (N, 2) of x and y.
 
-
-def _ring(mask: Mask) -> Ring:
-    ring: Ring = outer_outline(mask.pixels) + np.array([mask.left, mask.top])
-    return ring
-
-
-def _joined(rings: Sequence[Ring], tolerance: float) -> Points:
-    path = keyhole([simplified_ring(ring, tolerance) for ring in rings])
-    return np.array(path, np.float64).reshape(-1, 2)
-
-
-def _iou(points: Points, wanted: Mask, size: tuple[int, int]) -> float:
-    """How well the pixels that an annotation tool fills agree with those wanted."""
-    (filled,) = fill_outlines([points], size)
-    top, left = max(filled.top, wanted.top), max(filled.left, wanted.left)
-    bottom = max(top, min(filled.top + filled.pixels.shape[0], wanted.top + wanted.pixels.shape[0]))
-    right = max(left, min(filled.left + filled.pixels.shape[1], wanted.left + wanted.pixels.shape[1]))
-    both = [
-        mask.pixels[top - mask.top : bottom - mask.top, left - mask.left : right - mask.left]
-        for mask in (filled, wanted)
+    A net or a comb that is too much for one is cut into an upper and a lower half, as often as it takes.
+    """
+    outline = _outline(area, size)
+    if outline is not None:
+        return [outline]
+    middle = area.pixels.shape[0] // 2
+    return [
+        points
+        for top, half in ((area.top, area.pixels[:middle]), (area.top + middle, area.pixels[middle:]))
+        for pixels, x, y, _ in connected_areas(half)
+        for points in _outlines(Mask(pixels, top + y, area.left + x), size)
     ]
-    shared = int((both[0] & both[1]).sum())
-    return shared / (int(filled.pixels.sum()) + int(wanted.pixels.sum()) - shared)
+
+
+def _outline(area: Mask, size: tuple[int, int]) -> Points | None:
+    """One outline of a connected area; None where that would have no end for us, or for those who read it."""
+    rings = exact_rings(area)
+    is_row = area.pixels.shape[0] == 1  # has no half, and four points
+    num_cuts = sum(len(ring) for ring in rings) * (len(rings) - 1)
+    if not is_row and (num_cuts > MAX_CUTS or any(is_endless(ring.astype(np.float64), size) for ring in rings)):
+        return None
+    points = np.array(keyhole(simplified(rings, area)), np.float64).reshape(-1, 2)
+    return None if not is_row and is_endless(points, size) else points
