@@ -31,6 +31,7 @@ from segtune.config import (
 )
 from segtune.console import messages, output
 from segtune.errors import UserError, listed, refuse_missing_torch
+from segtune.machine import share_processors
 
 if TYPE_CHECKING:
     from segtune.training.train import TrainResult
@@ -303,6 +304,7 @@ COMMANDS: dict[type, Callable[[Any], int]] = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command line; returns the exit code: 0 done, 1 partly done, 2 the user must mend something."""
+    share_processors()
     arguments = list(sys.argv[1:] if argv is None else argv)
     if arguments == ["--version"]:
         from importlib.metadata import version  # takes a tenth of the start-up time
