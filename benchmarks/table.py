@@ -44,7 +44,7 @@ def reading(result: dict[str, Any]) -> Iterator[Row]:
     for cache in ("disk", "ram"):
         crop = figures[f"crop, cache {cache}, at full size"]
         yield row(
-            f"a crop of a 4000 x 3000 JPEG, cache on {cache}", crop["milliseconds"], "ms", "decoding it", bare,
+            f"a crop of a 4000 x 3000 JPEG, cache: {cache}", crop["milliseconds"], "ms", "decoding it", bare,
             crop["times_faster"],
         )  # fmt: skip
 
