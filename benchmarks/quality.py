@@ -41,6 +41,8 @@ EACH = 10
 TIMES_TO_QUALITY = (2.0, 3.0, 4.0, 5.0)
 MINUTES, HOUR = 10.0, 60.0
 ALL, FEW = "all", "few"
+ENVIRONMENT = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE"}
+"""As segtune sets it for itself: threads that spin lose far more to whatever else the machine does."""
 
 
 @dataclass(frozen=True)
@@ -168,7 +170,7 @@ def do_run(run: Run, camvid: Path, options: argparse.Namespace) -> bool:
     print(f"{datetime.now():%H:%M} {folder.relative_to(options.work)}", flush=True)
     started = time.monotonic()
     with (folder / "log.txt").open("w") as log:
-        done = subprocess.run(command, stdout=log, stderr=subprocess.STDOUT, check=False)
+        done = subprocess.run(command, stdout=log, stderr=subprocess.STDOUT, env=ENVIRONMENT, check=False)
     if done.returncode:
         print(f"  failed: {folder / 'log.txt'}", flush=True)
         return False
