@@ -58,6 +58,32 @@ def beside_torch(model: Path, pictures: list[Path]) -> dict[str, float]:
     }
 
 
+def quantised(model: Path, camvid: Path, pictures: list[Path]) -> dict[str, float]:
+    """Predictor.predict of a file, decoding included: an .onnx of 8 bits beside one of 32, taking turns."""
+    with tempfile.TemporaryDirectory() as name:
+        files = Path(name) / "full.onnx", Path(name) / "int8.onnx"
+        for file, int8 in zip(files, (False, True), strict=True):
+            export(ExportConfig(model, file, int8=int8, data=camvid, no_check=True))
+        sizes = [file.stat().st_size for file in files]
+        full, small = (load(file, "cpu") for file in files)
+    equal, seconds = [], []
+    for path in pictures:
+        labels, taken = [], []
+        for predictor in (full, small):
+            start = time.perf_counter()
+            labels.append(predictor.predict(path).class_ids)
+            taken.append(time.perf_counter() - start)
+        seconds.append(tuple(taken))
+        equal.append(float((labels[0] == labels[1]).mean()))
+    return {
+        "float32_ms": 1000 * statistics.median(full for full, _ in seconds),
+        "int8_ms": 1000 * statistics.median(small for _, small in seconds),
+        "speed_ratio": statistics.median(full / small for full, small in seconds),
+        "size_ratio": sizes[1] / sizes[0],
+        "equal_pixels": statistics.mean(equal),
+    }
+
+
 def first_prediction(model: Path, picture: Path, python: str) -> dict[str, float]:
     """Seconds of 'segtune predict' of one picture, from the start of the process to its end."""
     with tempfile.TemporaryDirectory() as name:
@@ -87,6 +113,7 @@ def main() -> None:
     figures = {
         "size": list(read_picture(pictures[0]).shape[:2]),
         "end to end": beside_torch(arguments.model, chosen),
+        "8 bits": quantised(arguments.model, arguments.camvid, chosen),
         "start to first prediction": first_prediction(arguments.model, pictures[0], arguments.lean),
     }
     result = {"what": "ONNX Runtime beside PyTorch on CamVid", "cpus": os.cpu_count(), "figures": figures}

@@ -65,6 +65,12 @@ def exporting(result: dict[str, Any]) -> Iterator[Row]:
         "predict, backend auto, decoding included", whole["auto_ms"], "ms a picture", "backend eager",
         whole["eager_ms"], whole["speed_ratio"],
     )  # fmt: skip
+    if "8 bits" in result["figures"]:
+        bits = result["figures"]["8 bits"]
+        yield row(
+            f"predict with an .onnx of 8 bits, {bits['equal_pixels']:.1%} of the pixels alike", bits["int8_ms"],
+            "ms a picture", "of 32 bits", bits["float32_ms"], bits["speed_ratio"],
+        )  # fmt: skip
     start = result["figures"]["start to first prediction"]
     yield row(
         "first prediction with an .onnx, the whole process", start["onnx_s"], "s", "with PyTorch", start["eager_s"],
