@@ -125,8 +125,8 @@ def test_a_worker_that_was_killed_is_told(dataset):
         kill_and_go_on()
 
 
-KILLED = """
-import multiprocessing, os, signal
+ENDING = """
+import multiprocessing, os, signal, sys
 from pathlib import Path
 from segtune.annotations.dataset_folder import dataset_classes, find_pairs
 from segtune.data.cache import open_samples
@@ -134,23 +134,30 @@ from segtune.data.crop import CenterCrop
 from segtune.data.loader import AugmentedPictures, Loader
 from segtune.preprocessing import Preprocessing
 if __name__ == "__main__":
-    multiprocessing.set_start_method("forkserver")
+    multiprocessing.set_start_method(sys.argv[1])
     dataset = Path("dataset")
     samples = open_samples(find_pairs(dataset, "train"), dataset_classes(dataset), Preprocessing(), "ram", 1)
     loader = Loader(AugmentedPictures(samples, CenterCrop(32, (0, 0, 0)), 0), 1, 1)
     batches = loader.epoch(1)
     next(batches)
     print(*[process.pid for process in multiprocessing.active_children()], flush=True)
-    os.kill(os.getpid(), signal.SIGKILL)
+    if sys.argv[2] == "killed":
+        os.kill(os.getpid(), signal.SIGKILL)
+    raise RuntimeError("not expected")
 """
 
 
-def test_workers_end_with_a_training_that_is_killed(dataset):
-    script = dataset.parent / "killed.py"
-    script.write_text(KILLED)
-    killed = subprocess.run([sys.executable, script], stdout=subprocess.PIPE, text=True, cwd=dataset.parent)
-    assert killed.returncode == -signal.SIGKILL
-    (worker,) = map(int, killed.stdout.split())
+@pytest.mark.parametrize(
+    ("method", "ending", "code"),
+    [("forkserver", "killed", -signal.SIGKILL), ("forkserver", "error", 1), ("fork", "error", 1)],
+)
+def test_workers_end_with_their_training(dataset, method, ending, code):
+    script = dataset.parent / "ending.py"
+    script.write_text(ENDING)
+    words = [sys.executable, script, method, ending]
+    ended = subprocess.run(words, capture_output=True, text=True, cwd=dataset.parent, timeout=100)
+    assert ended.returncode == code
+    (worker,) = map(int, ended.stdout.split())
     for _ in range(100):
         if not Path(f"/proc/{worker}").exists():
             return

@@ -1,5 +1,6 @@
 """Samples -> batches. Order and augmentation are functions of (seed, epoch, index), not of a worker's state."""
 
+import atexit
 import multiprocessing
 import os
 import signal
@@ -154,8 +155,12 @@ class Loader:
             WorkerDied: A worker process ended.
         """
         self._order.epoch, self._order.start_batch = epoch, start_batch
+        earlier = set(multiprocessing.active_children())
         with worker_deaths_told():
             batches = iter(self._loader)
+        for worker in set(multiprocessing.active_children()) - earlier:
+            # Where an error keeps this loader until the end, multiprocessing would send SIGTERM and wait for ever.
+            atexit.register(worker.kill)
         return _raising_errors(batches)
 
 
