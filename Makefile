@@ -33,7 +33,7 @@ test: setup
 test-all: setup
 	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 --dist worksteal -m "slow or not slow"
 
-# Minutes; each writes its figures to benchmarks/results.
+# An hour; each writes its figures to benchmarks/results.
 bench: setup
 	$(BIN)/python benchmarks/conversion.py --kind polygon --result benchmarks/results/conversion-polygons.json
 	$(BIN)/python benchmarks/conversion.py --kind mask --result benchmarks/results/conversion-masks.json
@@ -48,7 +48,7 @@ bench: setup
 		--result benchmarks/results/prediction.json
 	$(BIN)/python benchmarks/exporting.py --model runs/bench/model.safetensors --camvid $(CAMVID) \
 		--result benchmarks/results/exporting.json
-	$(BIN)/python benchmarks/quality.py --camvid $(CAMVID) --peers segtune plain-smp --seeds 0 --minutes 5
+	$(BIN)/python benchmarks/quality.py --camvid $(CAMVID) --peers segtune plain-smp --seeds 0
 	$(BIN)/python benchmarks/table.py
 
 # Half a day: other libraries are given the same minutes as segtune. It can be stopped, and goes on where it was.

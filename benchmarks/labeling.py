@@ -3,9 +3,9 @@
 .venv/bin/python benchmarks/labeling.py --camvid ../shared/camvid [--seeds 0 1 2] [--steps 300] [--result FILE.json]
 
 Each seed starts from the same random pictures and the same first model for all. As in docs/labeling-loop.md each round
-goes on from the model of the last one ('train --init'), always for about as many steps: more pictures are then not more
-training, and what is random in a training from the start is the same for all.
-FILE.json is written after each seed; those that are in it, with the same options, are not done again.
+goes on from the model of the last one ('train --init'), always for about as many steps, so that what is random in a
+training from the start is the same for all. A later round has more steps behind it: compare strategies at a round.
+FILE.json is written after each seed; those that are in it are not done again.
 'suggest' is the command as it is; 'entropy' takes the pictures of the highest mean entropy; 'random' any. A short form:
 
 .venv/bin/python benchmarks/labeling.py --camvid ../shared/camvid --seeds 0 --rounds 1 --steps 9 --pool 60 \\
@@ -67,7 +67,7 @@ class Experiment:
         self.pool = names if not options.pool else sorted(self.random.sample(names, options.pool))
         self.first = sorted(self.random.sample(self.pool, options.start))
         val = sorted(path.stem for path in (options.camvid / "val" / "Images").iterdir())
-        self.val = val[:: max(1, len(val) // options.val)] if options.val else val
+        self.val = [val[index * len(val) // options.val] for index in range(options.val)] if options.val else val
         self._rankings: dict[Path, list[dict[str, str]]] = {}
 
     def train(self, stems: Sequence[str], name: str, init: Path | None = None) -> tuple[Path, Path, float]:
@@ -197,11 +197,13 @@ def main() -> None:
 
 
 def earlier_repeats(result: Path | None, options: dict[str, int]) -> dict[str, dict[str, list[float]]]:
-    """The scores by seed that a result file holds already, if it was made with these options."""
+    """The scores by seed that a result file holds already; it must have been made with these options."""
     if result is None or not result.exists():
         return {}
     figures = json.loads(result.read_text())
-    repeats: dict[str, dict[str, list[float]]] = figures["seeds"] if figures["options"] == options else {}
+    if figures["options"] != options:
+        raise SystemExit(f"{result} was made with {figures['options']}. Name another file, or remove it.")
+    repeats: dict[str, dict[str, list[float]]] = figures["seeds"]
     return repeats
 
 

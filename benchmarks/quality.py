@@ -6,11 +6,12 @@
 Each contestant is a script in peers/ that is called alike, and writes label images of the validation pictures at their
 full size; they are scored here, all by the same code. Contestants take turns, seed by seed, so that what else the
 machine does meets all. A run's result is kept under --work and not made again; all that is there goes into the result
-file.
+file, after each run. Results of another day are gone on from with --add RESULT.json; those of this day always are.
 """
 
 import argparse
 import json
+import math
 import os
 import platform
 import shlex
@@ -19,7 +20,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,6 +31,7 @@ from exports import save_result
 
 from segtune.annotations.dataset_folder import Pair, dataset_classes, find_pairs
 from segtune.classes import ClassTable
+from segtune.errors import UserError
 from segtune.evaluation.scores import Scores
 from segtune.evaluation.tally import Tally
 from segtune.pictures import read_labels
@@ -41,6 +43,21 @@ EACH = 10
 TIMES_TO_QUALITY = (2.0, 3.0, 4.0, 5.0)
 MINUTES, HOUR = 10.0, 60.0
 ALL, FEW = "all", "few"
+GOAL, GOAL_WITH_FEW_LABELS, GOAL_MINUTES = 0.65, 0.05, 5.0
+"""What segtune should reach in MINUTES, how far above the plain loop with few labels, and when where that loop ends."""
+SET_UP_MINUTES = 30
+"""A run that takes so much longer than twice its minutes hangs."""
+VERSIONS = """
+import json, sys
+from importlib.metadata import PackageNotFoundError, version
+found = dict.fromkeys(sys.argv[1:])
+for name in found:
+    try:
+        found[name] = version(name)
+    except PackageNotFoundError:
+        pass
+print(json.dumps(found))
+"""
 ENVIRONMENT = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE"}
 """As segtune sets it for itself: threads that spin lose far more to whatever else the machine does."""
 
@@ -60,6 +77,12 @@ class Contestant:
     script: str
     environment: str = ""
     packages: tuple[str, ...] = ()
+
+    def python(self, environments: Path) -> Path:
+        """The interpreter, with what it needs."""
+        if not self.environment:
+            return Path(sys.executable)
+        return (environments / self.environment / "bin" / "python").absolute()
 
 
 NET_PACKAGES = ("segmentation-models-pytorch", "timm", "torchvision")
@@ -141,43 +164,59 @@ def score(predicted: Path, pairs: Iterable[Pair], classes: ClassTable) -> Scores
         predicted: Holds a NAME.png of class ids for each picture.
         pairs: Pictures with their labels.
         classes: The classes, with the value that is not counted.
+
+    Raises:
+        ValueError: One has another size, or holds what is no class.
+        UserError: One is missing, or no label image.
     """
     tally = Tally(classes)
     for index, pair in enumerate(pairs):
         labels, class_ids = read_labels(pair.labels, classes), read_labels(predicted / f"{pair.stem}.png")
         if class_ids.shape != labels.shape:
-            raise SystemExit(
+            raise ValueError(
                 f"{predicted / pair.stem}.png has the size {class_ids.shape}; {labels.shape} was expected."
             )
         if class_ids.max() >= classes.num_classes:
-            raise SystemExit(f"{predicted / pair.stem}.png holds {class_ids.max()}, which is no class.")
+            raise ValueError(f"{predicted / pair.stem}.png holds {class_ids.max()}, which is no class.")
         tally.add(index, labels, class_ids)
     return tally.scores
 
 
 def do_run(run: Run, camvid: Path, options: argparse.Namespace) -> bool:
     """Train, predict, score; what came of it is in result.json of the run's folder. False where that failed."""
-    contestant, folder = CONTESTANTS[run.contestant], run.folder(options.work)
-    python = python_of(contestant, options.environments)
+    folder, python = run.folder(options.work), CONTESTANTS[run.contestant].python(options.environments)
     if not python.exists():
         print(f"Left out: {run.contestant} has no environment. benchmarks/peers/setup.sh {options.environments}")
         return False
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    arguments = ["--minutes", f"{run.minutes:g}", "--seed", str(run.seed)]
-    script = HERE / "peers" / contestant.script
-    command = [str(python), str(script), "--camvid", str(camvid), "--output", str(folder), *arguments]
     print(f"{datetime.now():%H:%M} {folder.relative_to(options.work)}", flush=True)
-    started = time.monotonic()
-    with (folder / "log.txt").open("w") as log:
-        done = subprocess.run(command, stdout=log, stderr=subprocess.STDOUT, env=ENVIRONMENT, check=False)
-    if done.returncode:
-        print(f"  failed: {folder / 'log.txt'}", flush=True)
+    try:
+        result = train_and_score(run, camvid, folder, python)
+    except (subprocess.SubprocessError, UserError, OSError, ValueError) as problem:
+        print(f"  failed: {problem} See {folder / 'log.txt'}", flush=True)
         return False
+    save_result(folder / "result.json", result)
+    print(f"  mean IoU {result['mean_iou']:.4f}, {result['steps'] or '?'} steps", flush=True)
+    return True
+
+
+def train_and_score(run: Run, camvid: Path, folder: Path, python: Path) -> dict[str, Any]:
+    """Call the contestant's script, and score what it has written."""
+    contestant = CONTESTANTS[run.contestant]
+    script = HERE / "peers" / contestant.script
+    arguments = ["--minutes", f"{run.minutes:g}", "--seed", str(run.seed)]
+    command = [str(python), str(script), "--camvid", str(camvid), "--output", str(folder), *arguments]
+    started, load = time.monotonic(), os.getloadavg()
+    with (folder / "log.txt").open("w") as log:
+        subprocess.run(
+            command, stdout=log, stderr=subprocess.STDOUT, env=ENVIRONMENT, check=True,
+            timeout=60 * (2 * run.minutes + SET_UP_MINUTES),
+        )  # fmt: skip
     pairs = find_pairs(camvid, "val")
     scores = score(folder / "labels", pairs, dataset_classes(camvid, NUM_CLASSES, UNLABELLED))
     shown = ["python", f"benchmarks/peers/{script.name}", "--camvid", "CAMVID", "--output", "OUTPUT", *arguments]
-    result = {
+    return {
         "mean_iou": scores.mean_iou,
         "pixel_accuracy": scores.pixel_accuracy,
         "iou": [None if np.isnan(value) else round(float(value), 4) for value in scores.iou],
@@ -185,31 +224,34 @@ def do_run(run: Run, camvid: Path, options: argparse.Namespace) -> bool:
         "command": shlex.join(shown),
         "whole_seconds": round(time.monotonic() - started, 1),
         **json.loads((folder / "times.json").read_text()),
-        "load": os.getloadavg()[1],
+        "load": {"before": load[0], "at the end": os.getloadavg()[1]},
+        "versions": versions(python, ["torch", *contestant.packages]),
+        "commit": commit(),
     }
-    save_result(folder / "result.json", result)
-    print(f"  mean IoU {scores.mean_iou:.4f}, {result['steps'] or '?'} steps", flush=True)
-    return True
 
 
-def python_of(contestant: Contestant, environments: Path) -> Path:
-    if not contestant.environment:
-        return Path(sys.executable)
-    return (environments / contestant.environment / "bin" / "python").absolute()
-
-
-def versions(environments: Path) -> dict[str, dict[str, str]]:
-    """What each contestant's environment has, where there is one."""
-    found = {}
-    for name, contestant in CONTESTANTS.items():
-        python = python_of(contestant, environments)
-        packages = ["torch", *contestant.packages]
-        program = "import json, sys\nfrom importlib.metadata import version\n"
-        program += "print(json.dumps({name: version(name) for name in sys.argv[1:]}))"
-        if python.exists():
-            output = subprocess.run([python, "-c", program, *packages], capture_output=True, text=True, check=True)
-            found[name] = json.loads(output.stdout)
+def versions(python: Path, packages: Sequence[str]) -> dict[str, str | None]:
+    """What an environment has of some packages."""
+    output = subprocess.run([python, "-c", VERSIONS, *packages], capture_output=True, text=True, check=True)
+    found: dict[str, str | None] = json.loads(output.stdout)
     return found
+
+
+def commit() -> str:
+    """The commit of the code that ran; empty where that is no repository."""
+    command = ["git", "-C", str(HERE), "describe", "--always", "--dirty"]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+
+
+def put_back(path: Path, work: Path) -> None:
+    """Put the runs of a result file where they were made, unless they have been made there."""
+    for group, contestants in json.loads(path.read_text())["results"].items():
+        for name, entry in contestants.items():
+            for result in entry["runs"]:
+                kept = work / group / f"{name}-seed-{result['seed']}" / "result.json"
+                if not kept.exists():
+                    kept.parent.mkdir(parents=True, exist_ok=True)
+                    save_result(kept, result)
 
 
 def results_in(work: Path) -> dict[str, dict[str, list[dict[str, Any]]]]:
@@ -252,40 +294,83 @@ def table(group: str, contestants: dict[str, dict[str, Any]]) -> str:
 
 
 def time_to_quality(groups: dict[str, dict[str, dict[str, Any]]], minutes: float) -> dict[str, Any] | None:
-    """What the plain loop reaches, and what segtune has reached after how many minutes."""
+    """What the plain loop reaches, and what segtune has reached after how many minutes of training."""
     goal = groups.get(f"{ALL}-{minutes:g}-minutes", {}).get(PLAIN)
     reached = {}
     for group, contestants in groups.items():
-        labels, length, _ = group.split("-")
-        if labels == ALL and SEGTUNE in contestants:
-            reached[float(length)] = contestants[SEGTUNE]["mean_iou"]
+        if group.startswith(f"{ALL}-") and SEGTUNE in contestants:
+            entry = contestants[SEGTUNE]
+            trained = statistics.mean(result["training_seconds"] for result in entry["runs"]) / 60
+            reached[trained] = entry["mean_iou"]
     if goal is None or not reached:
         return None
-    enough = [length for length, value in sorted(reached.items()) if value >= goal["mean_iou"]]
+    enough = [trained for trained, value in sorted(reached.items()) if value >= goal["mean_iou"]]
     return {
         "goal": goal["mean_iou"],
         "goal_minutes": minutes,
-        "reached": {f"{length:g}": reached[length] for length in sorted(reached)},
+        "reached": {f"{trained:.1f}": reached[trained] for trained in sorted(reached)},
         "minutes": enough[0] if enough else None,
     }
 
 
 def time_table(found: dict[str, Any]) -> str:
-    first = f"{found['minutes']:g} minutes" if found["minutes"] else "none of these"
+    first = f"{found['minutes']:.1f} minutes" if found["minutes"] else "none of these"
     lengths, values = zip(*found["reached"].items(), strict=True)
     return "\n".join(
         [
-            f"The plain loop's {found['goal']:.3f} of {found['goal_minutes']:g} minutes: segtune has it in {first}.",
+            f"The plain loop's {found['goal']:.3f} of {found['goal_minutes']:g} minutes: segtune has it within {first}.",
             "",
-            f"| minutes of segtune | {' | '.join(lengths)} |",
+            f"| minutes of training with segtune | {' | '.join(lengths)} |",
             f"| --- |{' --- |' * len(lengths)}",
             f"| mean IoU | {' | '.join(f'{value:.3f}' for value in values)} |",
         ]
     )
 
 
+def goals(about: dict[str, Any]) -> Iterator[str]:
+    """What was to be reached, and whether it was; of what has been measured."""
+    groups, minutes = about["results"], about["minutes"]
+    contestants = groups.get(f"{ALL}-{minutes:g}-minutes", {})
+    if SEGTUNE in contestants:
+        own = contestants[SEGTUNE]
+        yield goal(f"{own['mean_iou']:.3f} in {minutes:g} minutes", f"{GOAL}", own["mean_iou"] >= GOAL)
+        for name in contestants.keys() - {SEGTUNE}:
+            other = contestants[name]
+            spread = max(own["spread"] or 0, other["spread"] or 0)
+            above = own["mean_iou"] - other["mean_iou"]
+            yield goal(f"{above:+.3f} to {CONTESTANTS[name].title}", f"more than {spread:.3f}", above > spread)
+    few = groups.get(f"{FEW}-{minutes:g}-minutes", {})
+    if {SEGTUNE, PLAIN} <= few.keys():
+        above = few[SEGTUNE]["mean_iou"] - few[PLAIN]["mean_iou"]
+        wanted = f"at least {GOAL_WITH_FEW_LABELS:+}"
+        yield goal(f"{above:+.3f} to the plain loop with few labels", wanted, above >= GOAL_WITH_FEW_LABELS)
+    found = about["time_to_quality"]
+    if found is not None:
+        taken = found["minutes"] or math.inf
+        yield goal(
+            f"the plain loop's score within {taken:.1f} minutes", f"less than {GOAL_MINUTES:g}", taken < GOAL_MINUTES
+        )
+
+
+def goal(measured: str, wanted: str, met: bool) -> str:
+    return f"- {measured}; wanted: {wanted}. {'Met' if met else '**Not met**'}."
+
+
+def tables(about: dict[str, Any]) -> str:
+    """All that a result file holds, in Markdown."""
+    texts = [table(group, contestants) for group, contestants in about["results"].items()]
+    if about["time_to_quality"] is not None:
+        texts.append(time_table(about["time_to_quality"]))
+    return "\n\n".join([*texts, "\n".join(goals(about))])
+
+
 def machine() -> str:
     return f"{platform.system()}-{platform.machine()}-{os.cpu_count()}-cpus".lower()
+
+
+def result_file(options: argparse.Namespace) -> Path:
+    results: Path = options.results
+    return results / f"{datetime.now(UTC):%Y-%m-%d}-{machine()}-quality.json"
 
 
 def write_summary(options: argparse.Namespace) -> str:
@@ -294,22 +379,16 @@ def write_summary(options: argparse.Namespace) -> str:
         group: {name: summary(results) for name, results in contestants.items()}
         for group, contestants in results_in(options.work).items()
     }
-    found = time_to_quality(groups, options.minutes)
-    tables = [table(group, contestants) for group, contestants in groups.items()]
-    tables += [time_table(found)] if found else []
     about = {
         "what": "CamVid, validation pictures at full size; mean IoU over all labelled pixels, one scorer for all",
         "machine": {"name": machine(), "processor": processor(), "python": platform.python_version()},
-        "command": shlex.join(["python", "benchmarks/quality.py", *without_paths(sys.argv[1:])]),
-        "versions": versions(options.environments),
-        "time_to_quality": found,
+        "minutes": options.minutes,
+        "time_to_quality": time_to_quality(groups, options.minutes),
         "results": groups,
     }
-    path = options.results / f"{datetime.now(UTC):%Y-%m-%d}-{machine()}-quality.json"
+    path = result_file(options)
     save_result(path, about)
-    text = "\n\n".join([*tables, f"Figures, versions and commands: {path.name}"])
-    (options.work / "table.md").write_text(text + "\n")
-    return text
+    return f"{tables(about)}\n\nFigures, versions and commands: {path.name}"
 
 
 def processor() -> str:
@@ -317,11 +396,6 @@ def processor() -> str:
     path = Path("/proc/cpuinfo")
     lines = path.read_text().splitlines() if path.exists() else []
     return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
-
-
-def without_paths(words: Sequence[str]) -> list[str]:
-    """A command line that says nothing of this machine's folders."""
-    return [Path(word).name if Path(word).is_absolute() else word for word in words]
 
 
 def main() -> None:
@@ -335,6 +409,7 @@ def main() -> None:
     )
     parser.add_argument("--work", type=Path, default=Path("runs/quality"), help="where runs are kept")
     parser.add_argument("--environments", type=Path, default=Path("runs/environments"), help="what peers/setup.sh made")
+    parser.add_argument("--add", type=Path, nargs="+", default=[], help="result files to go on from")
     parser.add_argument("--results", type=Path, default=HERE / "results")
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
@@ -343,11 +418,15 @@ def main() -> None:
     datasets = {ALL: camvid}
     if any(run.labels == FEW for run in runs):
         datasets[FEW] = few_labels(camvid, options.work.absolute() / "few-labels")
-    failed = [
-        run
-        for run in runs
-        if not (run.folder(options.work) / "result.json").exists() and not do_run(run, datasets[run.labels], options)
-    ]
+    today = result_file(options)
+    for path in [*options.add, *([today] if today.exists() else [])]:
+        put_back(path, options.work)
+    failed = []
+    for run in runs:
+        if not (run.folder(options.work) / "result.json").exists():
+            if not do_run(run, datasets[run.labels], options):
+                failed.append(run)
+            write_summary(options)
     print(write_summary(options))
     if failed:
         raise SystemExit(f"{len(failed)} of {len(runs)} runs failed; the same command tries them again.")

@@ -1,4 +1,4 @@
-"""The figures of results/*.json as one table, each beside its limit; it stands in README.md between two marks.
+"""The figures of results/*.json as tables, each beside its limit or its peers; they stand in README.md between marks.
 
 .venv/bin/python benchmarks/table.py
 """
@@ -8,9 +8,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import quality
+
 HERE = Path(__file__).parent
 README, RESULTS = HERE / "README.md", HERE / "results"
-START, END = "<!-- figures: written by table.py -->", "<!-- end of the figures -->"
+START, END = "<!-- {}: written by table.py -->", "<!-- end of the {} -->"
 HEAD = ("what", "measured", "beside", "times as fast", "from")
 
 Row = tuple[str, str, str, str]
@@ -80,14 +82,17 @@ def exporting(result: dict[str, Any]) -> Iterator[Row]:
 
 def conversion(result: dict[str, Any]) -> Iterator[Row]:
     figures = result["figures"]
-    own = figures["segtune"]["per_second"]
-    picture = result.get("pictures", "jpg").upper()
-    for name in ("plain script", "datumaro"):
-        if name in figures:
-            other = figures[name]["per_second"]
-            yield row(
-                f"convert, {result['what'].partition(':')[0]}, {picture}", own, "pictures/s", name, other, own / other
-            )
+    what = f"convert, {result['what'].partition(':')[0]}, {result.get('pictures', 'jpg').upper()}"
+    for key in ("segtune, as many pictures as the others", "segtune"):
+        own = figures[key]
+        for name in ("plain script", "datumaro"):
+            if name in figures:
+                other = figures[name]
+                yield row(
+                    f"{what}, {own['pictures']:,} pictures", own["per_second"], "pictures/s",
+                    f"{name}, {other['pictures']:,} pictures", other["per_second"],
+                    own["per_second"] / other["per_second"],
+                )  # fmt: skip
 
 
 def checking(result: dict[str, Any]) -> Iterator[Row]:
@@ -119,19 +124,51 @@ def table(results: Path = RESULTS) -> str:
     return "\n".join(lines)
 
 
-def with_table(text: str, figures: str) -> str:
-    """A page with these figures between its marks."""
-    before, _, rest = text.partition(START)
-    _, end, after = rest.partition(END)
-    if not end:
-        raise SystemExit(f"{README} has no lines '{START}' and '{END}'.")
-    return f"{before}{START}\n\n{figures}\n\n{END}{after}"
+def quality_tables(results: Path = RESULTS) -> str:
+    """What the newest run of quality.py has measured."""
+    path = max(results.glob("*-quality.json"))
+    about = json.loads(path.read_text())
+    return f"{quality.tables(about)}\n\nFigures, versions and commands: `results/{path.name}`."
+
+
+def labeling_table(results: Path = RESULTS) -> str:
+    """What labeling.py has measured: a row for each way to choose pictures, seeds in brackets."""
+    figures = json.loads((results / "labeling.json").read_text())
+    lines = [f"| mean IoU (of each seed) | {' | '.join(f'{size} pictures' for size in figures['pictures'])} |"]
+    lines += [f"|{' --- |' * (len(figures['pictures']) + 1)}"]
+    for name, means in figures["mean_iou"].items():
+        seeds = zip(*(scores[name] for scores in figures["seeds"].values()), strict=True)
+        cells = [
+            f"{mean:.3f} ({' '.join(f'{value:.3f}' for value in values)})"
+            for mean, values in zip(means, seeds, strict=True)
+        ]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+TEXTS: dict[str, Callable[[], str]] = {"figures": table, "quality": quality_tables, "labeling": labeling_table}
+"""What stands in README.md, by the name in its marks."""
+
+
+def with_text(page: str, name: str, text: str) -> str:
+    """A page with this text between the marks of this name."""
+    start, end = START.format(name), END.format(name)
+    before, _, rest = page.partition(start)
+    _, found, after = rest.partition(end)
+    if not found:
+        raise SystemExit(f"{README} has no lines '{start}' and '{end}'.")
+    return f"{before}{start}\n\n{text}\n\n{end}{after}"
+
+
+def written(page: str) -> str:
+    """A page with all that has been measured."""
+    for name, make in TEXTS.items():
+        page = with_text(page, name, make())
+    return page
 
 
 def main() -> None:
-    figures = table()
-    README.write_text(with_table(README.read_text(), figures))
-    print(figures)
+    README.write_text(written(README.read_text()))
 
 
 if __name__ == "__main__":

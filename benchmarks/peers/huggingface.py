@@ -19,27 +19,31 @@ from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState,
 HEIGHT, WIDTH = 384, 480
 BATCH_SIZE, RATE = 8, 6e-5
 
-TRANSFORM = albumentations.Compose(
-    [
-        albumentations.PadIfNeeded(min_height=HEIGHT, min_width=WIDTH, border_mode=0, fill_mask=IGNORE),
-        albumentations.RandomCrop(HEIGHT, WIDTH),
-        albumentations.HorizontalFlip(p=0.5),
-        albumentations.Normalize(MEAN, STD),
-        ToTensorV2(),
-    ]
-)
+
+def transform(seed: int) -> albumentations.Compose:
+    """The example's, with a generator of its own."""
+    return albumentations.Compose(
+        [
+            albumentations.PadIfNeeded(min_height=HEIGHT, min_width=WIDTH, border_mode=0, fill_mask=IGNORE),
+            albumentations.RandomCrop(HEIGHT, WIDTH),
+            albumentations.HorizontalFlip(p=0.5),
+            albumentations.Normalize(MEAN, STD),
+            ToTensorV2(),
+        ],
+        seed=seed,
+    )
 
 
 class Pictures(Dataset[dict[str, Tensor]]):
     def __init__(self, task: Task) -> None:
-        self.pairs = task.pairs("train")
+        self.pairs, self.transform = task.pairs("train"), transform(task.seed)
 
     def __len__(self) -> int:
         return len(self.pairs)
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         picture, labels = self.pairs[index]
-        item = TRANSFORM(image=read_picture(picture), mask=read_labels(labels))
+        item = self.transform(image=read_picture(picture), mask=read_labels(labels))
         return {"pixel_values": item["image"].float(), "labels": item["mask"].long()}
 
 

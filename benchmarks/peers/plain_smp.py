@@ -1,7 +1,8 @@
 """A plain PyTorch loop around segmentation-models-pytorch: what a competent person writes in an hour.
 
 The picture sizes of torchvision's segmentation reference (half to twice as large would be too much for these small
-pictures), crops and flips; AdamW with a cosine that ends with the time.
+pictures), crops and flips; AdamW with a cosine that ends with the time. The crop is the one that ImageNet nets know:
+with crops of 320 and half the rate, this loop had 0.431 and 0.434 in ten minutes, as it made 175 steps.
 """
 
 import math
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from torchvision.transforms import v2
 
-CROP, BATCH_SIZE, RATE, WEIGHT_DECAY = 320, 8, 5e-4, 0.01
+CROP, BATCH_SIZE, RATE, WEIGHT_DECAY = 224, 8, 1e-3, 0.01
 
 TRANSFORM = v2.Compose(
     [
@@ -29,7 +30,7 @@ TRANSFORM = v2.Compose(
 def training_batches(task: Task) -> DataLoader[tuple[Tensor, Tensor]]:
     return DataLoader(
         CamVid(task.pairs("train"), TRANSFORM),
-        BATCH_SIZE, shuffle=True, drop_last=True, num_workers=2, persistent_workers=True,
+        BATCH_SIZE, shuffle=True, drop_last=True, num_workers=1, persistent_workers=True,
     )  # fmt: skip
 
 

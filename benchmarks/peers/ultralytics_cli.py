@@ -2,6 +2,8 @@
 
 Its weights come only from a download page and not with a package: yolo26n-sem starts from random weights, which the
 table says. Its settings are its own; the picture size is CamVid's instead of 640, and it validates at the end only.
+It trains with the shorter side at that size, but validates with the longer one: so that is as long as in training then,
+which also leaves no border (its label images would be squeezed by it).
 This script needs numpy and Pillow, and is told where the command is by being run with that environment's Python.
 """
 
@@ -14,7 +16,7 @@ from pathlib import Path
 from PIL import Image
 from task import NUM_CLASSES, Task, given_task, read_labels, write_times
 
-MODEL, SIZE = "yolo26n-sem.yaml", 480
+MODEL, SIZE, LONGER = "yolo26n-sem.yaml", 480, 640
 
 
 def write_dataset(task: Task, folder: Path) -> Path:
@@ -58,14 +60,15 @@ def main() -> None:
     )  # fmt: skip
     weights = folder / "training" / "weights" / "last.pt"
     yolo(
-        folder, "val", model=weights, data=data, imgsz=SIZE, batch=1, rect=True, save_json=True, plots=False, name="val"
-    )
+        folder, "val", model=weights, data=data, imgsz=LONGER, batch=1, rect=True, save_json=True, plots=False,
+        name="val",
+    )  # fmt: skip
     for path in (folder / "val" / "results").iterdir():
         path.replace(task.labels / path.name)
     with (folder / "training" / "results.csv").open() as file:
-        epochs = len(list(csv.DictReader(file)))
-    notes = [f"{MODEL} at {SIZE}; the command stops by itself when the time is up; {epochs} epochs begun"]
-    write_times(task, 60 * task.minutes, None, "random: none can be had without a download", notes)
+        epochs = [{name.strip(): value for name, value in row.items()} for row in csv.DictReader(file)]
+    notes = [f"{MODEL} at {SIZE}; the command stops by itself when the time is up; {len(epochs)} epochs begun"]
+    write_times(task, float(epochs[-1]["time"]), None, "random: none can be had without a download", notes)
 
 
 if __name__ == "__main__":

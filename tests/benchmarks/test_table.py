@@ -13,8 +13,8 @@ import table  # noqa: E402
 
 
 def test_the_page_has_the_figures_that_are_in_the_results():
-    text = table.README.read_text()
-    assert table.with_table(text, table.table()) == text
+    page = table.README.read_text()
+    assert table.written(page) == page
 
 
 def test_a_figure_stands_beside_its_limit(tmp_path):
@@ -33,4 +33,4 @@ def test_a_figure_stands_beside_its_limit(tmp_path):
 
 def test_a_page_without_marks_is_refused():
     with pytest.raises(SystemExit, match="has no lines"):
-        table.with_table("nothing", "figures")
+        table.with_text("nothing", "figures", "a table")
