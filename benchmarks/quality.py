@@ -314,11 +314,11 @@ def time_to_quality(groups: dict[str, dict[str, dict[str, Any]]], minutes: float
 
 
 def time_table(found: dict[str, Any]) -> str:
-    first = f"{found['minutes']:.1f} minutes" if found["minutes"] else "none of these"
+    first = f"at most {found['minutes']:.1f} minutes" if found["minutes"] else "none of these"
     lengths, values = zip(*found["reached"].items(), strict=True)
     return "\n".join(
         [
-            f"The plain loop's {found['goal']:.3f} of {found['goal_minutes']:g} minutes: segtune has it within {first}.",
+            f"The plain loop's {found['goal']:.3f} of {found['goal_minutes']:g} minutes: segtune has it in {first}.",
             "",
             f"| minutes of training with segtune | {' | '.join(lengths)} |",
             f"| --- |{' --- |' * len(lengths)}",
@@ -336,8 +336,11 @@ def goals(about: dict[str, Any]) -> Iterator[str]:
         yield goal(f"{own['mean_iou']:.3f} in {minutes:g} minutes", f"{GOAL}", own["mean_iou"] >= GOAL)
         for name in contestants.keys() - {SEGTUNE}:
             other = contestants[name]
-            spread = max(own["spread"] or 0, other["spread"] or 0)
             above = own["mean_iou"] - other["mean_iou"]
+            if own["spread"] is None or other["spread"] is None:
+                yield f"- {above:+.3f} to {CONTESTANTS[name].title}; one seed has no spread to compare that with."
+                continue
+            spread = max(own["spread"], other["spread"])
             yield goal(f"{above:+.3f} to {CONTESTANTS[name].title}", f"more than {spread:.3f}", above > spread)
     few = groups.get(f"{FEW}-{minutes:g}-minutes", {})
     if {SEGTUNE, PLAIN} <= few.keys():
@@ -348,7 +351,7 @@ def goals(about: dict[str, Any]) -> Iterator[str]:
     if found is not None:
         taken = found["minutes"] or math.inf
         yield goal(
-            f"the plain loop's score within {taken:.1f} minutes", f"less than {GOAL_MINUTES:g}", taken < GOAL_MINUTES
+            f"The plain loop's score within {taken:.1f} minutes", f"less than {GOAL_MINUTES:g}", taken < GOAL_MINUTES
         )
 
 
