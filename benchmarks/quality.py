@@ -34,6 +34,7 @@ from segtune.classes import ClassTable
 from segtune.errors import UserError
 from segtune.evaluation.scores import Scores
 from segtune.evaluation.tally import Tally
+from segtune.machine import share_processors
 from segtune.pictures import read_labels
 
 HERE = Path(__file__).parent
@@ -58,8 +59,6 @@ for name in found:
         pass
 print(json.dumps(found))
 """
-ENVIRONMENT = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE"}
-"""As segtune sets it for itself: threads that spin lose far more to whatever else the machine does."""
 
 
 @dataclass(frozen=True)
@@ -210,9 +209,8 @@ def train_and_score(run: Run, camvid: Path, folder: Path, python: Path) -> dict[
     started, load = time.monotonic(), os.getloadavg()
     with (folder / "log.txt").open("w") as log:
         subprocess.run(
-            command, stdout=log, stderr=subprocess.STDOUT, env=ENVIRONMENT, check=True,
-            timeout=60 * (2 * run.minutes + SET_UP_MINUTES),
-        )  # fmt: skip
+            command, stdout=log, stderr=subprocess.STDOUT, check=True, timeout=60 * (2 * run.minutes + SET_UP_MINUTES)
+        )
     pairs = find_pairs(camvid, "val")
     scores = score(folder / "labels", pairs, dataset_classes(camvid, NUM_CLASSES, UNLABELLED))
     shown = ["python", f"benchmarks/peers/{script.name}", "--camvid", "CAMVID", "--output", "OUTPUT", *arguments]
@@ -415,6 +413,7 @@ def main() -> None:
     parser.add_argument("--add", type=Path, nargs="+", default=[], help="result files to go on from")
     parser.add_argument("--results", type=Path, default=HERE / "results")
     options = parser.parse_args()
+    share_processors()  # segtune does it for itself, the peers inherit it
     options.work.mkdir(parents=True, exist_ok=True)
     camvid = options.camvid.absolute()
     runs = wanted_runs(options.part, options.peers, options.seeds, options.minutes)
