@@ -11,6 +11,7 @@ from torch.nn.parallel import DistributedDataParallel
 from segtune.errors import UserError
 from segtune.models.batch_norm import looking_on, synchronise
 from segtune.models.catalog import feature_extractor
+from segtune.models.dilated import split_dilated
 from segtune.models.stages import SIDE, extractor_stages, freeze_stages
 from segtune.training.plan import TrainPlan
 
@@ -35,6 +36,8 @@ class Network:
         self.device = device
         if plan.channels_last:
             net.to(memory_format=torch.channels_last)
+        if device.type == "cpu":
+            split_dilated(net)
         extractor = feature_extractor(net, architecture)
         self.stages = extractor_stages(extractor)
         if plan.freeze > len(self.stages):
