@@ -154,6 +154,9 @@ class TrainConfig(ConversionOptions):
     ] = "auto"
     """Weight of each class in the loss, in the order of their ids: -w 1 2 1 1 1. 'none' weighs all alike. 'auto': the
     recipe's; 'original' weighs all alike, 'default' gives rare classes a little more, bounded."""
+    logit_adjustment: float | Auto = "auto"
+    """Share of the class weights, 0 to 1, that training follows and decisions don't: with 0.5 a weight of 4 counts as 2
+    where a pixel's class is decided. 'auto': the recipe's for its own weights, 0 for those given by -w."""
     label_smoothing: float | Auto = "auto"
     """Share of each label that is spread over all classes, 0 to 1."""
     model: str = "deeplabv3_resnet101"

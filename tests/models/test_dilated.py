@@ -15,9 +15,7 @@ CHANNELS = 6
 def dilated(kernel=3, dilation=2, bias=False) -> nn.Conv2d:
     torch.manual_seed(0)
     padding = dilation * (kernel // 2)
-    return nn.Conv2d(
-        CHANNELS, CHANNELS, kernel, padding=padding, dilation=dilation, groups=CHANNELS, bias=bias
-    ).train()
+    return nn.Conv2d(CHANNELS, CHANNELS, kernel, padding=padding, dilation=dilation, groups=CHANNELS, bias=bias).train()
 
 
 def gradients(conv: nn.Conv2d, features: torch.Tensor) -> list[torch.Tensor]:

@@ -102,3 +102,20 @@ def test_batch_without_counted_pixels_costs_nothing(name, label, weights):
     loss.backward()
     assert loss.item() == 0
     assert not logits.grad.any()
+
+
+@pytest.mark.parametrize("adjustment", [0.0, 0.5, 1.0])
+def test_logits_learn_what_the_adjustment_leaves_of_the_weights(adjustment):
+    """Where the loss is lowest, a class is as likely as it is frequent, times its weight to the power of the rest."""
+    frequencies, weights = torch.tensor([0.5, 0.3, 0.2]), (0.5, 1.0, 2.0)
+    labels = torch.tensor([0] * 5 + [1] * 3 + [2] * 2).view(1, 2, 5)
+    lowest = (frequencies * torch.tensor(weights) ** (1 - adjustment)).log()
+    logits = lowest.view(1, 3, 1, 1).repeat(1, 1, 2, 5).requires_grad_()
+    value(logits, labels, class_weights=weights, logit_adjustment=adjustment).backward()
+    assert torch.allclose(logits.grad.sum((0, 2, 3)), torch.zeros(3), atol=1e-6)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_a_weight_of_zero_has_no_infinite_adjustment(name):
+    logits, labels = data()
+    assert value(logits, labels, loss=name, class_weights=(0.0, 1.0, 2.0), logit_adjustment=0.5).isfinite()

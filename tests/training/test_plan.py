@@ -56,6 +56,22 @@ def test_weights_are_balanced_unless_given_or_original():
 
 
 @pytest.mark.parametrize(
+    ("options", "adjustment"),
+    [
+        ({}, 0.5),
+        ({"logit_adjustment": 0.2}, 0.2),
+        ({"class_weights": (1, 2, 3, 4, 5)}, 0),
+        ({"class_weights": (1, 2, 3, 4, 5), "logit_adjustment": 0.2}, 0.2),
+        ({"class_weights": "none"}, 0),
+        ({"recipe": "original"}, 0),
+        ({"recipe": "original", "class_weights": (1, 2, 3, 4, 5)}, 0),
+    ],
+)
+def test_balanced_weights_count_by_half_in_decisions_and_given_ones_wholly(options, adjustment):
+    assert make_plan(config(**options), FACTS).logit_adjustment == adjustment
+
+
+@pytest.mark.parametrize(
     ("largest", "chosen", "expected"), [(0, "auto", 1024), (1024, "auto", 0), (1025, "auto", 1024), (99, 640, 640)]
 )
 def test_pictures_are_shrunk_only_where_some_are_large(largest, chosen, expected):

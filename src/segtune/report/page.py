@@ -25,8 +25,9 @@ MAX_CLASSES_EXPLAINED = 40
 PLAN = {
     "recipe": "Recipe", "epochs": "Epochs", "time_budget": "Time budget, s", "batch_size": "Batch size",
     "accumulate": "Parts of a batch", "crop": "Crop, px", "longest_side": "Longest side, px", "freeze": "Frozen stages",
-    "loss": "Loss", "class_weights": "Class weights", "label_smoothing": "Label smoothing", "optimizer": "Optimizer",
-    "learning_rate": "Learning rate", "backbone_rate": "Backbone’s rate, share", "layer_decay": "Layer decay",
+    "loss": "Loss", "class_weights": "Class weights", "logit_adjustment": "Logit adjustment",
+    "label_smoothing": "Label smoothing", "optimizer": "Optimizer", "learning_rate": "Learning rate",
+    "backbone_rate": "Backbone’s rate, share", "layer_decay": "Layer decay",
     "schedule": "Schedule", "warmup": "Warm-up, share", "weight_decay": "Weight decay",
     "clip_gradient": "Longest gradient", "ema": "Moving average", "patience": "Patience", "seed": "Seed",
 }  # fmt: skip

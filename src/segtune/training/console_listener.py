@@ -128,5 +128,6 @@ def describe(plan: TrainPlan) -> str:
     used = [f"{name.replace('_', ' ')} {getattr(plan, name):g}" for name in SOMETIMES if getattr(plan, name)]
     lines += ["with " + ", ".join(used)] if used else []
     if plan.class_weights:
-        lines.append(f"class weights {' '.join(f'{weight:g}' for weight in plan.class_weights)}")
+        adjustment = f"; logit adjustment {plan.logit_adjustment:g}" if plan.logit_adjustment else ""
+        lines.append(f"class weights {' '.join(f'{weight:g}' for weight in plan.class_weights)}{adjustment}")
     return "\n  ".join(lines)

@@ -24,6 +24,8 @@ OHEM_LOSS = 0.357
 OHEM_KEPT = 1 / 16
 """The hardest pixels that always count, as a share."""
 
+SMALLEST_WEIGHT = 1e-6
+
 
 class Loss(Protocol):
     """Logits (N, C, H, W) and labels int64 (N, H, W) -> a part's share of the step's loss, a scalar."""
@@ -47,12 +49,19 @@ class PixelLoss:
     """A weighted mean over labelled pixels.
 
     Cross entropy, focal (Lin et al. 2017) or OHEM (Shrivastava et al. 2016).
+
+    With class weights, cross entropy learns logits that are higher by the logarithm of each class's weight. Rare
+    classes are learnt faster so, but are found too often. So a share of that logarithm, the plan's
+    ``logit_adjustment``, is added to the logits here, and the net learns the rest alone (Menon et al. 2021).
     """
 
     def __init__(self, plan: TrainPlan, device: torch.device) -> None:
         self.kind = plan.loss
         weights = torch.tensor(plan.class_weights, dtype=torch.float32, device=device)
         self.weight = weights if plan.class_weights else None
+        # A weight of 0 has no logarithm; its class is never counted.
+        self.shift = plan.logit_adjustment * weights.clamp(min=SMALLEST_WEIGHT).log().view(1, -1, 1, 1)
+        self.is_shifted = bool(plan.class_weights) and plan.logit_adjustment > 0
         self.label_smoothing = plan.label_smoothing
 
     def count(self, labels: Tensor) -> Tensor:
@@ -64,10 +73,11 @@ class PixelLoss:
 
     def __call__(self, logits: Tensor, labels: Tensor, total: Tensor) -> Tensor:
         """The share of the step's mean."""
+        logits = logits.float() + self.shift if self.is_shifted else logits.float()
         if self.kind in {"focal", "ohem"}:
-            return self._by_hardness(logits.float(), labels, total)
+            return self._by_hardness(logits, labels, total)
         summed = functional.cross_entropy(
-            logits.float(), labels, self.weight, ignore_index=IGNORE, reduction="sum",
+            logits, labels, self.weight, ignore_index=IGNORE, reduction="sum",
             label_smoothing=self.label_smoothing,
         )  # fmt: skip
         return summed / total.clamp(min=torch.finfo(torch.float32).tiny)

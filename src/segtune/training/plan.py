@@ -97,6 +97,7 @@ class TrainPlan:
         skip_single: Whether batches of one picture are left out.
         loss: Which loss.
         class_weights: Weight of each class in it; empty: all equal.
+        logit_adjustment: Share of the logarithm of the class weights that the logits leave out.
         label_smoothing: Share of each label that is spread over all classes.
         optimizer: SGD with momentum, or AdamW.
         learning_rate: The highest rate, of the head.
@@ -150,6 +151,7 @@ class TrainPlan:
     skip_single: bool
     loss: Loss
     class_weights: tuple[float, ...]
+    logit_adjustment: float
     label_smoothing: float
     optimizer: Literal["sgd", "adamw"]
     learning_rate: float
@@ -200,6 +202,9 @@ def make_plan(config: TrainConfig, facts: Facts) -> TrainPlan:
     _check(config, facts)
     values = {name: value_of(config, name) for name in RECIPES[config.recipe]}
     balance = values.pop("balance_classes")
+    class_weights = _class_weights(config, facts, balance)
+    if not class_weights or (config.class_weights != "auto" and config.logit_adjustment == "auto"):
+        values["logit_adjustment"] = 0.0  # weights that were chosen count as they are
     if config.longest_side == "auto" and 0 < facts.largest_side <= values["longest_side"]:
         # What was never shrunk in training is not to be shrunk in prediction: a large picture is cut into tiles there.
         values["longest_side"] = 0
@@ -219,7 +224,7 @@ def make_plan(config: TrainConfig, facts: Facts) -> TrainPlan:
         steps_per_epoch=steps_per_epoch,
         total_steps=total_steps,
         freeze=-1 if config.keep_feature_extract else config.freeze,
-        class_weights=_class_weights(config, facts, balance),
+        class_weights=class_weights,
         validate_every=_validate_every(config, facts),
         precision=_precision(config, facts),
         compile=_switch(config.compile, facts.device == "cuda" and _is_worth_compiling(total_steps, time_budget)),
@@ -341,6 +346,7 @@ LIMITS: dict[str, tuple[float, float]] = {
     "batch_size": (1, math.inf),
     "accumulate": (1, math.inf),
     "freeze": (0, math.inf),
+    "logit_adjustment": (0, 1),
     "label_smoothing": (0, 1),
     "backbone_rate": (0, math.inf),
     "layer_decay": (0, 1),
