@@ -332,8 +332,9 @@ def goals(about: dict[str, Any]) -> Iterator[str]:
     if SEGTUNE in contestants:
         own = contestants[SEGTUNE]
         yield goal(f"{own['mean_iou']:.3f} in {minutes:g} minutes", f"{GOAL}", own["mean_iou"] >= GOAL)
-        for name in contestants.keys() - {SEGTUNE}:
-            other = contestants[name]
+        for name, other in contestants.items():
+            if name == SEGTUNE:
+                continue
             above = own["mean_iou"] - other["mean_iou"]
             if own["spread"] is None or other["spread"] is None:
                 yield f"- {above:+.3f} to {CONTESTANTS[name].title}; one seed has no spread to compare that with."
