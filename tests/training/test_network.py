@@ -11,6 +11,7 @@ from torch import distributed, nn
 from segtune.config import TrainConfig
 from segtune.models.batch_norm import ProcessesBatchNorm2d
 from segtune.models.catalog import build_model
+from segtune.models.dilated import SplitDilatedConv2d, is_dilated_depthwise
 from segtune.training.network import Network
 from segtune.training.plan import Facts, make_plan
 
@@ -40,6 +41,13 @@ def test_no_picture_goes_through_every_net_and_changes_nothing(decoder):
     assert all(not parameter.grad.any() for parameter in net.parameters() if parameter.grad is not None)
     assert all(torch.equal(value, before[key]) for key, value in net.state_dict().items())
     assert all(module.training for module in net.modules())
+
+
+def test_dilated_depthwise_convolutions_are_split_on_cpus():
+    name = "deeplabv3plus:efficientnet_lite0"
+    network = Network(build_model(name, 3), name, PLAN, CPU)
+    assert any(isinstance(module, SplitDilatedConv2d) for module in network.net.modules())
+    assert not any(is_dilated_depthwise(module) for module in network.net.modules())
 
 
 def normalised(norm: nn.Module, features: torch.Tensor) -> torch.Tensor:

@@ -25,6 +25,7 @@ OHEM_KEPT = 1 / 16
 """The hardest pixels that always count, as a share."""
 
 SMALLEST_WEIGHT = 1e-6
+"""Of the adjustment of logits: a weight of 0 has no logarithm, and its class is never counted."""
 
 
 class Loss(Protocol):
@@ -59,9 +60,8 @@ class PixelLoss:
         self.kind = plan.loss
         weights = torch.tensor(plan.class_weights, dtype=torch.float32, device=device)
         self.weight = weights if plan.class_weights else None
-        # A weight of 0 has no logarithm; its class is never counted.
-        self.shift = plan.logit_adjustment * weights.clamp(min=SMALLEST_WEIGHT).log().view(1, -1, 1, 1)
-        self.is_shifted = bool(plan.class_weights) and plan.logit_adjustment > 0
+        logarithms = weights.clamp(min=SMALLEST_WEIGHT).log().view(1, -1, 1, 1)
+        self.shift = plan.logit_adjustment * logarithms if plan.class_weights and plan.logit_adjustment else None
         self.label_smoothing = plan.label_smoothing
 
     def count(self, labels: Tensor) -> Tensor:
@@ -73,7 +73,7 @@ class PixelLoss:
 
     def __call__(self, logits: Tensor, labels: Tensor, total: Tensor) -> Tensor:
         """The share of the step's mean."""
-        logits = logits.float() + self.shift if self.is_shifted else logits.float()
+        logits = logits.float() if self.shift is None else logits.float() + self.shift
         if self.kind in {"focal", "ohem"}:
             return self._by_hardness(logits, labels, total)
         summed = functional.cross_entropy(
