@@ -78,8 +78,9 @@ class ConvertReport:
         if self.hidden:
             hidden = listed(f"{count} of {self.objects[name]} {name}" for name, count in self.hidden.most_common())
             output.print(
-                f"Warning: objects that lie almost wholly under others: {hidden}.\n  If they should be seen, give"
-                " --paint-order with the classes from the bottom to the top (background first, small things last)."
+                f"Warning: objects that lie almost wholly under others: {hidden}.\n  If they should be seen, name"
+                " their classes last in --paint-order, which goes from the bottom to the top (background first, small"
+                " things last)."
             )
 
 
