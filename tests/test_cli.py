@@ -1,6 +1,5 @@
 """The command line: options, help, exit codes."""
 
-import os
 import subprocess
 import sys
 
@@ -71,14 +70,6 @@ def test_a_reader_that_has_seen_enough_is_no_error():
         process.stdout.close()
         assert process.stderr.read() == b""
     assert process.returncode == 1
-
-
-@pytest.mark.parametrize(("chosen", "used"), [({}, "PASSIVE"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE")])
-def test_threads_that_wait_leave_the_processor_to_others(chosen, used):
-    code = "import os, sys; from segtune.cli import main; main(['--version']); print(os.environ['OMP_WAIT_POLICY'])"
-    environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"} | chosen
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
-    assert done.stdout.splitlines()[-1] == used
 
 
 def test_version_is_printed(capsys):

@@ -13,7 +13,7 @@ from segtune.training.plan import Facts, make_plan
 plan = make_plan(TrainConfig(Path("d"), Path("r"), epochs=3, batch_size=1), Facts(2, 4, (1, 1), "cpu", 2))
 metrics = {"train_loss": 0.5, "mean_iou": 0.25, "pictures_per_second": 3.0, "seconds": 2.0}
 with ConsoleListener() as listener:
-    listener(RunStarted(plan, ("a note with [brackets]",)))
+    listener(RunStarted(plan, ("a note with [brackets]",), ("sky", "ground")))
     for epoch in (1, 2, 3):
         for step in range(4):
             listener(StepDone(epoch, 4 * epoch + step - 3, 0.5, 1, 0.001, (4 * epoch + step - 3) / 12))

@@ -75,7 +75,8 @@ def run_convert(config: ConvertConfig) -> int:
     from segtune.annotations.convert import convert
 
     convert(config).render()
-    output.print(f"\nNext: segtune train {config.dataset} runs/my-first-run")
+    dataset = shlex.quote(str(config.dataset))
+    output.print(f"\nNext: segtune check {dataset}; then segtune train {dataset} runs/my-first-run")
     return 0
 
 

@@ -38,6 +38,7 @@ class RunFolder:
         self.per_image = path / PER_IMAGE_FILE
         self.confusion = path / CONFUSION_FILE
         self.report = path / "report.html"
+        self._is_ours = False
 
     def checkpoint(self, epoch: int) -> Path:
         """Where the weights of an epoch are kept, where the recipe keeps them."""
@@ -70,6 +71,7 @@ class RunFolder:
                 f"{self.path} holds {listed(path.name for path in self.made())}, but no run.json: they are no run's.",
                 "Name another folder.",
             )
+        self._is_ours = not self.path.exists()
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             probe = self.path / ".writable"
@@ -95,9 +97,12 @@ class RunFolder:
         try:
             yield
         finally:
-            if not self.made():  # a training that did not begin leaves nothing behind
+            started = bool(self.made())
+            if not started:  # a training that did not begin leaves nothing behind
                 (self.path / ".lock").unlink(missing_ok=True)
             lock.release()
+            if not started and self._is_ours and not any(self.path.iterdir()):
+                self.path.rmdir()
 
     @contextmanager
     def replaceable_dataset(self, overwrite: bool) -> Iterator[Path]:

@@ -46,7 +46,14 @@ def test_train_tells_what_is_wrong(dataset, case, capsys, monkeypatch):
     error = capsys.readouterr().err
     assert message in error.replace("\n", " ")
     assert "Traceback" not in error
-    assert not list((dataset.parent / "run").glob("*"))
+    assert not (dataset.parent / "run").exists()
+
+
+def test_a_refused_training_leaves_a_folder_that_was_there(dataset):
+    run = dataset.parent / "run"
+    run.mkdir()
+    assert main(["train", str(dataset), str(run), *MODEL, "--weights", "gone.pth"]) == 2
+    assert not list(run.iterdir())
 
 
 @pytest.mark.parametrize(

@@ -211,8 +211,9 @@ def _paint_order(options: ConversionOptions, names: Sequence[str], present: set[
     left_out = [name for name in sorted(present) if name not in order]
     if unknown or left_out:
         problem = "names classes that the dataset does not have" if unknown else "leaves out classes"
+        needed = [name for name in names if name in present]
         raise UserError(
-            f"--paint-order {problem}: {listed(unknown or left_out)}.", f"Name each of {listed(names)} once."
+            f"--paint-order {problem}: {listed(unknown or left_out)}.", f"Name each of {listed(needed)} once."
         )
     if len(set(order)) != len(order):
         raise UserError(f"--paint-order names a class twice: {options.paint_order}.")

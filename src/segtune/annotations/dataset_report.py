@@ -104,10 +104,10 @@ class DatasetReport:
         """Print it."""
         table = Table(title=Text(str(self.dataset)), title_justify="left")
         table.add_column("id", justify="right")
-        table.add_column("class")
+        table.add_column("class", overflow="fold")
         for split, facts in self.splits.items():
-            table.add_column(Text(f"{split}: of {facts.num_pictures} pictures"), justify="right")
-            table.add_column(Text(f"of {split}'s pixels"), justify="right")
+            for heading in (f"{split}: of\n{facts.num_pictures} pictures", f"of {split}'s\npixels"):
+                table.add_column(Text(heading), justify="right", no_wrap=True)
         for index, name in enumerate(self.classes.names):
             cells = []
             for facts in self.splits.values():

@@ -165,6 +165,14 @@ def _palette_findings(dataset: Path, fact: PairFacts, table: ClassTable) -> list
     return [Finding("warning", "palette-order", message, relative(dataset, fact.pair.labels), "colors")]
 
 
+NEVER_SEEN = "add pictures that show it"
+UNTIL_THERE = {
+    "train": f"it can't be learnt; {NEVER_SEEN}",
+    "val": f"it has no score; {NEVER_SEEN}, or convert again with a larger --val-fraction",
+}
+"""What becomes of a class that a split lacks, and what helps."""
+
+
 def class_findings(splits: dict[str, SplitFacts], table: ClassTable) -> list[Finding]:
     """Splits that teach nothing; or else, classes that can't be learnt or can't be scored.
 
@@ -181,7 +189,8 @@ def class_findings(splits: dict[str, SplitFacts], table: ClassTable) -> list[Fin
     for split, facts in splits.items():
         absent = [name for name, pixels in zip(table.names, facts.pixels, strict=True) if not pixels]
         if absent:
-            findings.append(Finding("warning", "absent-class", f"no pixel of {split} has the class {listed(absent)}"))
+            told = f"no pixel of {split} has the class {listed(absent)}: {UNTIL_THERE.get(split, NEVER_SEEN)}"
+            findings.append(Finding("warning", "absent-class", told))
         rare = [
             f"{name} ({share(facts, index):.3%})"
             for index, name in enumerate(table.names)

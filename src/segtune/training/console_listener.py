@@ -2,11 +2,13 @@
 
 import math
 import time
+from collections.abc import Sequence
 from datetime import timedelta
 
 from rich.progress import BarColumn, Progress, TextColumn
 
 from segtune.console import output, progress_console
+from segtune.errors import listed
 from segtune.training.events import EpochDone, Event, Notice, RunDone, RunStarted, StepDone
 from segtune.training.plan import TrainPlan
 
@@ -16,6 +18,9 @@ SOMETIMES = (
     "clip_gradient", "ema", "patience",
 )  # fmt: skip
 """What a plan may have beside the usual, said where it has it."""
+
+WEIGHTS_SHOWN = 20
+"""Classes whose weights are told; run.json has all."""
 
 SMOOTHING = 0.9
 """Weight of the past in the shown loss."""
@@ -66,7 +71,7 @@ class ConsoleListener:
         self._plan = plan = event.plan
         for note in event.notes:
             output.print(note)
-        output.print(describe(plan))
+        output.print(describe(plan, event.class_names))
         if event.step:
             output.print(f"Going on after step {event.step}.")
         self._started = time.monotonic()
@@ -107,9 +112,9 @@ def epoch_line(event: EpochDone, epochs: int) -> str:
     return f"epoch {number}  {loss}  {scores}  {speed}{best}"
 
 
-def describe(plan: TrainPlan) -> str:
+def describe(plan: TrainPlan, class_names: Sequence[str]) -> str:
     """The plan in a few lines."""
-    length = f"{plan.epochs} epochs, {plan.total_steps} steps" if plan.epochs else f"{plan.time_budget:g} s"
+    length = f"{plan.epochs} epochs, {plan.total_steps} steps in all" if plan.epochs else f"{plan.time_budget:g} s"
     if plan.epochs and plan.time_budget:
         length += f", {plan.time_budget:g} s at most"
     parts = f" in {plan.accumulate} parts" if plan.accumulate > 1 else ""
@@ -117,17 +122,19 @@ def describe(plan: TrainPlan) -> str:
     frozen = {0: "the whole net", -1: "the head alone (feature extractor frozen)"}
     trained = frozen.get(plan.freeze, f"all but the first {plan.freeze} stages")
     rate = f"rate {plan.learning_rate:g} ({plan.schedule}; backbone x {plan.backbone_rate:g})"
+    workers = f", batches prepared by {plan.num_workers} workers" if plan.num_workers else ""
     often = "each epoch" if plan.validate_every == 1 else f"every {plan.validate_every} epochs"
     lines = [
-        f"Plan: recipe {plan.recipe}, {length} of {plan.batch_size} crops{parts} of {plan.crop} px{shrink}",
+        f"Plan: recipe {plan.recipe}, {length}; a step takes {plan.batch_size} crops of {plan.crop} px{parts}{shrink}",
         f"trains {trained} with {plan.optimizer}, {rate}, {plan.loss}; seed {plan.seed}",
         f"on {plan.device}, {plan.precision}{', compiled' if plan.compile else ''}"
-        f"{f', {plan.world_size} processes' if plan.world_size > 1 else ''}, {plan.num_workers} workers,"
+        f"{f', {plan.world_size} processes' if plan.world_size > 1 else ''}{workers},"
         f" decoded pictures kept in: {plan.cache}; validates {often}",
     ]
     used = [f"{name.replace('_', ' ')} {getattr(plan, name):g}" for name in SOMETIMES if getattr(plan, name)]
     lines += ["with " + ", ".join(used)] if used else []
     if plan.class_weights:
         adjustment = f"; logit adjustment {plan.logit_adjustment:g}" if plan.logit_adjustment else ""
-        lines.append(f"class weights {' '.join(f'{weight:g}' for weight in plan.class_weights)}{adjustment}")
+        weights = (f"{name} {weight:g}" for name, weight in zip(class_names, plan.class_weights, strict=True))
+        lines.append(f"class weights: {listed(weights, WEIGHTS_SHOWN)}{adjustment}")
     return "\n  ".join(lines)

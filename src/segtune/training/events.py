@@ -15,11 +15,13 @@ class RunStarted:
     Attributes:
         plan: The plan.
         notes: Sentences about data and weights.
+        class_names: Names of the classes, in the order of their ids.
         step: Steps that an earlier process has done.
     """
 
     plan: TrainPlan
     notes: tuple[str, ...]
+    class_names: tuple[str, ...]
     step: int = 0
 
 

@@ -254,7 +254,7 @@ def _run(
     elif processes.is_first:
         folder.write_metrics([])
         write_picture(folder.augmented, augmented_sheet(pictures, model.classes, NUM_AUGMENTED))
-    tell(RunStarted(plan, _notes(plan, data, weights), state.progress.step))
+    tell(RunStarted(plan, _notes(plan, data, weights), model.classes.names, state.progress.step))
     if state.progress.has_ended(plan):
         tell(Notice(_why_it_ended(state.progress, plan, folder)))
     with worker_deaths_told():
