@@ -13,6 +13,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from segtune.cli import main
+
 OPTIONS = [
     "--model", "unet:efficientnet_lite0", "--batch-size", "4", "--crop", "64", "--batch-norm", "sync",
     "--optimizer", "sgd", "--learning-rate", "0.02", "--report-to", "none", "--device", "cpu",
@@ -37,12 +39,12 @@ def data(tmp_path_factory, make_dataset) -> Path:
 
 @pytest.mark.parametrize("parts", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_two_processes_train_as_one(data, tmp_path, parts):
-    for number in (1, 2):
-        words = [*OPTIONS, "--epochs", 2, "--nproc", number, "--accumulate", parts]
-        process = segtune("train", data, tmp_path / str(number), *words)
-        output, _ = process.communicate(timeout=280)
-        assert process.returncode == 0, output
-        assert output.count("Model: ") == 1
+    words = [*OPTIONS, "--epochs", "2", "--accumulate", str(parts)]
+    assert main(["train", str(data), str(tmp_path / "1"), *words]) == 0
+    process = segtune("train", data, tmp_path / "2", *words, "--nproc", 2)
+    output, _ = process.communicate(timeout=280)
+    assert process.returncode == 0, output
+    assert output.count("Model: ") == 1
     one, two = (metrics(tmp_path / str(number)) for number in (1, 2))
     for ours, theirs in zip(one, two, strict=True):
         # The first parts of all processes have together the pictures of the first part of one, and so on.
@@ -67,9 +69,7 @@ def test_a_killed_process_ends_the_run_which_one_process_resumes(data, tmp_path)
     assert "ended by SIGKILL" in output
     assert f"segtune resume {run}" in output
     done = len(metrics(run))
-    resumed = segtune("resume", run, "--epochs", done + 1, "--nproc", 1)
-    output, _ = resumed.communicate(timeout=280)
-    assert resumed.returncode == 0, output
+    assert main(["resume", str(run), "--epochs", str(done + 1), "--nproc", "1"]) == 0
     assert [line["epoch"] for line in metrics(run)] == list(range(1, done + 2))
 
 

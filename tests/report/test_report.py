@@ -182,7 +182,9 @@ def test_page_asks_nothing_of_a_network(hostile_run):
     assert "://" not in page.partition("<main>")[0]
 
 
-@pytest.mark.parametrize("num_classes", [pytest.param(2, marks=pytest.mark.slow), 255])
+@pytest.mark.parametrize(
+    "num_classes", [pytest.param(2, marks=pytest.mark.slow), 50, pytest.param(255, marks=pytest.mark.slow)]
+)
 def test_page_is_bounded(run, make_dataset, tmp_path, num_classes):
     """Noise is what compresses worst."""
     dataset = make_dataset(tmp_path / "noise", num_val=9)
