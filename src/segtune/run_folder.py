@@ -5,7 +5,7 @@ import json
 import shlex
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -101,8 +101,9 @@ class RunFolder:
             if not started:  # a training that did not begin leaves nothing behind
                 (self.path / ".lock").unlink(missing_ok=True)
             lock.release()
-            if not started and self._is_ours and not any(self.path.iterdir()):
-                self.path.rmdir()
+            if not started and self._is_ours:
+                with suppress(OSError):  # where somebody has put something into it
+                    self.path.rmdir()
 
     @contextmanager
     def replaceable_dataset(self, overwrite: bool) -> Iterator[Path]:

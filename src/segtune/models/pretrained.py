@@ -62,7 +62,7 @@ class WeightsReport:
         """The report in sentences."""
         lines = [f"Weights: {self.source}{f' ({self.licence})' if self.licence else ''}; {len(self.taken)} tensors"]
         if self.not_taken:
-            lines.append(f"  left out, as it has no place in this model: {_by_module(self.not_taken)}")
+            lines.append(f"  left out, as they have no place in this model: {_by_module(self.not_taken)}")
         if self.new and self.taken:
             lines.append(f"  new, with random weights: {_by_module(self.new)}")
         return lines
