@@ -32,7 +32,7 @@ def test_sigterm_finishes_what_runs(serving, trained_run, picture_file):
         assert httpx2.post(f"{address}/v1/predict", files={"image": ("x", picture_file())}).status_code == 200
 
         def ask():
-            files = {"image": ("x", picture_file(900, 900))}
+            files = {"image": ("x", picture_file(500, 500))}
             answers.append(httpx2.post(f"{address}/v1/predict", files=files, timeout=120).status_code)
 
         asking = threading.Thread(target=ask)
