@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -195,6 +196,14 @@ def test_absent_class_is_a_warning(dataset):
         "no pixel of train has the class class_3: it can't be learnt; add pictures that show it",
         "no pixel of val has the class class_3: it has no score; add pictures that show it, or convert again with a"
         " larger --val-fraction",
+    ]
+
+
+def test_background_that_nothing_shows_needs_no_pictures(dataset):
+    table = replace(numbered_classes(4), names=("sky", "ground", "box", "background"))
+    assert check_dataset(dataset, table).warnings == [
+        f"no pixel of {split} has the class background: that is well where objects cover all of each picture"
+        for split in ("train", "val")
     ]
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segtune.annotations.check_pair import PairFacts, relative
+from segtune.annotations.class_choice import BACKGROUND
 from segtune.annotations.damaged_labels import Lookup, color_fit, grey_lookup, is_grey, sound_values
 from segtune.annotations.dataset_report import SplitFacts, share
 from segtune.annotations.findings import Finding
@@ -171,6 +172,7 @@ UNTIL_THERE = {
     "val": f"it has no score; {NEVER_SEEN}, or convert again with a larger --val-fraction",
 }
 """What becomes of a class that a split lacks, and what helps."""
+ALL_LABELLED = "that is well where objects cover all of each picture"
 
 
 def class_findings(splits: dict[str, SplitFacts], table: ClassTable) -> list[Finding]:
@@ -189,7 +191,8 @@ def class_findings(splits: dict[str, SplitFacts], table: ClassTable) -> list[Fin
     for split, facts in splits.items():
         absent = [name for name, pixels in zip(table.names, facts.pixels, strict=True) if not pixels]
         if absent:
-            told = f"no pixel of {split} has the class {listed(absent)}: {UNTIL_THERE.get(split, NEVER_SEEN)}"
+            advice = ALL_LABELLED if absent == [BACKGROUND] else UNTIL_THERE.get(split, NEVER_SEEN)
+            told = f"no pixel of {split} has the class {listed(absent)}: {advice}"
             findings.append(Finding("warning", "absent-class", told))
         rare = [
             f"{name} ({share(facts, index):.3%})"
