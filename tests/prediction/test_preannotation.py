@@ -206,8 +206,8 @@ def camvid_model(shared_data, tmp_path_factory) -> Path:
             shutil.copy(shared_data / "camvid" / split / "Labels" / f"{picture.stem}.png",
                         folder / "data" / split / "Labels")  # fmt: skip
     config = TrainConfig(
-        folder / "data", folder / "run", num_classes=11, ignore_value=11, crop=128, batch_size=4, epochs=8,
-        validate_every=8, model="deeplabv3plus:efficientnet_lite0", report_to="none", num_workers=0,
+        folder / "data", folder / "run", num_classes=11, ignore_value=11, crop=128, batch_size=4, epochs=12,
+        validate_every=12, model="deeplabv3plus:efficientnet_lite0", report_to="none", num_workers=0,
     )  # fmt: skip
     return train(config).model
 
