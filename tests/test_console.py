@@ -43,4 +43,5 @@ def test_lines_stand_alone_beside_the_live_bar():
     for epoch in (1, 2, 3):
         assert f"epoch {epoch}/3  loss 0.5000  mean IoU 0.2500  3.0 pictures/s  2 s  best so far" in lines
     assert "a note with [brackets]" in lines
+    assert "class weights: sky 1, ground 1; logit adjustment 0.5" in lines
     assert "12/12 steps" in out

@@ -38,17 +38,17 @@ def test_beside_busy_programs_threads_sleep_unless_told_otherwise():
 
 
 @pytest.mark.parametrize(
-    ("running", "policy"),
+    ("running", "chosen"),
     [("0.00 0.01 0.05 1/273 9", None), ("9.00 0.01 0.05 99/273 9", "PASSIVE"), ("", None), ("a b c d", None)],
 )
-def test_policy_follows_what_the_system_tells(running, policy, tmp_path, monkeypatch):
+def test_policy_follows_what_the_system_tells(running, chosen, tmp_path, monkeypatch):
     """The first field, the load of the last minute, is of no matter: it may be that of a program that has ended."""
     (tmp_path / "loadavg").write_text(running)
     monkeypatch.setattr(machine, "RUNNING_NOW", tmp_path / "loadavg")
     monkeypatch.setattr(os, "cpu_count", usable_cpus)
     monkeypatch.setattr(os, "environ", {})
     machine.share_processors()
-    assert os.environ.get("OMP_WAIT_POLICY") == policy
+    assert os.environ.get("OMP_WAIT_POLICY") == chosen
 
 
 def test_a_system_that_does_not_tell_is_taken_as_quiet(tmp_path, monkeypatch):

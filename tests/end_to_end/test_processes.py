@@ -38,9 +38,10 @@ def data(tmp_path_factory, make_dataset) -> Path:
 
 
 @pytest.mark.parametrize("parts", [pytest.param(1, marks=pytest.mark.slow), 2])
-def test_two_processes_train_as_one(data, tmp_path, parts):
+def test_two_processes_train_as_one(data, tmp_path, parts, capsys):
     words = [*OPTIONS, "--epochs", "2", "--accumulate", str(parts)]
     assert main(["train", str(data), str(tmp_path / "1"), *words]) == 0
+    assert capsys.readouterr().out.count("Model: ") == 1
     process = segtune("train", data, tmp_path / "2", *words, "--nproc", 2)
     output, _ = process.communicate(timeout=280)
     assert process.returncode == 0, output

@@ -76,11 +76,11 @@ def choose_classes(
         )
     background = options.background
     if background == "auto":
-        background = "class" if not complete or any(map(_is_background, known)) else "error"
+        background = "class" if not complete or any(map(is_background, known)) else "error"
     ignored |= {label for label in known if label not in named and _means_ignored(label, background)}
     targets = {label: renamed.get(label, label) for label in known if label not in ignored}
     targets = {
-        label: BACKGROUND if _is_background(name) and name not in chosen else name for label, name in targets.items()
+        label: BACKGROUND if is_background(name) and name not in chosen else name for label, name in targets.items()
     }
     names = _class_names(options, chosen, targets, objects, background)
     table = ClassTable(
@@ -102,22 +102,23 @@ def background_id(table: ClassTable) -> int | None:
 
     By its name alone a class is that only where it has id 0, and where the dataset doesn't say otherwise.
     """
-    is_class = table.background == "class" or (not table.background and _is_background(table.names[0]))
+    is_class = table.background == "class" or (not table.background and is_background(table.names[0]))
     return 0 if is_class else None
 
 
-def _is_background(label: str) -> bool:
+def is_background(label: str) -> bool:
+    """Whether a label is a name of the background, in whatever letters."""
     return label.casefold() in BACKGROUND_LABELS
 
 
 def _means_ignored(label: str, background: str) -> bool:
     """Whether a label's own name says that its pixels don't count, once the background is decided."""
-    return label.casefold() in UNLABELED or (background == "ignore" and _is_background(label))
+    return label.casefold() in UNLABELED or (background == "ignore" and is_background(label))
 
 
 def _ask_about_background(labels: Sequence[str]) -> None:
     """Raise where it is in doubt what labels and the pixels outside all objects mean."""
-    doubtful = [label for label in labels if _is_background(label) or label.casefold() in UNLABELED]
+    doubtful = [label for label in labels if is_background(label) or label.casefold() in UNLABELED]
     if doubtful:
         quoted = listed(repr(label) for label in doubtful)
         raise UserError(
@@ -168,7 +169,7 @@ def _class_names(
         DataError: Objects have classes that --classes doesn't name.
     """
     wanted = list(chosen or dict.fromkeys(targets.values()))
-    own = next((name for name in wanted if _is_background(name)), BACKGROUND if background == "class" else None)
+    own = next((name for name in wanted if is_background(name)), BACKGROUND if background == "class" else None)
     names = ([own] if own else []) + [name for name in wanted if name != own]
     unknown = [
         f"{label} ({objects[label]} objects)"
@@ -198,7 +199,7 @@ def _colors(names: Sequence[str], targets: Mapping[str, str], declared: Sequence
     for index, name in enumerate(names):
         free = (distinct_color(place) for place in range(index, index + 2 * len(names) + 1))
         fallback = next(color for color in free if color not in colors and color not in given.values())
-        color = given.get(name, (0, 0, 0) if _is_background(name) else fallback)
+        color = given.get(name, (0, 0, 0) if is_background(name) else fallback)
         colors.append(color if color not in colors else fallback)
     return tuple(colors)
 
@@ -222,7 +223,7 @@ def _paint_order(options: ConversionOptions, names: Sequence[str], present: set[
 
 def _warnings(names: Sequence[str], present: set[str | None]) -> list[str]:
     """Classes that nothing has, and names that look the same."""
-    unused = [name for name in names if name not in present and not _is_background(name)]
+    unused = [name for name in names if name not in present and not is_background(name)]
     warnings = [f"no object has the class {listed(unused)}"] if unused else []
     same: dict[str, list[str]] = defaultdict(list)
     for name in names:

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segtune.annotations.check_pair import PairFacts, relative
-from segtune.annotations.class_choice import BACKGROUND
+from segtune.annotations.class_choice import is_background
 from segtune.annotations.damaged_labels import Lookup, color_fit, grey_lookup, is_grey, sound_values
 from segtune.annotations.dataset_report import SplitFacts, share
 from segtune.annotations.findings import Finding
@@ -191,7 +191,7 @@ def class_findings(splits: dict[str, SplitFacts], table: ClassTable) -> list[Fin
     for split, facts in splits.items():
         absent = [name for name, pixels in zip(table.names, facts.pixels, strict=True) if not pixels]
         if absent:
-            advice = ALL_LABELLED if absent == [BACKGROUND] else UNTIL_THERE.get(split, NEVER_SEEN)
+            advice = ALL_LABELLED if all(map(is_background, absent)) else UNTIL_THERE.get(split, NEVER_SEEN)
             told = f"no pixel of {split} has the class {listed(absent)}: {advice}"
             findings.append(Finding("warning", "absent-class", told))
         rare = [
