@@ -88,7 +88,7 @@ def test_what_is_split(conv, is_split):
 
 def test_a_whole_net_computes_the_same():
     torch.manual_seed(0)
-    net = build_model("deeplabv3plus:efficientnet_lite0", 3).train()
+    net = build_model("deeplabv3plus-smp:efficientnet_lite0", 3).train()
     for module in net.modules():
         if isinstance(module, nn.Dropout):
             module.p = 0.0

@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +12,11 @@ import torch
 from torch import nn
 
 from segtune.errors import UserError, first_line, nearest
+from segtune.models.deeplabv3plus import DeepLabV3Plus
 from segtune.preprocessing import Triple
 
-ATROUS_RATES = (3, 6, 9)
-"""Dilations of DeepLabV3+'s pyramid on features of 1/16. smp's own, 12, 24 and 36, are for large crops: in one of 224,
-which has 14 x 14 features, their outer taps see nothing but padding. They stay as random as they began, and yet count
-when a picture is predicted as a whole."""
-
 DECODERS: dict[str, Callable[..., nn.Module]] = {
-    "deeplabv3plus": partial(smp.DeepLabV3Plus, decoder_atrous_rates=ATROUS_RATES),
+    "deeplabv3plus": DeepLabV3Plus,
     "deeplabv3plus-smp": smp.DeepLabV3Plus,
     "deeplabv3": smp.DeepLabV3,
     "unet": smp.Unet,
@@ -34,8 +29,8 @@ DECODERS: dict[str, Callable[..., nn.Module]] = {
     "upernet": smp.UPerNet,
     "segformer": smp.Segformer,
 }
-"""smp's decoders by name; ``deeplabv3plus-smp`` is built as smp does it, for weights that were trained so. DPT is left
-out: it takes only plain vision transformers of one fixed input size."""
+"""By name; all but ``deeplabv3plus`` are smp's. ``deeplabv3plus-smp`` is built as smp does it, for weights that were
+trained so. DPT is left out: it takes only plain vision transformers of one fixed input size."""
 
 SIZE_MULTIPLES = dict.fromkeys(DECODERS, 32) | {"pan": 128}
 """The deepest feature map of an encoder is 1/32 of the picture's size; PAN halves one of 1/16 three times more."""
