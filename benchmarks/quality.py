@@ -242,7 +242,7 @@ def commit() -> str:
 
 
 def put_back(path: Path, work: Path) -> None:
-    """Put the runs of a result file where they were made, unless they have been made there."""
+    """Put the runs of a result file where they were made, unless they have been made there; tell which."""
     for group, contestants in json.loads(path.read_text())["results"].items():
         for name, entry in contestants.items():
             for result in entry["runs"]:
@@ -250,6 +250,7 @@ def put_back(path: Path, work: Path) -> None:
                 if not kept.exists():
                     kept.parent.mkdir(parents=True, exist_ok=True)
                     save_result(kept, result)
+                    print(f"{path.name}: {kept.parent.relative_to(work)} of commit {result['commit']}", flush=True)
 
 
 def results_in(work: Path) -> dict[str, dict[str, list[dict[str, Any]]]]:
@@ -394,10 +395,14 @@ def write_summary(options: argparse.Namespace) -> str:
 
 
 def processor() -> str:
-    """The processor's name, where the system tells it."""
+    """The processor's name, family and model, where the system tells them."""
     path = Path("/proc/cpuinfo")
-    lines = path.read_text().splitlines() if path.exists() else []
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
+    facts: dict[str, str] = {}
+    for line in path.read_text().splitlines() if path.exists() else []:
+        key, _, value = line.partition(":")
+        facts.setdefault(key.strip(), value.strip())
+    named = (("model name", ""), ("cpu family", "family "), ("model", "model "))
+    return ", ".join(word + facts[key] for key, word in named if key in facts)
 
 
 def main() -> None:

@@ -240,11 +240,6 @@ def run_import_weights(config: ImportWeightsConfig) -> int:
 
     model = import_weights(config)
     output.print(f"{config.model}: {model.architecture}, {model.classes.num_classes} classes")
-    if model.architecture.startswith("deeplabv3plus:"):
-        messages.print(
-            "Note: weights trained with segmentation-models-pytorch's own DeepLabV3+, which dilates and upsamples"
-            " otherwise, need --model deeplabv3plus-smp:ENCODER; the file can't tell."
-        )
     return 0
 
 

@@ -36,7 +36,8 @@ def import_weights(config: ImportWeightsConfig) -> Model:
         raise DataError(
             f"{config.file} does not fit {config.architecture} with {num_classes} classes:",
             problems,
-            "Give the --model and --num-classes that the weights were trained with.",
+            "Give the --model and --num-classes that the weights were trained with."
+            " (segmentation-models-pytorch's own DeepLabV3+ is deeplabv3plus-smp:ENCODER.)",
         )
     net.load_state_dict(state)
     model = Model(

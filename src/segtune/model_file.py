@@ -159,7 +159,7 @@ def load_model(path: Path) -> Model:
     if misfits:
         raise UserError(
             f"{path}: its tensors don't fit {architecture} with {classes.num_classes} classes: {listed(misfits, 4)}.",
-            "The file is damaged.",
+            "The file is damaged, or another version of segtune made it.",
         )
     net.load_state_dict(tensors)
     return Model(
