@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import safetensors.torch
+import segmentation_models_pytorch as smp
 import torch
 from torchvision.models import segmentation
 from torchvision.models.segmentation.deeplabv3 import DeepLabHead
@@ -123,6 +124,15 @@ def test_tensors_that_do_not_fit_are_all_named(what, state, tmp_path):
         import_weights(config(tmp_path, spoil(state)))
     assert caught.value.problems == problems
     assert not (tmp_path / "m.safetensors").exists()
+
+
+def test_deeplabv3plus_of_segmentation_models_pytorch_has_a_name_of_its_own(tmp_path):
+    state = smp.DeepLabV3Plus("tu-tf_efficientnet_lite0", encoder_weights=None, classes=5).state_dict()
+    with pytest.raises(DataError) as caught:
+        import_weights(config(tmp_path, state, architecture="deeplabv3plus:efficientnet_lite0"))
+    assert "deeplabv3plus-smp:efficientnet_lite0" in caught.value.hint
+    made = import_weights(config(tmp_path, state, architecture="deeplabv3plus-smp:efficientnet_lite0"))
+    assert made.architecture == "deeplabv3plus-smp:efficientnet_lite0"
 
 
 def test_state_of_another_model_is_refused_in_few_lines(state, tmp_path):

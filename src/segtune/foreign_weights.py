@@ -36,8 +36,7 @@ def import_weights(config: ImportWeightsConfig) -> Model:
         raise DataError(
             f"{config.file} does not fit {config.architecture} with {num_classes} classes:",
             problems,
-            "Give the --model and --num-classes that the weights were trained with."
-            " (segmentation-models-pytorch's own DeepLabV3+ is deeplabv3plus-smp:ENCODER.)",
+            "Give the --model and --num-classes that the weights were trained with." + _other_name(config.architecture),
         )
     net.load_state_dict(state)
     model = Model(
@@ -46,6 +45,13 @@ def import_weights(config: ImportWeightsConfig) -> Model:
     )  # fmt: skip
     save_model(config.model, model)
     return model
+
+
+def _other_name(architecture: str) -> str:
+    decoder, _, encoder = architecture.partition(":")
+    if decoder != "deeplabv3plus":
+        return ""
+    return f" segmentation-models-pytorch's own DeepLabV3+ is deeplabv3plus-smp:{encoder}."
 
 
 def _misfits(

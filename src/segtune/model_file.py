@@ -16,6 +16,7 @@ from segtune.errors import UserError, listed
 from segtune.files import atomic_path, read_json, sha256, write_json
 from segtune.models.catalog import build_model, model_preprocessing
 from segtune.models.ensemble import Ensemble
+from segtune.models.pretrained import misfits
 from segtune.preprocessing import Preprocessing
 
 ENSEMBLE_SUFFIX, ENSEMBLE_FORMAT = ".json", "segtune-ensemble-1"
@@ -151,15 +152,12 @@ def load_model(path: Path) -> Model:
     if preprocessing.size_multiple != model_preprocessing(architecture, preprocessing.longest_side).size_multiple:
         raise UserError(f"{path}: its size multiple is not that of {architecture}.", "The file is damaged.")
     net = build_model(architecture, classes.num_classes)
-    own, tensors = net.state_dict(), safetensors.torch.load_file(path)
-    misfits = [
-        name for name in own | tensors
-        if name not in own or name not in tensors or own[name].shape != tensors[name].shape
-    ]  # fmt: skip
-    if misfits:
+    tensors = safetensors.torch.load_file(path)
+    unfit = misfits(net.state_dict(), tensors)
+    if unfit:
         raise UserError(
-            f"{path}: its tensors don't fit {architecture} with {classes.num_classes} classes: {listed(misfits, 4)}.",
-            "The file is damaged, or another version of segtune made it.",
+            f"{path}: its tensors don't fit {architecture} with {classes.num_classes} classes: {listed(unfit, 4)}.",
+            "The file is damaged, or another version of segtune made it: train the model again.",
         )
     net.load_state_dict(tensors)
     return Model(

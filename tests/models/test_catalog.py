@@ -14,7 +14,8 @@ from segtune.models.catalog import MODELS, build_model, feature_extractor, find_
 from segtune.models.smp_decoders import DECODERS
 
 OTHER_ENCODERS = [
-    "unet:resnet18", "fpn:mobilenetv3_small_050", "upernet:convnext_atto", "segformer:pvt_v2_b0", "deeplabv3plus:pvt_v2_b0",
+    "unet:resnet18", "fpn:mobilenetv3_small_050", "upernet:convnext_atto", "segformer:pvt_v2_b0",
+    "deeplabv3plus:pvt_v2_b0",
 ]  # fmt: skip
 NAMES = [*MODELS, *(f"{decoder}:efficientnet_lite0" for decoder in DECODERS), *OTHER_ENCODERS]
 
@@ -145,6 +146,8 @@ def test_unknown_names_raise_with_the_nearest_and_without_network(name, monkeypa
 UNFIT = [
     ("unet:test_vit", "can't be used under unet"),
     ("deeplabv3plus-smp:pvt_v2_b0", "can't be used under deeplabv3plus-smp"),
+    ("deeplabv3plus:legacy_xception", "can't be used under deeplabv3plus"),
+    ("fpn:inception_v3", "can't be used under fpn"),
     ("fpn:efficientformerv2_s0", "can't be used under fpn"),
 ]
 

@@ -86,9 +86,16 @@ def test_what_is_split(conv, is_split):
     assert is_dilated_depthwise(conv) == is_split
 
 
-def test_a_whole_net_computes_the_same():
+@pytest.mark.parametrize(
+    ("name", "side", "number"),
+    [
+        ("deeplabv3plus-smp:efficientnet_lite0", 224, 7),  # four of the encoder's last stages, three of the pyramid
+        ("deeplabv3plus:efficientnet_lite0", 320, 2),  # of the pyramid
+    ],
+)
+def test_a_whole_net_computes_the_same(name, side, number):
     torch.manual_seed(0)
-    net = build_model("deeplabv3plus-smp:efficientnet_lite0", 3).train()
+    net = build_model(name, 3).train()
     for module in net.modules():
         if isinstance(module, nn.Dropout):
             module.p = 0.0
@@ -96,7 +103,7 @@ def test_a_whole_net_computes_the_same():
     names = list(net.state_dict())
     split_dilated(other)
     split = [module for module in other.modules() if isinstance(module, SplitDilatedConv2d)]
-    assert len(split) == 7  # four of the encoder's last stages, three of the pyramid
+    assert len(split) == number
     assert list(other.state_dict()) == names
-    images = torch.rand(2, 3, 224, 224)  # smaller ones leave maps smaller than the kernels, which are not split
+    images = torch.rand(2, 3, side, side)  # smaller ones leave maps smaller than the kernels, which are not split
     assert torch.allclose(other(images), net(images), rtol=1e-3, atol=1e-3)

@@ -5,6 +5,8 @@ from dataclasses import replace
 
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 from segtune.classes import class_table, read_classes, write_classes
 from segtune.config import TrainConfig
@@ -69,6 +71,15 @@ def test_options_that_contradict_are_refused(dataset, model, options, message):
 def test_what_is_no_model_is_refused(dataset, name):
     with pytest.raises(UserError, match=r"no model\.safetensors|no model file"):
         train(config(dataset, init=dataset / name))
+
+
+def test_a_model_whose_tensors_have_other_names_is_refused(model, tmp_path):
+    tensors = {name.replace("decoder.", "neck."): tensor for name, tensor in load_file(model).items()}
+    with safe_open(model, "pt") as file:
+        save_file(tensors, tmp_path / "other.safetensors", file.metadata())
+    with pytest.raises(UserError, match="other.safetensors: its tensors don't fit deeplabv3plus") as caught:
+        load_initial(build_model(MODEL, 3), MODEL, tmp_path / "other.safetensors", class_table(["floor", "wall", "box"]))
+    assert "--weights" in caught.value.hint
 
 
 def test_training_goes_on_from_the_model(dataset, model, trained_run):

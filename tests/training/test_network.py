@@ -17,7 +17,10 @@ from segtune.training.plan import Facts, make_plan
 
 CPU = torch.device("cpu")
 PLAN = make_plan(TrainConfig(Path("d"), Path("r")), Facts(3, 9, (9, 9, 9), "cpu", 2))
-DECODERS = ("unet", "unetplusplus", "manet", "linknet", "fpn", "pspnet", "pan", "upernet", "segformer", "deeplabv3plus")
+DECODERS = (
+    "unet", "unetplusplus", "manet", "linknet", "fpn", "pspnet", "pan", "upernet", "segformer", "deeplabv3plus-smp",
+    "deeplabv3plus",
+)  # fmt: skip
 
 
 @pytest.fixture
@@ -44,9 +47,9 @@ def test_no_picture_goes_through_every_net_and_changes_nothing(decoder):
 
 
 def test_dilated_depthwise_convolutions_are_split_on_cpus():
-    name = "deeplabv3plus:efficientnet_lite0"
+    name = "deeplabv3plus-smp:efficientnet_lite0"
     network = Network(build_model(name, 3), name, PLAN, CPU)
-    assert any(isinstance(module, SplitDilatedConv2d) for module in network.net.modules())
+    assert sum(isinstance(module, SplitDilatedConv2d) for module in network.net.modules()) == 7
     assert not any(is_dilated_depthwise(module) for module in network.net.modules())
 
 

@@ -1,9 +1,10 @@
-"""A net after DeepLabV3+ (Chen et al. 2018) that trains in half of the time, from parts of segmentation-models-pytorch.
+"""A net after DeepLabV3+ (Chen et al. 2018) that needs less work, from parts of segmentation-models-pytorch.
 
-The paper's dilates the encoder's last stage, to keep features of 1/16 of the picture's size, and convolves 304 channels
-at 1/4. Both are dear. Here the encoder goes to 1/32, as it was pretrained, and where things are is told by the features
-of every level in between. All are brought to the same channels by 1 x 1 convolutions, upsampled and added: a 1 x 1
-convolution of features side by side is the sum of one for each, and costs a fraction before the upsampling.
+The paper's dilates the encoder's last stage, to keep features of 1/16 of the picture's size, and convolves 304
+concatenated channels at 1/4. Both are expensive. Here the encoder goes to 1/32, as it was pretrained, and the features
+of every level in between tell where things are. All are brought to the same number of channels by 1 x 1 convolutions,
+upsampled and added: a 1 x 1 convolution of concatenated features is a sum as well, of one convolution for each of them,
+and before the upsampling it costs a fraction.
 """
 
 from collections.abc import Sequence
@@ -16,26 +17,30 @@ from segmentation_models_pytorch.encoders import get_encoder
 from torch import Tensor, nn
 
 ATROUS_RATES = (1, 2, 4)
-"""Dilations of the pyramid on features of 1/32. A crop of 224 has 7 x 7 of them: the taps of larger ones would see
-nothing but padding, stay as random as they began, and yet count when a picture is predicted as a whole."""
+"""Dilations of the pyramid on features of 1/32. A crop of 224 has 7 x 7 of them: much larger dilations would see hardly
+anything but padding, so their taps would stay as random as they began, and yet count in a whole picture."""
 
 DETAIL_LEVELS = (4, 3, 2)
 """The encoder's features of 1/16, 1/8 and 1/4, in the order in which they are added."""
 
-CHANNELS, DETAIL_CHANNELS = 256, 48
-"""Of what is added, and of each level's detail before: the paper's."""
+CHANNELS = 256
+"""Of the sum, which is classified: the paper's."""
+
+DETAIL_CHANNELS = 48
+"""To which each level is reduced first: the paper's."""
 
 INITIAL_BOUND = 0.025
-"""Of the weights whose outputs are added: a fifth of what He et al. 2015 give to as many inputs. The batch norm behind
-them takes any scale out again, while an optimizer like Adam moves each weight by the same: small ones learn faster."""
+"""Of the added convolutions' first weights, uniform. A single convolution of their 256 + 3 x 48 inputs would have
+sqrt(6 / 400) (He et al. 2015); this is a fifth. The batch norm behind the sum takes any scale out again, while Adam
+moves each weight by the same amount, so small weights learn faster (benchmarks/journal.md)."""
 
 
 class DeepLabV3Plus(nn.Module):
     """Encoder, decoder, and a classifier of each place.
 
     Args:
-        encoder_name: As segmentation-models-pytorch names it, ``tu-`` and timm's name.
-        encoder_weights: None for random weights.
+        encoder_name: As segmentation-models-pytorch names it: ``tu-`` and timm's name.
+        encoder_weights: None for random weights, True for those that timm finds.
         classes: Number of classes.
         settings: What timm takes beside.
     """
@@ -67,6 +72,7 @@ class Decoder(nn.Module):
             SeparableConv2d(CHANNELS, CHANNELS, 3, padding=1, bias=False),
             nn.BatchNorm2d(CHANNELS),
             nn.ReLU(),
+            nn.Conv2d(CHANNELS, CHANNELS, 1, bias=False),
         )
         self.details = nn.ModuleList(
             nn.Sequential(
@@ -74,24 +80,21 @@ class Decoder(nn.Module):
                 nn.BatchNorm2d(DETAIL_CHANNELS),
                 nn.ReLU(),
                 nn.Conv2d(DETAIL_CHANNELS, DETAIL_CHANNELS, 3, padding=1, groups=DETAIL_CHANNELS, bias=False),
+                nn.Conv2d(DETAIL_CHANNELS, CHANNELS, 1, bias=False),
             )
             for level in DETAIL_LEVELS
-        )
-        self.projections = nn.ModuleList(
-            nn.Conv2d(channels, CHANNELS, 1, bias=False)
-            for channels in (CHANNELS, *(DETAIL_CHANNELS for _ in DETAIL_LEVELS))
         )
         self.upsample = nn.Upsample(scale_factor=2, mode="bilinear")
         self.activate = nn.Sequential(nn.BatchNorm2d(CHANNELS), nn.ReLU())
         initialize_decoder(self)
-        for weight in self.projections.parameters():
-            nn.init.uniform_(weight, -INITIAL_BOUND, INITIAL_BOUND)
+        for branch in (self.context, *self.details):
+            *_, last_weight = branch.parameters()
+            nn.init.uniform_(last_weight, -INITIAL_BOUND, INITIAL_BOUND)
 
     def forward(self, features: Sequence[Tensor]) -> Tensor:
         """The encoder's features, float (N, C, H, W) from the picture to 1/32 -> float (N, 256, H / 4, W / 4)."""
-        context, *details = self.projections
-        added = context(self.context(features[-1]))
-        for level, detail, project in zip(DETAIL_LEVELS, self.details, details, strict=True):
-            added = self.upsample(added) + project(detail(features[level]))
+        added = self.context(features[-1])
+        for level, detail in zip(DETAIL_LEVELS, self.details, strict=True):
+            added = self.upsample(added) + detail(features[level])
         activated: Tensor = self.activate(added)
         return activated

@@ -104,6 +104,13 @@ def load_weights(net: nn.Module, model: str, weights: str) -> WeightsReport:
     return take(net, state, entry.weights, entry.licence)
 
 
+def misfits(own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> list[str]:
+    """Names of tensors that one of both lacks, or that have another shape."""
+    return [
+        name for name in {**own, **state} if name not in own or name not in state or own[name].shape != state[name].shape
+    ]
+
+
 def take(
     net: nn.Module, state: Mapping[str, Tensor], source: str, licence: str, left: tuple[str, ...] = ()
 ) -> WeightsReport:

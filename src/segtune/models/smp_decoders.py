@@ -1,4 +1,4 @@
-"""DECODER:ENCODER models: the decoders of segmentation-models-pytorch on any encoder of timm."""
+"""DECODER:ENCODER models: decoders on any encoder of timm; all but one are segmentation-models-pytorch's."""
 
 import logging
 from collections.abc import Callable
@@ -99,7 +99,7 @@ def build(decoder: str, encoder: str, num_classes: int, encoder_file: Path | Non
         )
         if decoder != "deeplabv3plus-smp":
             _upsample_alike(net)
-        _try_other_size(net, name, SIZE_MULTIPLES[decoder])
+        _try(net, SIZE_MULTIPLES[decoder])
     except (RuntimeError, ValueError, TypeError, KeyError, AssertionError, AttributeError, IndexError) as error:
         raise UserError(
             f"The encoder {encoder!r} can't be used under {decoder}: {first_line(error)}",
@@ -119,13 +119,11 @@ def _upsample_alike(net: nn.Module) -> None:
             module.align_corners = False
 
 
-def _try_other_size(net: nn.Module, name: str, multiple: int) -> None:
-    """Run a net once where its encoder is made for one size of picture; many such take no other, and raise."""
-    config = timm.get_pretrained_cfg(name)
-    if config is not None and config.fixed_input_size:
-        with torch.no_grad():
-            net.eval()(torch.zeros(1, 3, multiple, 2 * multiple))
-        net.train()
+def _try(net: nn.Module, multiple: int) -> None:
+    """Run a net once: encoders for one size of picture, or without padding, may have features that don't fit."""
+    with torch.no_grad():
+        net.eval()(torch.zeros(1, 3, multiple, 2 * multiple))
+    net.train()
 
 
 def _triple(values: tuple[float, ...]) -> Triple:

@@ -12,7 +12,7 @@ from segtune.description import Description
 from segtune.errors import UserError, listed
 from segtune.model_file import read_header
 from segtune.models.catalog import build_model
-from segtune.models.pretrained import WeightsReport, read_state_dict, stated_licence, take
+from segtune.models.pretrained import WeightsReport, misfits, read_state_dict, stated_licence, take
 
 
 def with_architecture(config: TrainConfig) -> TrainConfig:
@@ -48,9 +48,15 @@ def load_initial(net: nn.Module, model: str, path: Path, table: ClassTable) -> W
     """
     known = _description(path).classes.names
     state = read_state_dict(path)
+    head = _head(model, len(known))
+    unfit = [name for name in misfits(net.state_dict(), state) if name not in head]
+    if unfit:
+        raise UserError(
+            f"--init {path}: its tensors don't fit {model}: {listed(unfit, 4)}.",
+            "The file is damaged, or another version of segtune made it. To take what fits: --weights in place of --init.",
+        )
     source, left = str(path), tuple[str, ...]()
     if known != table.names:
-        head = _head(model, len(known))
         left = tuple(sorted(name for name in state if name in head))
         state = {name: tensor for name, tensor in state.items() if name not in head}
         source = f"{path}, but its head, which is for other classes: {listed(known)}"

@@ -204,7 +204,7 @@ def damaged(path: Path) -> UserError:
     """The error for a file that can't be resumed from."""
     run = path.parent
     return UserError(
-        f"{path} is damaged: the training can't go on from it.",
+        f"{path} is damaged, or another version of segtune wrote it: the training can't go on from it.",
         f"To train on with the weights that there are: segtune train DATASET NEW_RUN --weights"
         f" {run / 'last.safetensors'}; to train again from the beginning: segtune train DATASET {run} --overwrite",
     )
