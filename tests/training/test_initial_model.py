@@ -74,11 +74,12 @@ def test_what_is_no_model_is_refused(dataset, name):
 
 
 def test_a_model_whose_tensors_have_other_names_is_refused(model, tmp_path):
+    names = ["floor", "wall", "box"]
     tensors = {name.replace("decoder.", "neck."): tensor for name, tensor in load_file(model).items()}
     with safe_open(model, "pt") as file:
         save_file(tensors, tmp_path / "other.safetensors", file.metadata())
-    with pytest.raises(UserError, match="other.safetensors: its tensors don't fit deeplabv3plus") as caught:
-        load_initial(build_model(MODEL, 3), MODEL, tmp_path / "other.safetensors", class_table(["floor", "wall", "box"]))
+    with pytest.raises(UserError, match="its tensors don't fit deeplabv3plus") as caught:
+        load_initial(build_model(MODEL, 3), MODEL, tmp_path / "other.safetensors", class_table(names))
     assert "--weights" in caught.value.hint
 
 

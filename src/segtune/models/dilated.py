@@ -1,8 +1,9 @@
 """Dilated depthwise convolutions that train on CPUs as fast as others.
 
 torch computes their gradients on CPUs by code that is five to seven times slower than that without dilation: in
-DeepLabV3+ as its paper has it, on EfficientNet, four such layers took a fifth of a training step. A dilation of d is the same as none on each
-of the d x d pictures that every d-th row and column make (Yu and Koltun 2016, and TensorFlow's space_to_batch).
+the paper's DeepLabV3+ on EfficientNet four such layers took a fifth of a training step. A dilation of d is the same as
+none on each of the d x d pictures that every d-th row and column make (Yu and Koltun 2016, and TensorFlow's
+space_to_batch).
 """
 
 from typing import TypeGuard

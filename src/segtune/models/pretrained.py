@@ -106,9 +106,8 @@ def load_weights(net: nn.Module, model: str, weights: str) -> WeightsReport:
 
 def misfits(own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> list[str]:
     """Names of tensors that one of both lacks, or that have another shape."""
-    return [
-        name for name in {**own, **state} if name not in own or name not in state or own[name].shape != state[name].shape
-    ]
+    fitting = {name for name in own.keys() & state.keys() if own[name].shape == state[name].shape}
+    return [name for name in {**own, **state} if name not in fitting]
 
 
 def take(

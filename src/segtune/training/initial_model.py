@@ -53,7 +53,7 @@ def load_initial(net: nn.Module, model: str, path: Path, table: ClassTable) -> W
     if unfit:
         raise UserError(
             f"--init {path}: its tensors don't fit {model}: {listed(unfit, 4)}.",
-            "The file is damaged, or another version of segtune made it. To take what fits: --weights in place of --init.",
+            "The file is damaged, or another version of segtune made it. To take what fits, give it with --weights.",
         )
     source, left = str(path), tuple[str, ...]()
     if known != table.names:
