@@ -82,13 +82,13 @@ def test_exports_predict_pictures_of_all_sizes_as_their_model(models, tmp_path, 
 
 @pytest.mark.parametrize("suffix", [".xml", ".pt2"])
 def test_openvino_and_torch_export_predict_as_their_model(models, tmp_path, suffix):
-    target = exported(models("unet:resnet18"), tmp_path / f"m{suffix}")
+    target = exported(models(ALL[0]), tmp_path / f"m{suffix}")
     for size in SIZES:
         if suffix == ".pt2" and min(size) <= 32:  # torch.export takes a side of one step for a constant
             with pytest.raises(UserError, match="can't compute"):
                 load(target, "cpu").predict(noise(*size))
         else:
-            assert_equal(models("unet:resnet18"), target, size)
+            assert_equal(models(ALL[0]), target, size)
 
 
 @pytest.mark.parametrize("layout", ["nhwc", "nchw"])

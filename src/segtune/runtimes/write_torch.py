@@ -6,7 +6,6 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -67,7 +66,7 @@ class Program(nn.Module):
 
 def program_of(model: Model, interface: Interface) -> tuple[Program, Tensor, str]:
     """The module to export, an example of what goes in, and the text for the file's metadata."""
-    program = Program(model.net, model.preprocessing, interface).cpu().eval()
+    program = Program(_with_fixed_padding(model.net), model.preprocessing, interface).cpu().eval()
     rows, columns = EXAMPLE_SIDE, EXAMPLE_SIDE + 32 * model.preprocessing.size_multiple
     if interface.input == "images":
         example = torch.randn(EXAMPLE_BATCH, 3, rows, columns)
@@ -82,7 +81,7 @@ def _with_fixed_padding(net: nn.Module) -> nn.Module:
     """A copy of a network that pads as TensorFlow does, by numbers instead of a computation from each picture's size.
 
     They are the same for all sizes that a stride divides, and the network takes no others. Runtimes then pad inside of
-    the convolution.
+    the convolution, and torch.export has no nested divisions to reason about, for minutes.
     """
     net = copy.deepcopy(net)
     for parent in list(net.modules()):
@@ -136,7 +135,7 @@ def write_onnx(path: Path, model: Model, interface: Interface) -> None:
         raise UserError("The package onnx is not installed.", "Install it: pip install 'segtune[onnx]'")
     import onnx
 
-    program, example, text = program_of(replace(model, net=_with_fixed_padding(model.net)), interface)
+    program, example, text = program_of(model, interface)
     sides = {"nhwc": {1: "height", 2: "width"}}.get(interface.input, {2: "height", 3: "width"})
     result = {1: "height", 2: "width"} if interface.output == "class_ids" else {2: "height", 3: "width"}
     source = "images" if interface.input == "images" else "pictures"
