@@ -11,8 +11,8 @@ from segtune.config import BatchNorm, Loss, Precision, Schedule, TrainConfig
 from segtune.errors import UserError
 from segtune.training.recipes import RECIPES
 
-MIN_CROP = 64
-"""Encoders make 2 x 2 features of it: batch norms can't train on a single value, which one picture may leave."""
+MIN_CROP = 33
+"""It is padded to 64, of which encoders make 2 x 2 features: batch norms can't train on a single value."""
 BATCH_SIZES = {"cpu": 8, "cuda": 16}
 """Smaller batches are more steps in the same time where a picture takes as long in any batch, as on CPUs."""
 ORIGINAL_BATCH_SIZE = 16
