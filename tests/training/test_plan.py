@@ -127,6 +127,7 @@ def test_single_class_is_refused():
         ({"epochs": 0}, "--epochs is 0"),
         ({"batch_size": 0}, "--batch-size is 0"),
         ({"crop": 8}, "--crop is 8"),
+        ({"crop": 32}, "--crop is 32; 33 to"),
         ({"longest_side": 5}, "--longest-side is 5"),
         ({"learning_rate": 0.0}, "--learning-rate is 0.0"),
         ({"learning_rate": float("nan")}, "--learning-rate is nan"),

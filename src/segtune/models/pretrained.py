@@ -115,7 +115,8 @@ def take(
 ) -> WeightsReport:
     """Load the tensors that fit by name and shape."""
     own = net.state_dict()
-    fitting = {name: tensor for name, tensor in state.items() if name in own and own[name].shape == tensor.shape}
+    unfit = set(misfits(own, state))
+    fitting = {name: tensor for name, tensor in state.items() if name not in unfit}
     if not fitting:
         raise UserError(
             f"No tensor of {source} fits the model: it has {listed(state, 3)}; expected were {listed(own, 3)}.",

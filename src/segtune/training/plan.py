@@ -13,6 +13,7 @@ from segtune.training.recipes import RECIPES
 
 MIN_CROP = 33
 """It is padded to 64, of which encoders make 2 x 2 features: batch norms can't train on a single value."""
+MIN_LONGEST_SIDE = 32
 BATCH_SIZES = {"cpu": 8, "cuda": 16}
 """Smaller batches are more steps in the same time where a picture takes as long in any batch, as on CPUs."""
 ORIGINAL_BATCH_SIZE = 16
@@ -402,8 +403,8 @@ def _check_numbers(config: TrainConfig) -> None:
         if value != "auto" and not lowest <= value <= highest:
             allowed = f"at least {lowest:g}" if highest == math.inf else f"{lowest:g} to {highest:g}"
             raise UserError(f"--{name.replace('_', '-')} is {value}; {allowed} was expected.")
-    if config.longest_side != "auto" and 0 < config.longest_side < MIN_CROP:
-        raise UserError(f"--longest-side is {config.longest_side}; 0 or at least {MIN_CROP} was expected.")
+    if config.longest_side != "auto" and 0 < config.longest_side < MIN_LONGEST_SIDE:
+        raise UserError(f"--longest-side is {config.longest_side}; 0 or at least {MIN_LONGEST_SIDE} was expected.")
     if config.learning_rate != "auto" and not 0 < config.learning_rate < math.inf:
         raise UserError(f"--learning-rate is {config.learning_rate}; a number above 0 was expected.", "Try 0.001.")
     if config.ema != "auto" and not 0 <= config.ema < 1:
