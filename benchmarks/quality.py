@@ -14,6 +14,7 @@ import json
 import math
 import os
 import platform
+import re
 import shlex
 import shutil
 import statistics
@@ -368,7 +369,9 @@ def tables(about: dict[str, Any]) -> str:
 
 
 def machine() -> str:
-    return f"{platform.system()}-{platform.machine()}-{os.cpu_count()}-cpus".lower()
+    """The machine's kind, as files are named by it: runs of different processors shall not meet in one table."""
+    kind = re.sub(r"[^a-z0-9]+", "-", processor().lower()).strip("-")
+    return "-".join(filter(None, [f"{platform.system()}-{platform.machine()}-{os.cpu_count()}-cpus".lower(), kind]))
 
 
 def result_file(options: argparse.Namespace) -> Path:
