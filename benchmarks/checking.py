@@ -8,7 +8,6 @@ processor's time is less disturbed by others than the clock's.
 
 import argparse
 import json
-import os
 import statistics
 import tempfile
 import time
@@ -17,8 +16,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-from exports import HEIGHT, WIDTH, outline, save_result, write_picture
+from exports import HEIGHT, WIDTH, outline, write_picture
 from PIL import Image
+from record import record
 
 from segtune.annotations.annotated_image import Polygon, Shape
 from segtune.annotations.check import NUM_THREADS, check_dataset
@@ -101,12 +101,11 @@ def main() -> None:
         }
     about = {
         "what": f"pairs of {WIDTH} x {HEIGHT}, JPEG and PNG; medians of {options.rounds} rounds",
-        "cpus": os.cpu_count(),
         "figures": figures,
     }
     print(json.dumps(about, indent=2))
     if options.result:
-        save_result(options.result, about)
+        record(options.result, about)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ CVAT does.
 
 import argparse
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -20,7 +19,8 @@ from xml.etree import ElementTree
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from exports import HEIGHT, NUM_CLASSES, NUM_OBJECTS, WIDTH, save_result, write_cvat_export
+from exports import HEIGHT, NUM_CLASSES, NUM_OBJECTS, WIDTH, write_cvat_export
+from record import record
 
 DATUMARO = """
 import sys
@@ -109,12 +109,11 @@ def main() -> None:
     about = {
         "what": f"{options.kind}s: {NUM_OBJECTS} a picture of {WIDTH} x {HEIGHT}, {NUM_CLASSES} classes",
         "pictures": options.suffix,
-        "cpus": os.cpu_count(),
         "figures": figures,
     }
     print(json.dumps(about, indent=2))
     if options.result:
-        save_result(options.result, about)
+        record(options.result, about)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@
 
 import argparse
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -14,8 +13,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-import torch
-from exports import save_result
+from record import record
 
 from segtune.config import ExportConfig
 from segtune.exports.export import export
@@ -27,32 +25,27 @@ NUM_PICTURES, BLOCK, STARTS = 40, 5, 5
 
 
 def beside_torch(model: Path, pictures: list[Path]) -> dict[str, float]:
-    """Predictor.predict of a file, decoding included: PyTorch (channels first, and as it is) and '--backend auto'."""
+    """Predictor.predict of a file, decoding included: PyTorch and '--backend auto'."""
     start = time.perf_counter()
     auto = load(model, "cpu")
     preparing = time.perf_counter() - start
-    eager, plain = (load(model, "cpu", backend="eager") for _ in range(2))
-    # As torch computes without the memory format that suits CPUs.
-    plain.backend.net.to(memory_format=torch.contiguous_format)
-    plain.backend.run = lambda images: plain.backend.net(torch.from_numpy(images))
+    eager = load(model, "cpu", backend="eager")
     equal, seconds = [], []
     # Blocks: the threads of one wait actively for a while, and would slow the other down.
     for index in range(0, len(pictures), BLOCK):
         labels, taken = [], []
-        for predictor in (plain, eager, auto):
+        for predictor in (eager, auto):
             predictor.predict(pictures[index])  # warms up
             start = time.perf_counter()
             labels.append([predictor.predict(path).class_ids for path in pictures[index : index + BLOCK]])
             taken.append((time.perf_counter() - start) / BLOCK)
         seconds.append(tuple(taken))
-        equal += [float((one == two).mean()) for one, two in zip(*labels[1:], strict=True)]
+        equal += [float((one == two).mean()) for one, two in zip(*labels, strict=True)]
     return {
         "auto took ONNX Runtime": isinstance(auto.backend, OnnxRuntime),
-        "plain_eager_ms": 1000 * statistics.median(plain for plain, _, _ in seconds),
-        "eager_ms": 1000 * statistics.median(eager for _, eager, _ in seconds),
-        "auto_ms": 1000 * statistics.median(auto for _, _, auto in seconds),
-        "speed_ratio": statistics.median(eager / auto for _, eager, auto in seconds),
-        "speed_ratio_to_plain": statistics.median(plain / auto for plain, _, auto in seconds),
+        "eager_ms": 1000 * statistics.median(eager for eager, _ in seconds),
+        "auto_ms": 1000 * statistics.median(auto for _, auto in seconds),
+        "speed_ratio": statistics.median(eager / auto for eager, auto in seconds),
         "equal_pixels": statistics.mean(equal),
         "loading_s": preparing,
     }
@@ -116,10 +109,10 @@ def main() -> None:
         "8 bits": quantised(arguments.model, arguments.camvid, chosen),
         "start to first prediction": first_prediction(arguments.model, pictures[0], arguments.lean),
     }
-    result = {"what": "ONNX Runtime beside PyTorch on CamVid", "cpus": os.cpu_count(), "figures": figures}
+    result = {"what": "ONNX Runtime beside PyTorch on CamVid", "figures": figures}
     print(json.dumps(result, indent=2))
     if arguments.result:
-        save_result(arguments.result, result)
+        record(arguments.result, result)
 
 
 if __name__ == "__main__":

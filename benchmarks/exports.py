@@ -1,6 +1,5 @@
 """Draws large annotation exports for the other benchmarks: CVAT for images 1.1, and COCO with the same polygons."""
 
-import json
 import os
 from pathlib import Path
 
@@ -76,9 +75,3 @@ def write_picture(path: Path, generator: np.random.Generator) -> None:
     picture = cv2.resize(coarse, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC).astype(np.int16)
     picture += generator.normal(0, 6, picture.shape).astype(np.int16)
     Image.fromarray(np.clip(picture, 0, 255).astype(np.uint8)).save(path, quality=85)
-
-
-def save_result(path: Path, result: object) -> None:
-    """Write figures beside the others."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(result, indent=2) + "\n")

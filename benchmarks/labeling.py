@@ -23,7 +23,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from exports import save_result
+from record import record
 
 from segtune.config import SuggestConfig, TrainConfig
 from segtune.labeling.suggest import suggest
@@ -193,7 +193,7 @@ def main() -> None:
                 repeats[str(seed)] = run(Experiment(options, Path(name), seed))
         figures = summary(repeats, numbers)
         if options.result is not None:
-            save_result(options.result, figures)
+            record(options.result, figures)
 
 
 def earlier_repeats(result: Path | None, options: dict[str, int]) -> dict[str, dict[str, list[float]]]:

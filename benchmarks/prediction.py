@@ -5,7 +5,6 @@
 
 import argparse
 import json
-import os
 import resource
 import statistics
 import subprocess
@@ -16,8 +15,8 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from exports import save_result
 from PIL import Image
+from record import record
 
 from segtune.config import PredictConfig
 from segtune.pictures import read_picture
@@ -129,10 +128,10 @@ def main() -> None:
         "10,000 x 10,000": memory(arguments.model, pictures[0]),
         "same labels in tiles and whole": seams(arguments.model, pictures),
     }
-    result = {"what": "segtune predict, deeplabv3plus:efficientnet_lite0", "cpus": os.cpu_count(), "figures": figures}
+    result = {"what": "segtune predict, deeplabv3plus:efficientnet_lite0", "figures": figures}
     print(json.dumps(result, indent=2))
     if arguments.result:
-        save_result(arguments.result, result)
+        record(arguments.result, result)
 
 
 if __name__ == "__main__":

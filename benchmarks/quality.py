@@ -14,7 +14,6 @@ import json
 import math
 import os
 import platform
-import re
 import shlex
 import shutil
 import statistics
@@ -23,12 +22,12 @@ import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from exports import save_result
+from record import commit, machine, processor, today, versions, write
 
 from segtune.annotations.dataset_folder import Pair, dataset_classes, find_pairs
 from segtune.classes import ClassTable
@@ -49,17 +48,6 @@ GOAL, GOAL_WITH_FEW_LABELS, GOAL_MINUTES = 0.65, 0.05, 5.0
 """What segtune should reach in MINUTES, how far above the plain loop with few labels, and when where that loop ends."""
 SET_UP_MINUTES = 30
 """A run that takes so much longer than twice its minutes hangs."""
-VERSIONS = """
-import json, sys
-from importlib.metadata import PackageNotFoundError, version
-found = dict.fromkeys(sys.argv[1:])
-for name in found:
-    try:
-        found[name] = version(name)
-    except PackageNotFoundError:
-        pass
-print(json.dumps(found))
-"""
 
 
 @dataclass(frozen=True)
@@ -196,7 +184,7 @@ def do_run(run: Run, camvid: Path, options: argparse.Namespace) -> bool:
     except (subprocess.SubprocessError, UserError, OSError, ValueError) as problem:
         print(f"  failed: {problem} See {folder / 'log.txt'}", flush=True)
         return False
-    save_result(folder / "result.json", result)
+    write(folder / "result.json", result)
     print(f"  mean IoU {result['mean_iou']:.4f}, {result['steps'] or '?'} steps", flush=True)
     return True
 
@@ -229,19 +217,6 @@ def train_and_score(run: Run, camvid: Path, folder: Path, python: Path) -> dict[
     }
 
 
-def versions(python: Path, packages: Sequence[str]) -> dict[str, str | None]:
-    """What an environment has of some packages."""
-    output = subprocess.run([python, "-c", VERSIONS, *packages], capture_output=True, text=True, check=True)
-    found: dict[str, str | None] = json.loads(output.stdout)
-    return found
-
-
-def commit() -> str:
-    """The commit of the code that ran; empty where that is no repository."""
-    command = ["git", "-C", str(HERE), "describe", "--always", "--dirty"]
-    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
-
-
 def put_back(path: Path, work: Path) -> None:
     """Put the runs of a result file where they were made, unless they have been made there; tell which."""
     for group, contestants in json.loads(path.read_text())["results"].items():
@@ -250,7 +225,7 @@ def put_back(path: Path, work: Path) -> None:
                 kept = work / group / f"{name}-seed-{result['seed']}" / "result.json"
                 if not kept.exists():
                     kept.parent.mkdir(parents=True, exist_ok=True)
-                    save_result(kept, result)
+                    write(kept, result)
                     print(f"{path.name}: {kept.parent.relative_to(work)} of commit {result['commit']}", flush=True)
 
 
@@ -368,15 +343,9 @@ def tables(about: dict[str, Any]) -> str:
     return "\n\n".join([*texts, "\n".join(goals(about))])
 
 
-def machine() -> str:
-    """The machine's kind, as files are named by it: runs of different processors shall not meet in one table."""
-    kind = re.sub(r"[^a-z0-9]+", "-", processor().lower()).strip("-")
-    return "-".join(filter(None, [f"{platform.system()}-{platform.machine()}-{os.cpu_count()}-cpus".lower(), kind]))
-
-
 def result_file(options: argparse.Namespace) -> Path:
     results: Path = options.results
-    return results / f"{datetime.now(UTC):%Y-%m-%d}-{machine()}-quality.json"
+    return results / f"{today()}-{machine()}-quality.json"
 
 
 def write_summary(options: argparse.Namespace) -> str:
@@ -393,19 +362,8 @@ def write_summary(options: argparse.Namespace) -> str:
         "results": groups,
     }
     path = result_file(options)
-    save_result(path, about)
+    write(path, about)
     return f"{tables(about)}\n\nFigures, versions and commands: {path.name}"
-
-
-def processor() -> str:
-    """The processor's name, family and model, where the system tells them."""
-    path = Path("/proc/cpuinfo")
-    facts: dict[str, str] = {}
-    for line in path.read_text().splitlines() if path.exists() else []:
-        key, _, value = line.partition(":")
-        facts.setdefault(key.strip(), value.strip())
-    named = (("model name", ""), ("cpu family", "family "), ("model", "model "))
-    return ", ".join(word + facts[key] for key, word in named if key in facts)
 
 
 def main() -> None:

@@ -17,9 +17,10 @@ import time
 from pathlib import Path
 
 import numpy as np
+from record import record
 
 from segtune.classes import class_table, write_classes
-from segtune.files import sha256, write_json
+from segtune.files import sha256
 from segtune.pictures import write_labels, write_picture
 
 OPTIONS = [
@@ -106,7 +107,7 @@ def main() -> None:
     same = sum(run["same"] for run in runs)
     print(f"{same} of {len(runs)} runs, killed {kills} times in all, ended with the bytes of the run never killed")
     if arguments.result:
-        write_json(arguments.result, {"options": OPTIONS, "runs": runs, "kills": kills, "same": same})
+        record(arguments.result, {"options": OPTIONS, "runs": runs, "kills": kills, "same": same})
     sys.exit(same != len(runs))
 
 

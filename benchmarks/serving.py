@@ -5,7 +5,6 @@ python benchmarks/serving.py --model RUN/model.safetensors --pictures DATASET/va
 
 import argparse
 import json
-import os
 import re
 import statistics
 import subprocess
@@ -16,7 +15,7 @@ from collections import Counter
 from pathlib import Path
 
 import httpx2
-from exports import save_result
+from record import record
 
 MAX_WAITING = 16
 
@@ -117,12 +116,11 @@ def main() -> None:
     }
     result = {
         "what": "segtune serve at twice its capacity, CamVid pictures",
-        "cpus": os.cpu_count(),
         "figures": figures,
     }
     print(json.dumps(result, indent=2))
     if arguments.result:
-        save_result(arguments.result, result)
+        record(arguments.result, result)
 
 
 if __name__ == "__main__":

@@ -120,7 +120,9 @@ def table(results: Path = RESULTS) -> str:
     for name, rows in TABLES.items():
         path = results / f"{name}.json"
         if path.exists():
-            lines += [f"| {' | '.join(cells)} | {path.name} |" for cells in rows(json.loads(path.read_text()))]
+            result = json.loads(path.read_text())
+            origin = f"{path.name}, {result['measured']['date']}"
+            lines += [f"| {' | '.join(cells)} | {origin} |" for cells in rows(result)]
     return "\n".join(lines)
 
 

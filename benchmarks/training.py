@@ -7,7 +7,6 @@ that what else the machine does meets both alike. The medians are compared.
 """
 
 import argparse
-import json
 import statistics
 import subprocess
 import sys
@@ -18,8 +17,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from exports import save_result
 from reading import write_pair
+from record import record
 
 from segtune.annotations.dataset_folder import dataset_classes, find_pairs
 from segtune.classes import class_table, write_classes
@@ -259,17 +258,17 @@ def measure(name: str, camvid: Path, folder: Path) -> object:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--camvid", type=Path, required=True)
-    parser.add_argument("--only", choices=NAMES, help="one of the measurements")
-    parser.add_argument("--result", type=Path, help="what else it holds stays")
+    wanted = parser.add_mutually_exclusive_group()
+    wanted.add_argument("--only", choices=NAMES, help="one of the measurements, which is printed")
+    wanted.add_argument("--result", type=Path)
     arguments = parser.parse_args()
-    earlier = arguments.result is not None and arguments.result.exists()
-    figures = json.loads(arguments.result.read_text()) if earlier else {}
+    figures: dict[str, object] = {}
     for name in [arguments.only] if arguments.only else NAMES:
         with tempfile.TemporaryDirectory() as folder:
             figures[name] = measure(name, arguments.camvid, Path(folder))
         print(name, figures[name], flush=True)
-        if arguments.result:
-            save_result(arguments.result, figures)
+    if arguments.result:
+        record(arguments.result, figures)
 
 
 if __name__ == "__main__":

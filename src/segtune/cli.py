@@ -42,7 +42,7 @@ First time here:  segtune demo
 
 With your own annotations:  segtune convert EXPORT.zip DATASET
 
-then:  segtune train DATASET RUN
+then:  segtune train DATASET RUN --model deeplabv3plus:efficientnet_lite0
 
 then:  segtune predict RUN/model.safetensors PICTURES OUTPUT
 
@@ -76,7 +76,8 @@ def run_convert(config: ConvertConfig) -> int:
 
     convert(config).render()
     dataset = shlex.quote(str(config.dataset))
-    output.print(f"\nNext: segtune check {dataset}; then segtune train {dataset} runs/my-first-run")
+    output.print(f"\nNext: segtune check {dataset}")
+    output.print(f"then: segtune train {dataset} runs/my-first-run --model deeplabv3plus:efficientnet_lite0")
     return 0
 
 

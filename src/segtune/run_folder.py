@@ -9,8 +9,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from segtune.annotations.dataset_folder import is_dataset_folder
 from segtune.errors import UserError, listed, unwritable
 from segtune.files import write_json, write_text
@@ -87,6 +85,8 @@ class RunFolder:
         Raises:
             UserError: Another one has it.
         """
+        from filelock import FileLock, Timeout  # who scores with an .onnx imports this module, and need not have it
+
         lock = FileLock(self.path / ".lock", timeout=0)
         try:
             lock.acquire()

@@ -21,9 +21,10 @@ def test_a_figure_stands_beside_its_limit(tmp_path):
     formats = {"channels_last": 1.5, "channels_first": 3.0, "ratio": 2.0}
     start = {"import_torch": 2.0, "first_step_done": 8.0}
     camvid = {"pipeline_seconds": 1.25, "bare_seconds": 1.0, "ratio": 0.8}
-    figures = {"start": start, "memory formats": formats, "camvid": camvid}
+    figures = {"start": start, "memory formats": formats, "camvid": camvid, "measured": {"date": "2026-11-29"}}
     (tmp_path / "training.json").write_text(json.dumps(figures))
     rows = [line.split(" | ") for line in table.table(tmp_path).splitlines()[2:]]
+    assert {cells[4] for cells in rows} == {"training.json, 2026-11-29 |"}
     assert [cells[1:4] for cells in rows] == [
         ["1.25 s", "the bare step: 1 s", "0.80"],
         ["1.5 s", "channels first: 3 s", "2.00"],

@@ -1,7 +1,9 @@
 """The wheel with the extra ``runtime`` alone predicts with an .onnx, in an environment without torch."""
 
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -22,11 +24,18 @@ def run(*command):
     return done.stdout
 
 
-BLOCKED = """
+EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+
+
+def modules_of(extra):
+    return {re.split("[><=]", requirement)[0].replace("-", "_") for requirement in EXTRAS[extra]}
+
+
+BLOCKED = f"""
 import sys
 class Blocked:
     def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in {"torch", "torchvision", "timm", "safetensors", "segmentation_models_pytorch", "onnx"}:
+        if name.split(".")[0] in {modules_of("train") | modules_of("onnx") - modules_of("runtime")}:
             raise ModuleNotFoundError(name)
 sys.meta_path.insert(0, Blocked())
 from segtune.cli import main
@@ -61,6 +70,7 @@ def test_wheel_with_the_extra_runtime_predicts_without_torch(trained_run, tmp_pa
     run(python, "-m", "segtune", "predict", model, picture, tmp_path / "lean")
     labels = read_labels(tmp_path / "lean" / "labels" / f"{picture.stem}.png")
     assert (labels == load(model, "cpu").predict(picture).class_ids).mean() > 0.999
+    assert "mean IoU" in run(python, "-m", "segtune", "evaluate", model, trained_run.parent / "dataset")
     done = subprocess.run([python, "-m", "segtune", "train", "a", "b"], capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "needs PyTorch" in done.stderr

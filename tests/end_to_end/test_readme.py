@@ -29,7 +29,7 @@ LABELING_LOOP = ROOT / "docs" / "labeling-loop.md"
 SERVING = ROOT / "docs" / "serving.md"
 """Its commands need a server that runs: test_documentation.py beside the server's tests."""
 SHOWN_TWICE = "segtune convert EXPORT.zip my-dataset"
-"""The README has it with an option; what it makes is there already."""
+"""The README has it, too; what it makes is there already."""
 
 
 @pytest.fixture(scope="module")

@@ -48,7 +48,10 @@ def test_sigterm_finishes_what_runs(serving, trained_run, picture_file):
 def test_token_comes_from_the_environment(serving, trained_run):
     with serving(trained_run / "model.safetensors", "--backend", "eager", SEGTUNE_TOKEN="hidden") as (address, _):
         assert httpx2.get(f"{address}/v1/model").status_code == 401
-        assert httpx2.get(f"{address}/v1/model", headers={"Authorization": "Bearer hidden"}).status_code == 200
+        sent = {"Authorization": "Bearer hidden"}
+        assert httpx2.get(f"{address}/v1/model", headers=sent).status_code == 200
+        behind_a_proxy = {**sent, "Host": "segmentation.example"}
+        assert httpx2.get(f"{address}/v1/model", headers=behind_a_proxy).status_code == 200
 
 
 def test_the_default_is_for_this_machine_alone(address):

@@ -49,7 +49,9 @@ def serve(config: ServeConfig) -> None:
             style="yellow",
         )
     predictor = load(config.model, config.device, PredictOptions(tta=config.tta), config.backend)
-    app = make_app(predictor, config.model.name, _sample(config.sample), limits, token, LOOPBACK if is_local else ())
+    # A token keeps others' pages out as well, and a reverse proxy asks for names of its own.
+    hosts = LOOPBACK if is_local and not token else ()
+    app = make_app(predictor, config.model.name, _sample(config.sample), limits, token, hosts)
     listener = _listen(config.host, config.port)
     host, port = listener.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host

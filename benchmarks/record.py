@@ -1,0 +1,87 @@
+"""Result files: figures with the day, the machine, the commit and the versions that they are of."""
+
+import json
+import os
+import platform
+import re
+import subprocess
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+PACKAGES = (
+    "segtune",
+    "torch",
+    "torchvision",
+    "segmentation-models-pytorch",
+    "timm",
+    "onnxruntime",
+    "opencv-python-headless",
+)
+"""Whose versions a result file names."""
+VERSIONS = """
+import json, sys
+from importlib.metadata import PackageNotFoundError, version
+found = dict.fromkeys(sys.argv[1:])
+for name in found:
+    try:
+        found[name] = version(name)
+    except PackageNotFoundError:
+        pass
+print(json.dumps(found))
+"""
+
+
+def write(path: Path, result: object) -> None:
+    """A file of JSON; its folder is made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(result, indent=2) + "\n")
+
+
+def record(path: Path, result: dict[str, Any]) -> None:
+    """Write figures as measured now and here."""
+    measured = {
+        "date": today(),
+        "machine": {"name": machine(), "processor": processor(), "cpus": os.cpu_count()},
+        "commit": commit(),
+        "versions": {"python": platform.python_version(), **versions(Path(sys.executable), PACKAGES)},
+    }
+    write(path, {**result, "measured": measured})
+
+
+def today() -> str:
+    return f"{datetime.now(UTC):%Y-%m-%d}"
+
+
+def machine() -> str:
+    """The machine's kind, as files are named by it: runs of different processors shall not meet in one table."""
+    kind = re.sub(r"[^a-z0-9]+", "-", processor().lower()).strip("-")
+    system = f"{platform.system()}-{platform.machine()}-{os.cpu_count()}-cpus".lower()
+    return "-".join(filter(None, [system, kind]))
+
+
+def processor() -> str:
+    """The processor's name, family and model, where the system tells them."""
+    path = Path("/proc/cpuinfo")
+    facts: dict[str, str] = {}
+    for line in path.read_text().splitlines() if path.exists() else []:
+        key, _, value = line.partition(":")
+        facts.setdefault(key.strip(), value.strip())
+    named = (("model name", ""), ("cpu family", "family "), ("model", "model "))
+    return ", ".join(word + facts[key] for key, word in named if key in facts)
+
+
+def commit() -> str:
+    """The commit of the code that ran; empty where that is no repository."""
+    command = ["git", "-C", str(HERE), "describe", "--always", "--dirty"]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+
+
+def versions(python: Path, packages: Sequence[str]) -> dict[str, str | None]:
+    """What an environment has of some packages."""
+    output = subprocess.run([python, "-c", VERSIONS, *packages], capture_output=True, text=True, check=True)
+    found: dict[str, str | None] = json.loads(output.stdout)
+    return found
