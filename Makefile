@@ -33,11 +33,15 @@ test: setup
 test-all: setup
 	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 --dist worksteal -m "slow or not slow"
 
-# An hour; each writes its figures to benchmarks/results.
+# Speed: an hour; each writes its figures to benchmarks/results.
 bench: setup
-	$(BIN)/python benchmarks/conversion.py --kind polygon --result benchmarks/results/conversion-polygons.json
+	test -d $(CAMVID)/train/Images  # CAMVID=FOLDER: a dataset folder of CamVid, 11 classes, 11 is not labelled
+	benchmarks/peers/setup.sh $(PEERS) datumaro
+	$(BIN)/python benchmarks/conversion.py --kind polygon --datumaro $(PEERS)/datumaro/bin/python \
+		--result benchmarks/results/conversion-polygons.json
 	$(BIN)/python benchmarks/conversion.py --kind mask --result benchmarks/results/conversion-masks.json
-	$(BIN)/python benchmarks/conversion.py --kind polygon --suffix png --result benchmarks/results/conversion-png.json
+	$(BIN)/python benchmarks/conversion.py --kind polygon --suffix png --pictures 2000 \
+		--result benchmarks/results/conversion-png.json
 	$(BIN)/python benchmarks/resume.py --result benchmarks/results/resume.json
 	$(BIN)/python benchmarks/training.py --camvid $(CAMVID) --result benchmarks/results/training.json
 	$(BIN)/python benchmarks/reading.py --result benchmarks/results/reading.json
@@ -48,16 +52,18 @@ bench: setup
 		--result benchmarks/results/prediction.json
 	$(BIN)/python benchmarks/exporting.py --model runs/bench/model.safetensors --camvid $(CAMVID) \
 		--result benchmarks/results/exporting.json
-	$(BIN)/python benchmarks/quality.py --camvid $(CAMVID) --peers segtune plain-smp --seeds 0
+	$(BIN)/python benchmarks/serving.py --model runs/bench/model.safetensors --pictures $(CAMVID)/val/Images \
+		--minutes 2 --result benchmarks/results/serving.json
 	$(BIN)/python benchmarks/table.py
 
-# Half a day: other libraries are given the same minutes as segtune. It can be stopped, and goes on where it was.
+# Quality: half a day. Other libraries are given the same minutes as segtune; stopped, it goes on where it was.
 bench-quality: setup
-	benchmarks/peers/setup.sh $(PEERS)
+	benchmarks/peers/setup.sh $(PEERS) lightning huggingface ultralytics
 	$(BIN)/python benchmarks/quality.py --camvid $(CAMVID) --environments $(PEERS) --part quality
 	$(BIN)/python benchmarks/quality.py --camvid $(CAMVID) --environments $(PEERS) --part few-labels time-to-quality \
 		--peers segtune plain-smp
 	$(BIN)/python benchmarks/quality.py --camvid $(CAMVID) --environments $(PEERS) --part hour --seeds 0
+	$(BIN)/python benchmarks/table.py
 
 # Ten minutes of spoiled exports.
 fuzz: setup

@@ -82,7 +82,7 @@ def main() -> None:
     parser.add_argument("--kind", choices=["polygon", "mask"], default="polygon")
     parser.add_argument("--suffix", choices=["jpg", "png"], default="jpg", help="of the pictures")
     parser.add_argument("--datumaro", help="a Python that has datumaro")
-    parser.add_argument("--peer-pictures", type=int, default=500, help="the others are slower: they get fewer")
+    parser.add_argument("--peer-pictures", type=int, default=200, help="the others are slower: they get fewer")
     parser.add_argument("--result", type=Path)
     options = parser.parse_args()
     segtune = str(Path(sys.executable).with_name("segtune"))

@@ -20,6 +20,7 @@ from record import record
 
 from segtune.config import PredictConfig
 from segtune.pictures import read_picture
+from segtune.prediction.pipeline import PixelBudget, overlapped
 from segtune.prediction.predict import predict
 from segtune.prediction.predictor import PredictOptions, load
 
@@ -38,8 +39,9 @@ def rates(model: Path, pictures: list[Path], backend: str) -> dict[str, float]:
         listed.write_text("\n".join(map(str, pictures)))
         for turn in range(ROUNDS + 1):
             start = time.perf_counter()
-            for image in images:
-                predictor.backend.run(image)
+            # Several at a time, as the command has them: cores that share small pictures wait for each other.
+            for _ in overlapped(iter(images), predictor.backend.run, drop, PixelBudget(), predictor.backend.workers):
+                pass
             middle = time.perf_counter()
             predict_with(predictor, listed, Path(name) / f"{turn}")
             if turn:  # the first warms up
@@ -51,6 +53,10 @@ def rates(model: Path, pictures: list[Path], backend: str) -> dict[str, float]:
         "bare_per_second": statistics.median(bare),
         "ratio": statistics.median(ratios),
     }
+
+
+def drop(_: object) -> None:
+    """What becomes of the network's answers here."""
 
 
 def predict_with(predictor, listed: Path, output: Path) -> None:

@@ -74,7 +74,7 @@ class Contestant:
 
 
 NET_PACKAGES = ("segmentation-models-pytorch", "timm", "torchvision")
-SEGTUNE, PLAIN = "segtune", "plain-smp"
+SEGTUNE, PLAIN, ULTRALYTICS = "segtune", "plain-smp", "ultralytics"
 CONTESTANTS = {
     SEGTUNE: Contestant("segtune, defaults", "segtune_cli.py", "", ("segtune", *NET_PACKAGES)),
     PLAIN: Contestant("plain loop, segmentation-models-pytorch", "plain_smp.py", "", NET_PACKAGES),
@@ -86,7 +86,7 @@ CONTESTANTS = {
         "transformers' Trainer, its example's settings", "huggingface.py", "huggingface",
         ("transformers", "accelerate", "albumentations", *NET_PACKAGES),
     ),
-    "ultralytics": Contestant(
+    ULTRALYTICS: Contestant(
         "Ultralytics' semantic task, yolo26n-sem", "ultralytics_cli.py", "ultralytics", ("ultralytics", "torchvision")
     ),
 }  # fmt: skip
@@ -310,7 +310,7 @@ def goals(about: dict[str, Any]) -> Iterator[str]:
         own = contestants[SEGTUNE]
         yield goal(f"{own['mean_iou']:.3f} in {minutes:g} minutes", f"{GOAL}", own["mean_iou"] >= GOAL)
         for name, other in contestants.items():
-            if name == SEGTUNE:
+            if name in {SEGTUNE, ULTRALYTICS}:  # that one's own weights need a download
                 continue
             above = own["mean_iou"] - other["mean_iou"]
             if own["spread"] is None or other["spread"] is None:
@@ -392,7 +392,10 @@ def main() -> None:
         put_back(path, options.work)
     failed = []
     for run in runs:
-        if not (run.folder(options.work) / "result.json").exists():
+        kept = run.folder(options.work) / "result.json"
+        if kept.exists() and (made_by := json.loads(kept.read_text())["commit"]) != commit():
+            print(f"{kept.parent.relative_to(options.work)} is of commit {made_by}; without its folder it is made anew")
+        if not kept.exists():
             if not do_run(run, datasets[run.labels], options):
                 failed.append(run)
             write_summary(options)

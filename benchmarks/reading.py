@@ -24,13 +24,19 @@ from segtune.data.crop import ScaledCrop
 from segtune.data.loader import AugmentedPictures
 from segtune.pictures import read_picture, write_labels
 from segtune.preprocessing import IMAGENET_MEAN, Preprocessing
+from segtune.training.recipes import DEFAULT_RECIPE
 
 LARGE, SMALL = (3000, 4000), (360, 480)
 CROP, NUM_CLASSES, REPETITIONS = 224, 11, 3
 PLAIN_CROP = ScaledCrop(CROP, 1.0, 1.0, IMAGENET_MEAN)
-DEFAULT_RECIPE = Chain(
-    (Flip(0.5, 0.0), ScaledCrop(CROP, 0.5, 1.5, IMAGENET_MEAN), ColorJitter(0.15, 0.15, 0.15))
-)  # fmt: skip
+AUGMENTATION = Chain(
+    (
+        Flip(DEFAULT_RECIPE["flip_horizontal"], DEFAULT_RECIPE["flip_vertical"]),
+        ScaledCrop(CROP, DEFAULT_RECIPE["min_scale"], DEFAULT_RECIPE["max_scale"], IMAGENET_MEAN),
+        ColorJitter(*[DEFAULT_RECIPE["color_jitter"]] * 3),
+    )
+)
+"""The default recipe's."""
 
 
 def write_pair(folder: Path, index: int, height: int, width: int, table: ClassTable) -> Pair:
@@ -77,7 +83,7 @@ def measure(folder: Path, num_pictures: int) -> dict[str, float]:
         for cache in ("none", "disk", "ram"):
             name = f"crop, cache {cache}, {f'shrunk to {side}' if side else 'at full size'}"
             runs[name] = crops(large, cache, side, PLAIN_CROP)
-    runs["default recipe on 480 x 360, cache ram"] = crops(small, "ram", 0, DEFAULT_RECIPE)
+    runs["default recipe on 480 x 360, cache ram"] = crops(small, "ram", 0, AUGMENTATION)
     return {name: milliseconds(run, num_pictures) for name, run in runs.items()}
 
 

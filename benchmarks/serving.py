@@ -88,10 +88,10 @@ def main() -> None:
     command = [sys.executable, "-m", "segtune", "serve", arguments.model, "--port", "0", "--max-waiting", MAX_WAITING]
     process = subprocess.Popen([str(word) for word in command], stdout=subprocess.PIPE, text=True)
     address = re.search(r"http://\S+", process.stdout.readline())[0]
-    # As many as fit wait: the server is never idle, and sends nobody away.
-    at_capacity = Load(address, pictures, clients=8)
+    # As many as may wait: the server is never idle, has whole batches, and sends nobody away.
+    at_capacity = Load(address, pictures, clients=MAX_WAITING)
     at_capacity.run(10)  # warms up
-    at_capacity = Load(address, pictures, clients=8)
+    at_capacity = Load(address, pictures, clients=MAX_WAITING)
     at_capacity.run(30)
     capacity = len(at_capacity.latencies) / 30
     seconds, memory = 60 * arguments.minutes, []

@@ -25,11 +25,14 @@ def row(what: str, measured: float, unit: str, limit: str, other: float, ratio: 
 
 
 def training(result: dict[str, Any]) -> Iterator[Row]:
-    camvid, formats, start = result["camvid"], result["memory formats"], result["start"]
-    yield row(
-        "training on CamVid, a step of the pipeline", camvid["pipeline_seconds"], "s", "the bare step",
-        camvid["bare_seconds"], camvid["ratio"],
-    )  # fmt: skip
+    formats, start = result["memory formats"], result["start"]
+    for name, called in (("camvid", "CamVid"), ("jpegs of 4000 x 3000", "JPEGs of 4000 x 3000")):
+        if name in result:
+            steps = result[name]
+            yield row(
+                f"training on {called}, a step of the pipeline", steps["pipeline_seconds"], "s", "the bare step",
+                steps["bare_seconds"], steps["ratio"],
+            )  # fmt: skip
     yield row(
         "a step with the channels last", formats["channels_last"], "s", "channels first", formats["channels_first"],
         formats["ratio"],
@@ -37,6 +40,18 @@ def training(result: dict[str, Any]) -> Iterator[Row]:
     yield row(
         "start of a training to the end of its first step", start["first_step_done"], "s", "importing torch",
         start["import_torch"], start["import_torch"] / start["first_step_done"],
+    )  # fmt: skip
+    for name, peaks in result.get("memory", {}).items():
+        yield (
+            f"memory of a training, {name}", f"{peaks['last_epoch_mb']:.0f} MB at its end",
+            f"{peaks['first_epoch_mb']:.0f} MB after an epoch", "",
+        )  # fmt: skip
+
+
+def resume(result: dict[str, Any]) -> Iterator[Row]:
+    yield (
+        "trainings killed at random moments, and resumed",
+        f"{result['same']} of {len(result['runs'])} end with the same bytes", f"{result['kills']} kills", "",
     )  # fmt: skip
 
 
@@ -59,6 +74,30 @@ def prediction(result: dict[str, Any]) -> Iterator[Row]:
             f"predict on CamVid, {name}, files in and out", rates["pictures_per_second"], "pictures/s", f"the {key}",
             rates["bare_per_second"], rates["ratio"],
         )  # fmt: skip
+    large, seams = figures["10,000 x 10,000"], figures["same labels in tiles and whole"]
+    yield (
+        f"predict a picture of {large['height']} x {large['width']}",
+        f"{large['megabytes_above_the_model']:.0f} MB above the loaded model",
+        f"its pixels: {large['height'] * large['width'] * 3 / 1e6:.0f} MB", "",
+    )  # fmt: skip
+    if "tile" not in seams:
+        return
+    yield (
+        f"the same class in tiles of {seams['tile']} as in the whole", f"{seams['mean']:.3%} of the pixels",
+        f"the worst picture: {seams['lowest']:.3%}", "",
+    )  # fmt: skip
+
+
+def serving(result: dict[str, Any]) -> Iterator[Row]:
+    figures = result["figures"]
+    capacity, asked = figures["capacity_per_second"], figures["asked_per_second"]
+    yield row(
+        f"serve, asked {asked / capacity:.1f} times as much as it can answer", figures["answered_per_second"],
+        "answers/s", "its most", capacity, figures["answered_per_second"] / capacity,
+    )  # fmt: skip
+    latency, memory = figures["latency_s"], figures["memory_mb"]
+    yield "of these answers 99 % took at most", f"{latency['99']:.3g} s", f"half of them: {latency['50']:.3g} s", ""
+    yield "its memory at the end", f"{memory['end']:.0f} MB", f"at the start: {memory['start']:.0f} MB", ""
 
 
 def exporting(result: dict[str, Any]) -> Iterator[Row]:
@@ -83,16 +122,18 @@ def exporting(result: dict[str, Any]) -> Iterator[Row]:
 def conversion(result: dict[str, Any]) -> Iterator[Row]:
     figures = result["figures"]
     what = f"convert, {result['what'].partition(':')[0]}, {result.get('pictures', 'jpg').upper()}"
-    for key in ("segtune, as many pictures as the others", "segtune"):
-        own = figures[key]
-        for name in ("plain script", "datumaro"):
-            if name in figures:
-                other = figures[name]
-                yield row(
-                    f"{what}, {own['pictures']:,} pictures", own["per_second"], "pictures/s",
-                    f"{name}, {other['pictures']:,} pictures", other["per_second"],
-                    own["per_second"] / other["per_second"],
-                )  # fmt: skip
+    own, many = figures["segtune, as many pictures as the others"], figures["segtune"]
+    for name, called in (("plain script", "plain script, one process"), ("datumaro", "datumaro")):
+        if name in figures:
+            other = figures[name]
+            yield row(
+                f"{what}, {own['pictures']:,} pictures", own["per_second"], "pictures/s", called, other["per_second"],
+                own["per_second"] / other["per_second"],
+            )  # fmt: skip
+    yield (
+        f"{what}, {many['pictures']:,} pictures", f"{many['per_second']:.3g} pictures/s, {many['memory_mb']:.0f} MB",
+        f"{own['pictures']:,} pictures: {own['memory_mb']:.0f} MB", "",
+    )  # fmt: skip
 
 
 def checking(result: dict[str, Any]) -> Iterator[Row]:
@@ -104,6 +145,7 @@ def checking(result: dict[str, Any]) -> Iterator[Row]:
 
 TABLES: dict[str, Callable[[dict[str, Any]], Iterator[Row]]] = {
     "training": training,
+    "resume": resume,
     "reading": reading,
     "prediction": prediction,
     "exporting": exporting,
@@ -111,6 +153,7 @@ TABLES: dict[str, Callable[[dict[str, Any]], Iterator[Row]]] = {
     "conversion-masks": conversion,
     "conversion-png": conversion,
     "checking": checking,
+    "serving": serving,
 }
 
 

@@ -5,7 +5,7 @@ import zlib
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from segtune.classes import IGNORE, class_table, numbered_classes
 from segtune.errors import UserError
@@ -43,8 +43,20 @@ def test_exif_orientation_is_applied(tmp_path, orientation):
     exif[0x0112] = orientation
     Image.fromarray(ramp()).save(tmp_path / "x.jpg", exif=exif)
     expected = (WIDTH, HEIGHT) if orientation >= 5 else (HEIGHT, WIDTH)
-    assert read_picture(tmp_path / "x.jpg").shape[:2] == expected
+    shown = ImageOps.exif_transpose(Image.open(tmp_path / "x.jpg")).convert("RGB")
+    assert (read_picture(tmp_path / "x.jpg") == np.array(shown)).all()
     assert shown_size(open_picture(tmp_path / "x.jpg")) == expected
+
+
+@pytest.mark.parametrize(
+    "exif", [b"", b"no TIFF", b"MM\0*", b"Exif\0\0II*\0\xff\xff\xff\xff", b"MM\0*\0\0\0\x08\xff\xff"]
+)
+@pytest.mark.parametrize(("kind", "options"), [("PNG", {}), ("JPEG", {"dpi": (72, 72)}), ("WEBP", {"lossless": True})])
+def test_exif_that_can_not_be_read_says_nothing(tmp_path, kind, options, exif):
+    path = tmp_path / "x"
+    Image.fromarray(ramp()).convert("RGB").save(path, kind, exif=exif, **options)
+    assert shown_size(open_picture(path)) == (HEIGHT, WIDTH)
+    assert read_picture(path).shape == (HEIGHT, WIDTH, 3)
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Makes the virtual environments of the peers that need packages which the project does not have, and must not have:
-#   benchmarks/peers/setup.sh ENVIRONMENTS [lightning] [huggingface] [ultralytics]
+#   benchmarks/peers/setup.sh ENVIRONMENTS [lightning] [huggingface] [ultralytics] [datumaro]
 # Versions of what they share with the project (torch above all) are those of its lock; their own are the newest that go
 # with them, unless named here. What was installed is written into each result.
 set -euo pipefail
-environments=${1:?Usage: setup.sh ENVIRONMENTS [lightning] [huggingface] [ultralytics]}
+environments=${1:?Usage: setup.sh ENVIRONMENTS [lightning] [huggingface] [ultralytics] [datumaro]}
 shift
 project=$(cd "$(dirname "$0")/../.." && pwd)
 uv=$project/.venv/bin/uv
@@ -15,11 +15,12 @@ packages_of() {
         lightning) echo "${net[*]} lightning" ;;
         huggingface) echo "${net[*]} transformers accelerate albumentations" ;;
         ultralytics) echo "ultralytics torch torchvision pillow" ;;  # AGPL-3.0: only ever run by its command line
-        *) echo "There is no environment for $1: lightning, huggingface or ultralytics was expected." >&2; exit 2 ;;
+        datumaro) echo "datumaro opencv-python-headless" ;;
+        *) echo "There is no environment for $1: lightning, huggingface, ultralytics or datumaro was expected." >&2; exit 2 ;;
     esac
 }
 
-[ $# -gt 0 ] || set -- lightning huggingface ultralytics
+[ $# -gt 0 ] || set -- lightning huggingface ultralytics datumaro
 for peer in "$@"; do
     packages=$(packages_of "$peer")
     "$uv" venv --quiet --allow-existing --python "$project/.venv/bin/python" "$environments/$peer"

@@ -136,7 +136,8 @@ class TrainConfig(ConversionOptions):
     all where there are fewer."""
     accumulate: int | Auto = "auto"
     """Compute each batch in this many parts, one after the other, in less memory: the same step, but that batch norms
-    that train see a part at a time. 'auto': 1; on CUDA as many as a measurement of the memory asks for."""
+    that train, and the losses dice, lovasz and ohem, see a part at a time. 'auto': 1; on CUDA as many as a measurement
+    of the memory asks for."""
     resume: Literal["never", "auto"] = "never"
     """'auto': go on where RUN holds an unfinished run, start otherwise. See also 'segtune resume'."""
     keep_feature_extract: bool = False
@@ -272,6 +273,10 @@ class ResumeConfig:
     nproc: int | None = None
     """Processes that train together on this machine; with another number, batch norms see other shares of a batch.
     Default: what --nproc was last. What torchrun started goes on by torchrun."""
+    device: Device | None = None
+    """Where to compute. Default: as it was begun."""
+    accumulate: int | Auto | None = None
+    """Compute each batch in this many parts, as in 'train', where memory is out. Default: as it was begun."""
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,10 @@ class UserError(Exception):
         self.hint = hint
 
 
+class WriteError(UserError):
+    """Results can't be written."""
+
+
 class DataError(UserError):
     """Several things are wrong with the user's data; they are told together.
 
@@ -51,9 +55,9 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f"Did you mean {' or '.join(matches)}?" if matches else ""
 
 
-def unwritable(path: Path, error: OSError) -> UserError:
+def unwritable(path: Path, error: OSError) -> WriteError:
     """The error to raise when ``path`` could not be written."""
-    return UserError(
+    return WriteError(
         f"{path} could not be written: {error.strerror or error}.",
         "Choose another place, or free space and check the permissions; files written before this are intact.",
     )

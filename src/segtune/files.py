@@ -43,6 +43,23 @@ def name_key(name: str) -> str:
     return unicodedata.normalize("NFC", name).casefold()
 
 
+def is_unicode(name: str) -> bool:
+    """Whether a file's name is text; Python keeps bytes that are no UTF-8 as lone surrogates."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def printable(name: str) -> str:
+    """A file's name as it can be printed, bytes that are no UTF-8 as their numbers."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
+RENAME_TO_UNICODE = "Rename them, as with: convmv -r -f latin1 -t utf8 --notest FOLDER"
+
+
 def sha256(path: Path) -> str:
     """The SHA-256 of a file's content."""
     with path.open("rb") as file:

@@ -1,7 +1,9 @@
 """What the machine has for this process."""
 
 import os
+import shutil
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 RUNNING_NOW = Path("/proc/loadavg")
@@ -13,6 +15,13 @@ LOOKS, SECONDS_BETWEEN = 4, 0.005
 def usable_cpus() -> int:
     """Processors that this process may use, which a scheduler may have made fewer than the machine has."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def can_compile() -> bool:
+    """Whether torch.compile finds what makes CUDA's kernels: Triton, and a C compiler as that looks for one."""
+    return find_spec("triton") is not None and bool(
+        os.environ.get("CC") or shutil.which("gcc") or shutil.which("clang")
+    )
 
 
 def share_processors() -> None:

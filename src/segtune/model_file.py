@@ -115,7 +115,7 @@ def _load_ensemble(path: Path) -> Model:
     for member in members[1:]:
         if (member.classes, member.preprocessing) != (first.classes, first.preprocessing):
             raise UserError(f"The models of {path} have different classes or sizes.", "Train them alike.")
-    return replace(first, net=Ensemble([member.net for member in members]).eval())
+    return replace(first, net=Ensemble([member.net for member in members]).eval(), scores={})
 
 
 def read_header(path: Path) -> dict[str, Any]:

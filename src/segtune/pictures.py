@@ -3,12 +3,13 @@
 import io
 import struct
 import warnings
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 from zlib_ng import zlib_ng
 
 from segtune.classes import IGNORE, ClassTable
@@ -24,6 +25,12 @@ FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "BMP")
 MAX_PIXELS = 2 * 89_478_485
 """A picture above this is refused before it is decoded: Pillow's own bound, 537 MB as RGB."""
 
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}  # fmt: skip
+"""What brings pictures of an EXIF orientation upright."""
 TURNED = frozenset({5, 6, 7, 8})
 """EXIF orientations that exchange height and width."""
 
@@ -86,9 +93,19 @@ def orientation(picture: Image.Image) -> int:
     """The EXIF orientation of an opened picture, 1 to 8; 1 where it has none. Nothing is decoded."""
     # Pillow decodes a whole PNG to see whether EXIF stands behind the pixels: ask it to only where some does.
     needs_decoding = picture.format == "PNG" and _has_exif_at_end(picture)
-    exif = picture.getexif() if needs_decoding else Image.Image.getexif(picture)
-    found = exif.get(0x0112, 1)
-    return found if found in range(1, 9) else 1
+    # As viewers do: EXIF that can't be read says nothing.
+    with warnings.catch_warnings(), suppress(*DECODE_ERRORS, struct.error):
+        warnings.simplefilter("ignore")
+        exif = picture.getexif() if needs_decoding else Image.Image.getexif(picture)
+        found = exif.get(0x0112, 1)
+        return found if found in range(1, 9) else 1
+    return 1
+
+
+def upright(picture: Image.Image) -> Image.Image:
+    """A picture as viewers show it, its EXIF orientation applied."""
+    turn = TURNS.get(orientation(picture))
+    return picture if turn is None else picture.transpose(turn)
 
 
 def _has_exif_at_end(picture: Image.Image) -> bool:
@@ -143,7 +160,7 @@ def shown_pixels(picture: Image.Image, name: str) -> Array:
         UserError: It can't be decoded.
     """
     try:
-        picture = ImageOps.exif_transpose(picture)
+        picture = upright(picture)
         if picture.mode.startswith(("I", "F")):
             return _eight_bits(np.asarray(picture))
         return np.array(picture.convert("RGB"))

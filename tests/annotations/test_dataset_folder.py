@@ -1,9 +1,11 @@
 """Pairs and classes of a dataset folder."""
 
+import os
 import shutil
 
 import pytest
 
+from segtune.annotations.check import check_dataset
 from segtune.annotations.dataset_folder import dataset_classes, find_pairs
 from segtune.errors import DataError, UserError
 
@@ -44,3 +46,14 @@ def test_without_names_the_number_is_needed_and_suggested(dataset):
     assert dataset_classes(dataset, 5, 200).names[-1] == "class_4"
     with pytest.raises(UserError, match="probably --num-classes 3"):
         dataset_classes(dataset)
+
+
+def test_names_that_are_no_text_are_told(dataset):
+    place = dataset / "train" / "Images"
+    try:
+        (place / "000.jpg").rename(place / os.fsdecode(b"gr\xfc.jpg"))
+    except OSError:
+        pytest.skip("the file system takes names in UTF-8 only")
+    with pytest.raises(DataError, match=r"not UTF-8 \(gr\\xfc\.jpg\)"):
+        find_pairs(dataset, "train")
+    assert any("not UTF-8" in error for error in check_dataset(dataset, dataset_classes(dataset)).errors)

@@ -122,7 +122,7 @@ def test_the_first_process_alone_looks_at_the_run_folder(data, tmp_path):
     processes = [
         segtune(
             "train", data, run, *OPTIONS, "--epochs", 1, "--overwrite",
-            environment={**os.environ, **address, "RANK": str(rank), "LOCAL_RANK": str(rank), "LOCAL_WORLD_SIZE": "2"},
+            environment={**os.environ, **address, "RANK": str(rank)},  # as launchers of one process a machine do
         )
         for rank, run in enumerate(seen_by)
     ]  # fmt: skip

@@ -4,6 +4,7 @@ import re
 import shlex
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +14,9 @@ from PIL import Image
 
 from segtune.cli import main, parse
 from segtune.config import TrainConfig
-from segtune.demo.labelme_export import write_labelme_zip
 from segtune.demo.scenes import draw_scene
 from segtune.models.catalog import build_model
-from segtune.pictures import write_picture
+from segtune.pictures import read_labels, rgb_png, write_picture
 
 ROOT = Path(__file__).parents[2]
 BLOCKS = re.findall(r"```(\w*)\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
@@ -32,12 +32,27 @@ SHOWN_TWICE = "segtune convert EXPORT.zip my-dataset"
 """The README has it, too; what it makes is there already."""
 
 
+def write_cvat_zip(path, scenes):
+    """CVAT for images 1.1, with images: scenes list what lies on top first."""
+    images = ""
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, scene in scenes:
+            height, width = scene.image.shape[:2]
+            archive.writestr(f"images/{name}.png", rgb_png(scene.image))
+            shapes = ""
+            for depth, item in enumerate(scene.objects):
+                points = ";".join(f"{x:.2f},{y:.2f}" for x, y in item.outline)
+                shapes += f'<polygon label="{item.class_name}" points="{points}" z_order="{-depth}"/>'
+            images += f'<image name="{name}.png" width="{width}" height="{height}">{shapes}</image>'
+        archive.writestr("annotations.xml", f"<annotations><version>1.1</version>{images}</annotations>")
+
+
 @pytest.fixture(scope="module")
 def workplace(tmp_path_factory):
     """What the README takes for granted: an export, pictures, weights that the original saved."""
     folder = tmp_path_factory.mktemp("readme")
     scenes = [(f"jump_{index:02}", draw_scene(np.random.default_rng([3, index]), 90, 120)) for index in range(14)]
-    write_labelme_zip(folder / "EXPORT.zip", scenes)
+    write_cvat_zip(folder / "EXPORT.zip", scenes)
     write_picture(folder / "my-pictures" / "x.jpg", scenes[0][1].image)
     for name, scene in scenes[:2]:
         write_picture(folder / "pictures" / f"{name}.jpg", scene.image)
@@ -80,6 +95,8 @@ def after_pages(after_readme):
 
 def test_commands_of_the_readme_run(after_readme):
     assert len(COMMANDS) >= 6
+    labels = [read_labels(path) for path in (after_readme / "my-dataset" / "train" / "Labels").iterdir()]
+    assert np.unique(np.concatenate([class_ids.ravel() for class_ids in labels])).size >= 4
     assert (after_readme / "my-predictions" / "overlays" / "x.png").exists()
     assert (after_readme / "skydiver.safetensors").exists()
 

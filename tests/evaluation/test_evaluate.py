@@ -56,6 +56,16 @@ def test_ignored_value_does_not_count(trained_run, dataset):
     assert evaluate(config).confusion.sum() == 3 * 62 * 96
 
 
+def test_pictures_without_pixels_that_count_have_no_score(trained_run, dataset, tmp_path):
+    Image.new("L", (96, 72), 255).save(dataset / "val" / "Labels" / "100.png")
+    evaluate(EvaluateConfig(trained_run / "model.safetensors", dataset, output=tmp_path / "o", panels=3))
+    with (tmp_path / "o" / "per_image.csv").open() as file:
+        rows = {row["picture"]: row for row in csv.DictReader(file)}
+    assert rows["100.jpg"]["mean_iou"] == rows["100.jpg"]["pixel_accuracy"] == ""
+    assert float(rows["101.jpg"]["mean_iou"]) > 0
+    assert len(list((tmp_path / "o" / "worst").iterdir())) == 2
+
+
 @pytest.mark.parametrize("names", [["floor", "wall"], ["wall", "floor", "box"]])
 def test_other_classes_are_refused(trained_run, dataset, names):
     write_classes(dataset / "classes.yaml", class_table(names))

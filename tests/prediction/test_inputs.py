@@ -63,11 +63,12 @@ def test_results_of_an_earlier_run_inside_the_folder_are_no_pictures(place):
         ("list.txt", ["list.txt"], "lists no pictures"),
         ("twice", ["twice/a.jpg", "twice/a.png"], "both become a.png"),
         ("twice", ["twice/a.jpg", "twice/A.jpg"], "both become"),
+        ("ride/**/*", ["ride/a.mp4", "ride/a/b/000001.jpg"], "both go to the folder a"),
     ],
 )
 def test_what_can_not_be_meant_is_refused(source, files, message):
     for name in files:
-        Path(name).parent.mkdir(exist_ok=True)
+        Path(name).parent.mkdir(exist_ok=True, parents=True)
         Path(name).touch()
     with pytest.raises(UserError, match=message):
         find_inputs(Path(source), Path("out"))

@@ -41,6 +41,24 @@ def test_every_frame_gets_an_overlay_and_labels_on_request(trained_run, tmp_path
     assert read_labels(labels[0]).shape == (72, 96)
 
 
+def test_what_else_lies_where_frames_go_stays(trained_run, tmp_path):
+    write_video(tmp_path / "a.mp4", 2)
+    others = tmp_path / "o" / "labels" / "a" / "roof.png"
+    others.parent.mkdir(parents=True)
+    others.touch()
+    model = trained_run / "model.safetensors"
+    predict(PredictConfig(model, tmp_path / "a.mp4", tmp_path / "o", save="labels", overwrite=True))
+    assert others.exists()
+
+
+def test_a_video_that_can_not_be_written_ends_the_run(trained_run, tmp_path):
+    write_video(tmp_path / "a.mp4", 2)
+    (tmp_path / "o").mkdir()
+    (tmp_path / "o" / "overlays").touch()
+    with pytest.raises(UserError, match="could not be written"):
+        predict(PredictConfig(trained_run / "model.safetensors", tmp_path / "a.mp4", tmp_path / "o"))
+
+
 def test_broken_video_is_told_and_pictures_are_done(trained_run, tmp_path):
     (tmp_path / "a.mp4").write_bytes(b"no video")
     cv2.imwrite(str(tmp_path / "b.png"), np.zeros((20, 30, 3), np.uint8))

@@ -72,6 +72,66 @@ def test_same_command_goes_on_and_does_nothing_twice(crossvalidated):
         crossval(replace(config, resume="auto", folds=2))
 
 
+def test_options_of_a_fold_that_is_done_must_be_the_same(crossvalidated):
+    config, _ = crossvalidated
+    with pytest.raises(UserError, match="begun with other options: --crop was 64, is 96"):
+        crossval(replace(config, resume="auto", crop=96))
+
+
+def test_overwrite_leaves_nothing_of_the_earlier_one(dataset, tmp_path, monkeypatch):
+    from segtune.training import crossval as module
+
+    config = CrossvalConfig(dataset, tmp_path / "run", folds=3, group_by="none", ensemble=True, **OPTIONS)
+    for number in (1, 2, 3):
+        run = config.run / f"fold_{number}"
+        run.mkdir(parents=True)
+        for name in ("run.json", "scores.json", "model.safetensors"):
+            (run / name).write_text("{}")
+    for name in ("crossval.json", "folds.json", "ensemble.json"):
+        (config.run / name).write_text("{}")
+
+    def interrupted(_):
+        raise TrainingInterrupted
+
+    monkeypatch.setattr(module, "train", interrupted)
+    with pytest.raises(TrainingInterrupted):
+        crossval(replace(config, overwrite=True))
+    assert [path.name for path in config.run.glob("*.json")] == ["folds.json"]
+    assert not list(config.run.glob("fold_*/*.json"))
+
+
+def test_a_stop_asked_for_at_the_end_of_a_fold_is_the_last_of_it(dataset, tmp_path, monkeypatch):
+    from segtune.training import crossval as module
+
+    trained = module.train
+    monkeypatch.setattr(module, "train", lambda config: replace(trained(config), stop_requested=True))
+    with pytest.raises(TrainingInterrupted):
+        crossval(CrossvalConfig(dataset, tmp_path / "run", folds=2, group_by="none", **OPTIONS))
+    assert (tmp_path / "run" / "fold_1" / "scores.json").exists()
+    assert not (tmp_path / "run" / "fold_2").exists()
+
+
+def test_weights_that_may_have_seen_the_pictures_are_warned_of(crossvalidated, tmp_path, monkeypatch, capsys):
+    from segtune.training import crossval as module
+
+    def interrupted(_):
+        raise TrainingInterrupted
+
+    monkeypatch.setattr(module, "train", interrupted)
+    config, _ = crossvalidated
+    model = config.run / "fold_1" / "model.safetensors"
+    with pytest.raises(TrainingInterrupted):
+        crossval(replace(config, run=tmp_path / "run", init=model))
+    assert "the scores flatter" in " ".join(capsys.readouterr().err.split())
+
+
+def test_folds_are_linked_where_the_run_is_reached_by_a_link(dataset, tmp_path):
+    (tmp_path / "far" / "away").mkdir(parents=True)
+    (tmp_path / "runs").symlink_to(tmp_path / "far" / "away")
+    config = CrossvalConfig(dataset, tmp_path / "runs" / "cv", folds=2, group_by="none", **OPTIONS)
+    assert len(crossval(config).folds) == 2
+
+
 def test_interrupted_cross_validation_goes_on(dataset, tmp_path, monkeypatch):
     from segtune.training import crossval as module
 
@@ -89,7 +149,7 @@ def test_interrupted_cross_validation_goes_on(dataset, tmp_path, monkeypatch):
     with pytest.raises(TrainingInterrupted):
         crossval(config)
     assert len(crossval(replace(config, resume="auto")).folds) == 2
-    assert ran == ["fold_1", "fold_2", "fold_2"]
+    assert ran == ["fold_1", "fold_2", "fold_1", "fold_2"]  # the first has nothing left to train
 
 
 def test_ensemble_is_the_mean_of_its_members(crossvalidated, tmp_path):

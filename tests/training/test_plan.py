@@ -103,7 +103,9 @@ def test_workers_follow_the_machine(device, num_cpus, workers):
     ],
 )
 def test_only_a_long_training_is_compiled(options, compiles):
-    assert make_plan(config(**options), replace(FACTS, device="cuda")).compile == compiles
+    facts = replace(FACTS, device="cuda")
+    assert make_plan(config(**options), facts).compile == compiles
+    assert not make_plan(config(**options), replace(facts, can_compile=False)).compile
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="the system binds no process to processors")

@@ -2,6 +2,7 @@
 
 import json
 import resource
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,7 +21,8 @@ from segtune.training.events import EpochDone, Notice, RunStarted, StepDone
 from segtune.training.network import Network, _leave_out_unused
 from segtune.training.optimizer import make_optimizer
 from segtune.training.plan import Facts, TrainPlan, make_plan
-from segtune.training.resume import Progress, TrainingState, read_progress
+from segtune.training.resume import Progress, TrainingState
+from segtune.training.resume import read_header as read_state
 from segtune.training.start import Earlier, resumed_plan
 from segtune.training.train import TrainingInterrupted, resume, train
 
@@ -112,7 +114,7 @@ def test_each_new_best_model_comes_with_its_state(config):
 
     def compare(event):
         if isinstance(event, StepDone) and event.epoch > 1:
-            state = read_progress(config.run / "resume.safetensors")
+            state = Progress(**read_state(config.run / "resume.safetensors")["progress"])
             seen.append((state.best_epoch, read_header(config.run / "model.safetensors")["scores"]["epoch"]))
 
     train(replace(config, epochs=6, ema=0.0), listeners=[compare])
@@ -146,6 +148,13 @@ def test_the_parts_of_a_batch_stay_unless_others_are_asked_for(config, earlier, 
     )
     new = replace(plan, accumulate=9, world_size=world_size)
     assert resumed_plan(before, replace(config, accumulate=asked), new).accumulate == expected
+
+
+def test_a_run_of_fp16_needs_cuda(config):
+    plan = make_plan(config, Facts(3, 9, (9, 9, 9), "cpu", 2))
+    before = Earlier(config, replace(plan, precision="fp16"), "", WeightsReport("", "", (), ()), True)
+    with pytest.raises(UserError, match="fp16"):
+        resumed_plan(before, config, plan)
 
 
 def test_state_does_not_depend_on_which_parameters_an_optimizer_numbers(tmp_path):
@@ -187,7 +196,7 @@ def test_more_epochs_may_be_asked_for(config):
     train(replace(config, epochs=1), listeners=[])
     resume(ResumeConfig(config.run, epochs=2), listeners=[])
     assert [line["epoch"] for line in told(config.run)] == [1, 2]
-    assert read_progress(config.run / "resume.safetensors").epoch == 3
+    assert read_state(config.run / "resume.safetensors")["progress"]["epoch"] == 3
 
 
 def test_training_that_lost_patience_goes_on_only_if_more_is_asked_for(config):
@@ -225,6 +234,18 @@ def test_changed_dataset_is_refused(dataset, tmp_path):
     Image.new("RGB", (96, 72)).save(dataset / "train" / "Images" / "000.jpg")
     with pytest.raises(UserError, match="has changed"):
         resume(ResumeConfig(run.run), listeners=[])
+
+
+def test_other_class_names_are_refused_and_test_pictures_are_not_looked_at(dataset, tmp_path):
+    run = TrainConfig(dataset, tmp_path / "run", **{**OPTIONS, "epochs": 1})
+    interrupt(run, StepDone, 1)
+    shutil.copytree(dataset / "val", dataset / "test")
+    classes = (dataset / "classes.yaml").read_text()
+    (dataset / "classes.yaml").write_text(classes.replace("wall", "fence"))
+    with pytest.raises(UserError, match="has changed"):
+        resume(ResumeConfig(run.run), listeners=[])
+    (dataset / "classes.yaml").write_text(classes)
+    resume(ResumeConfig(run.run), listeners=[])
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """The command 'segtune check', and what 'train' does first: everything that ruins a training, found before it."""
 
 import hashlib
+import json
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -86,12 +87,13 @@ def check_dataset(
     findings += same_files(dataset, facts) + picture_findings(dataset, facts)
     findings += look_alikes(dataset, facts) if thorough else []
     findings.sort(key=lambda finding: finding.severity)
-    return DatasetReport(dataset, table, findings, split_facts, _fingerprint(facts))
+    return DatasetReport(dataset, table, findings, split_facts, _fingerprint(facts, table))
 
 
-def _fingerprint(facts: Sequence[PairFacts]) -> str:
-    digest = hashlib.sha256()
-    for fact in facts:
+def _fingerprint(facts: Sequence[PairFacts], table: ClassTable) -> str:
+    """Of all that a training depends on: the classes, and the files of train and val."""
+    digest = hashlib.sha256(json.dumps(table.to_dict(), sort_keys=True).encode())
+    for fact in [fact for fact in facts if fact.split in SPLITS]:
         both = hashlib.sha256((fact.picture_digest + fact.labels_digest).encode()).hexdigest()
         digest.update(f"{fact.split}/{fact.pair.picture.name}:{both}\n".encode())
     return digest.hexdigest()

@@ -7,7 +7,7 @@ from html import escape
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 from segtune.annotations.dataset_folder import IMAGES, LABELS, folder_files
 from segtune.annotations.dataset_report import DatasetReport, share
@@ -17,7 +17,7 @@ from segtune.annotations.label_image import channels, decode
 from segtune.classes import IGNORE, ClassTable
 from segtune.errors import UserError
 from segtune.files import write_text
-from segtune.pictures import DECODE_ERRORS, open_picture
+from segtune.pictures import DECODE_ERRORS, open_picture, upright
 from segtune.web_page import css_color, data_uri, web_page
 
 THUMBNAIL = 280
@@ -205,7 +205,7 @@ def _picture(path: Path | None) -> Image.Image:
         picture.load()
     except (UserError, *DECODE_ERRORS) as error:
         raise _NothingToShow("can't be decoded") from error
-    shown = ImageOps.exif_transpose(picture).convert("RGB")
+    shown = upright(picture).convert("RGB")
     return shown.resize(_fitting(shown.size), Image.Resampling.BOX)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from segtune.annotations.findings import Finding, repair_command
 from segtune.classes import CLASSES_FILE, IGNORE, ClassTable, numbered_classes, read_classes
 from segtune.errors import DataError, UserError, listed
+from segtune.files import RENAME_TO_UNICODE, is_unicode, printable
 from segtune.pictures import PICTURE_SUFFIXES, read_labels
 
 SPLITS = ("train", "val")
@@ -71,6 +72,7 @@ def scan_split(dataset: Path, split: str) -> tuple[list[Pair], list[Finding]]:
         names = tuple(path.relative_to(dataset).as_posix() for path in paths)
         findings.append(Finding("error", kind, message, names, repair))
 
+    findings += [finding for folder in (images, labels) for finding in _odd_names(folder)]
     for paths in [*pictures.values(), *label_images.values()]:
         if len(paths) > 1:
             names = listed(path.name for path in paths)
@@ -90,6 +92,13 @@ def scan_split(dataset: Path, split: str) -> tuple[list[Pair], list[Finding]]:
     both = [stem for stem in sorted(pictures) if stem in label_images]
     pairs = [Pair(stem, pictures[stem][0], label_images[stem][0]) for stem in both]
     return [pair for pair in pairs if pair.labels.suffix.lower() == ".png"], findings
+
+
+def _odd_names(folder: Path) -> list[Finding]:
+    """Names that no file that is written, be it JSON or CSV, could hold."""
+    odd = [printable(path.name) for path in folder.iterdir() if not is_unicode(path.name)]
+    told = f"{folder} holds files whose names are not UTF-8 ({listed(odd, 3)}). {RENAME_TO_UNICODE}"
+    return [Finding("error", "file-name", told)] if odd else []
 
 
 def is_dataset_folder(path: Path) -> bool:
@@ -120,10 +129,11 @@ def find_split(dataset: Path) -> dict[str, str]:
 
 
 def _by_stem(folder: Path, suffixes: frozenset[str]) -> dict[str, list[Path]]:
-    """Files of a folder by their name without suffix; hidden files and other kinds are left out."""
+    """Files of a folder by their name without suffix; hidden files, other kinds and odd names are left out."""
     found: dict[str, list[Path]] = defaultdict(list)
     for path in sorted(folder.iterdir()):
-        if path.suffix.lower() in suffixes and not path.name.startswith(".") and path.is_file():
+        is_hidden = path.name.startswith(".") or not is_unicode(path.name)
+        if path.suffix.lower() in suffixes and not is_hidden and path.is_file():
             found[path.stem].append(path)
     return found
 

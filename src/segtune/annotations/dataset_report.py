@@ -44,7 +44,7 @@ class DatasetReport:
         classes: Its classes.
         findings: What is wrong or doubtful, errors first.
         splits: Facts of each split that could be read.
-        fingerprint: SHA-256 over the names and contents of all files.
+        fingerprint: SHA-256 over the classes, and the names and contents of the files of train and val.
     """
 
     dataset: Path

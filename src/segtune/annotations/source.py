@@ -18,7 +18,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 from segtune.errors import DataError, UserError
-from segtune.files import atomic_path
+from segtune.files import RENAME_TO_UNICODE, atomic_path, is_unicode, printable
 from segtune.pictures import PICTURE_SUFFIXES
 
 MAX_MEMBER_BYTES = 2 * 2**30
@@ -151,15 +151,6 @@ def _is_file(path: Path) -> bool:
         return True  # a broken link; to read it tells
 
 
-def _is_unicode(name: str) -> bool:
-    """Whether a file's name is text; Python keeps bytes that are no UTF-8 as lone surrogates."""
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
 class FolderSource(ExportSource):
     """An unpacked export.
 
@@ -174,12 +165,12 @@ class FolderSource(ExportSource):
             files = [file for file in files if _is_file(Path(folder, file))]
             relative = os.path.relpath(folder, path).replace(os.sep, "/")
             names += files if relative == "." else [f"{relative}/{file}" for file in files]
-        odd = [name for name in names if not _is_unicode(name)]
+        odd = [name for name in names if not is_unicode(name)]
         if odd:
             raise DataError(
                 f"{path} holds files whose names are not UTF-8:",
-                [os.fsencode(name).decode("utf-8", "backslashreplace") for name in odd],
-                "Rename them, as with: convmv -r -f latin1 -t utf8 --notest FOLDER",
+                list(map(printable, odd)),
+                RENAME_TO_UNICODE,
             )
         if only:
             pictures = PICTURE_SUFFIXES | UNREAD_SUFFIXES

@@ -83,8 +83,8 @@ class Extremes:
         self._best: list[tuple[float, str, Pair]] = []
 
     def __call__(self, pair: Pair, _: tuple[int, int], scores: Scores) -> None:
-        """Take a picture into account; those without a labelled pixel have no score."""
-        if scores.confusion.any():
+        """Take a picture into account; those without a pixel that counts have no score."""
+        if scores.has_mean_iou:
             mean = scores.mean_iou
             for heap, key in ((self._worst, -mean), (self._best, mean)):
                 heapq.heappush(heap, (key, pair.stem, pair))

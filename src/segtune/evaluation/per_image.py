@@ -1,6 +1,7 @@
 """per_image.csv: a line a picture, written while they are scored."""
 
 import csv
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +18,8 @@ def per_image_file(path: Path, class_names: Sequence[str]) -> Iterator[WritePict
     """Yield what writes a line.
 
     Columns: picture, width, height, mean_iou, pixel_accuracy, and ``iou:NAME`` of each class, empty where neither its
-    labels nor its prediction have it. The file is there when all are written.
+    labels nor its prediction have it; the means are empty where no pixel counts. The file is
+    there when all are written.
     """
     with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
@@ -25,9 +27,10 @@ def per_image_file(path: Path, class_names: Sequence[str]) -> Iterator[WritePict
         writer.writerow(["picture", "width", "height", "mean_iou", "pixel_accuracy", *columns])
 
         def write(name: str, size: tuple[int, int], scores: Scores) -> None:
-            numbers = [scores.mean_iou, scores.pixel_accuracy, *scores.iou]
-            # Not a number: a class that the picture does not have, or a picture without labelled pixels.
-            told = ["" if number != number else f"{number:.6f}" for number in numbers]
+            mean = scores.mean_iou if scores.has_mean_iou else math.nan
+            accuracy = scores.pixel_accuracy if scores.confusion.any() else math.nan
+            # Not a number: a class that the picture does not have, or a picture without pixels that count.
+            told = ["" if math.isnan(number) else f"{number:.6f}" for number in (mean, accuracy, *scores.iou)]
             writer.writerow([name, size[1], size[0], *told])
 
         yield write

@@ -89,6 +89,11 @@ class Scores:
         return share
 
     @property
+    def has_mean_iou(self) -> bool:
+        """Whether any class that counts in means occurs in labels or predictions."""
+        return not np.isnan(self.iou[self._first :]).all()
+
+    @property
     def mean_iou(self) -> float:
         """Mean of ``iou`` over the classes that occur in labels or predictions; 0 without any."""
         return self._mean(self.iou)

@@ -113,6 +113,8 @@ def _writer(config: ExportConfig) -> Callable[[Path, Model, Interface], None]:
     suffix = next((suffix for suffix in writers if name.endswith(suffix) and name != suffix), None)
     if suffix is None:
         raise UserError(f"{config.target}: the suffix names no format to export to.", f"Known: {', '.join(writers)}.")
+    if config.num_pictures < 0:
+        raise UserError(f"--num-pictures is {config.num_pictures}; 0 (all) or more was expected.")
     if config.int8 and suffix != ".onnx":
         raise UserError("--int8 is for .onnx files.", "Name a TARGET.onnx.")
     if config.int8 and config.half:

@@ -1,4 +1,4 @@
-"""GeoTIFF in, GeoTIFF out: the same place on the earth, some rows at a time, however large it is."""
+"""GeoTIFF in, GeoTIFF out: the same place on the earth, a row of tiles at a time."""
 
 from contextlib import ExitStack
 from typing import Any

@@ -157,3 +157,10 @@ def _refuse_same_names(inputs: Iterable[Input]) -> None:
         other = first.setdefault(name_key(str(entry.name)), entry)
         if other is not entry:
             raise UserError(f"{other.path} and {entry.path} would both become {entry.name}.png.", "Rename one.")
+    for entry in first.values():
+        for folder in entry.name.parents:
+            video = first.get(name_key(str(folder)))
+            if video is not None and video.is_video:
+                raise UserError(
+                    f"The frames of {video.path} and {entry.path} would both go to the folder {folder}.", "Rename one."
+                )

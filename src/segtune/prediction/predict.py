@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from segtune.config import PredictConfig
 from segtune.console import track
-from segtune.errors import DataError, UserError
+from segtune.errors import DataError, UserError, WriteError
 from segtune.pictures import open_picture, read_picture, shown_size
 from segtune.prediction.geotiff import predict_geotiff
 from segtune.prediction.inputs import Input, find_inputs
@@ -58,6 +58,8 @@ def predict(config: PredictConfig) -> PredictReport:
                     predict_video(predictor, entry, outputs)
                 elif entry.is_geotiff:
                     predict_geotiff(predictor, entry, outputs)
+            except WriteError:  # nor could what comes next be written
+                raise
             except UserError as error:
                 unreadable.append(error.message)
         outputs.finish(predictor.model.classes)

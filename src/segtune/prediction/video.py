@@ -1,6 +1,5 @@
 """Videos: frame by frame -> an overlay video and, on request, a label image a frame."""
 
-import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -10,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segtune.console import track
-from segtune.errors import UserError
+from segtune.errors import UserError, WriteError
 from segtune.files import atomic_path
 from segtune.pictures import write_labels
 from segtune.prediction.draw import overlay
@@ -40,13 +39,13 @@ class OverlayVideo:
         """Add a frame.
 
         Raises:
-            UserError: OpenCV can't write here.
+            WriteError: OpenCV can't write here.
         """
         if self._writer is None:
             size = frame.shape[1], frame.shape[0]
             self._writer = cv2.VideoWriter(str(self.path), cv2.VideoWriter.fourcc(*CODEC), self.rate, size)
             if not self._writer.isOpened():
-                raise UserError(f"OpenCV can't write a video to {self.path.parent}.", "Choose --save labels.")
+                raise WriteError(f"OpenCV can't write a video to {self.path.parent}.", "Choose --save labels.")
         self._writer.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
 
     def close(self) -> None:
@@ -68,7 +67,8 @@ def predict_video(predictor: Predictor, entry: Input, outputs: Outputs) -> int:
     total = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
     labels = outputs.path(entry, LABELS)
     if LABELS in outputs.video_kinds and labels.is_dir():
-        shutil.rmtree(labels)  # the frames of a longer video would stay; --overwrite has allowed it
+        for frame in labels.glob("[0-9]*.png"):  # those of a longer video would stay; --overwrite has allowed it
+            frame.unlink()
     numbers = iter(range(1, 1 << 31))
     with ExitStack() as stack:
         stack.callback(capture.release)

@@ -15,15 +15,15 @@ from rich.text import Text
 
 from segtune.annotations.dataset_folder import IMAGES, LABELS, SPLITS, Pair, find_pairs, is_dataset_folder
 from segtune.annotations.split import Candidate, assign_folds
-from segtune.classes import CLASSES_FILE, ClassTable
+from segtune.classes import CLASSES_FILE
 from segtune.config import CrossvalConfig, TrainConfig
-from segtune.console import output
+from segtune.console import messages, output
 from segtune.errors import UserError, listed, unwritable
 from segtune.evaluation.scores import Scores, shown
 from segtune.files import read_json, write_json
-from segtune.model_file import read_header, write_ensemble
+from segtune.model_file import write_ensemble
 from segtune.run_folder import RunFolder
-from segtune.training.train import train
+from segtune.training.train import TrainingInterrupted, TrainResult, train
 
 CROSSVAL_FILE, FOLDS_FILE, ENSEMBLE_FILE = "crossval.json", "folds.json", "ensemble.json"
 
@@ -105,7 +105,7 @@ def crossval(config: CrossvalConfig) -> CrossvalResult:
     """Train a model a fold, each in RUN/fold_N, and gather their scores in RUN/crossval.json.
 
     Raises:
-        UserError: Too few groups, or the folder holds another cross-validation.
+        UserError: Too few groups, or the folder holds another cross-validation, or another process writes to it.
         TrainingInterrupted: A training was asked to stop; the same command with ``--resume auto`` goes on.
     """
     if not 2 <= config.folds <= MOST_FOLDS:
@@ -118,20 +118,45 @@ def crossval(config: CrossvalConfig) -> CrossvalResult:
     pairs = [pair for split in SPLITS for pair in find_pairs(config.dataset, split)]
     _refuse_same_names(config.dataset, pairs)
     folds = assign_folds([Candidate(pair.picture.name) for pair in pairs], config.folds, config.group_by)
-    _keep_folds(config, dict(zip([pair.picture.name for pair in pairs], folds, strict=True)))
-    found = []
-    for number in range(config.folds):
-        folder = RunFolder(config.run / f"fold_{number + 1}")
-        output.print(f"\nFold {number + 1} of {config.folds}")
-        _link_dataset(config.dataset, folder.dataset, pairs, [fold == number for fold in folds])
-        found.append(_train_fold(config, folder))
-    result = CrossvalResult(config.run, found)
-    write_json(config.run / CROSSVAL_FILE, result.to_dict())
-    if config.ensemble:
-        write_ensemble(
-            config.run / ENSEMBLE_FILE, [config.run / f"fold_{k + 1}/model.safetensors" for k in range(config.folds)]
+    _warn_of_seen_pictures(config)
+    runs = [RunFolder(config.run / f"fold_{number + 1}") for number in range(config.folds)]
+    whole = RunFolder(config.run)
+    whole.refuse_used(config.overwrite)
+    with whole.locked():
+        if config.overwrite and config.resume != "auto":
+            _clear(config.run)
+        _keep_folds(config, dict(zip([pair.picture.name for pair in pairs], folds, strict=True)))
+        found = []
+        for number, run in enumerate(runs):
+            output.print(f"\nFold {number + 1} of {config.folds}")
+            _link_dataset(config.dataset, run.dataset, pairs, [fold == number for fold in folds])
+            result = _train_fold(config, run)
+            found.append(result.scores)
+            if result.stop_requested and run is not runs[-1]:
+                raise TrainingInterrupted
+        write_json(config.run / CROSSVAL_FILE, CrossvalResult(config.run, found).to_dict())
+        if config.ensemble:
+            write_ensemble(config.run / ENSEMBLE_FILE, [run.model for run in runs])
+    return CrossvalResult(config.run, found)
+
+
+def _warn_of_seen_pictures(config: CrossvalConfig) -> None:
+    """Weights of a training on these pictures have seen what each fold is to be validated on."""
+    start = config.init or (Path(config.weights) if config.weights.endswith(".safetensors") else None)
+    if start is not None:
+        messages.print(
+            f"Warning: each fold starts from {start}. If that was trained on these pictures, the scores flatter:"
+            " no picture is new to it.",
+            style="yellow",
         )
-    return result
+
+
+def _clear(folder: Path) -> None:
+    """Remove what an earlier cross-validation made, so that none of its folds is taken for one of the new."""
+    for path in folder.glob("fold_*"):
+        RunFolder(path).clear()
+    for name in (CROSSVAL_FILE, FOLDS_FILE, ENSEMBLE_FILE):
+        (folder / name).unlink(missing_ok=True)
 
 
 def _refuse_same_names(dataset: Path, pairs: Sequence[Pair]) -> None:
@@ -147,7 +172,7 @@ def _refuse_same_names(dataset: Path, pairs: Sequence[Pair]) -> None:
 def _keep_folds(config: CrossvalConfig, folds: dict[str, int]) -> None:
     """Write which picture is in which fold; what goes on must have the same."""
     path = config.run / FOLDS_FILE
-    if path.exists() and not config.overwrite:
+    if path.exists():
         if config.resume != "auto":
             raise UserError(
                 f"{config.run} already holds a cross-validation.",
@@ -156,7 +181,7 @@ def _keep_folds(config: CrossvalConfig, folds: dict[str, int]) -> None:
         if read_json(path) != folds:
             raise UserError(
                 f"{config.run} was begun with other folds, or with other pictures.",
-                "Name another folder, or add --overwrite.",
+                "Name another folder, or add --overwrite --resume never.",
             )
     write_json(path, folds)
 
@@ -169,7 +194,8 @@ def _link_dataset(dataset: Path, target: Path, pairs: Sequence[Pair], is_val: Se
             for kind in (IMAGES, LABELS):
                 (target / split / kind).mkdir(parents=True)
         for pair, val in zip(pairs, is_val, strict=True):
-            folder = target / ("val" if val else "train")
+            # Links are followed from where the folder really is.
+            folder = (target / ("val" if val else "train")).resolve()
             (folder / IMAGES / pair.picture.name).symlink_to(os.path.relpath(pair.picture.resolve(), folder / IMAGES))
             (folder / LABELS / pair.labels.name).symlink_to(os.path.relpath(pair.labels.resolve(), folder / LABELS))
         if (dataset / CLASSES_FILE).exists():
@@ -178,13 +204,8 @@ def _link_dataset(dataset: Path, target: Path, pairs: Sequence[Pair], is_val: Se
         raise unwritable(target, error) from error
 
 
-def _train_fold(config: CrossvalConfig, folder: RunFolder) -> Scores:
-    """An ordinary run; where it is done already, its scores."""
+def _train_fold(config: CrossvalConfig, folder: RunFolder) -> TrainResult:
+    """An ordinary run; one that is done already has nothing left to train, and only gives its scores."""
     options = {entry.name: getattr(config, entry.name) for entry in fields(TrainConfig)}
     training = TrainConfig(**{**options, "dataset": folder.dataset, "run": folder.path, "group_by": "auto"})
-    if config.resume == "auto" and folder.scores.exists():
-        table = ClassTable.from_dict(read_header(folder.model)["classes"], str(folder.model))
-        return Scores.from_dict(read_json(folder.scores), table)
-    return train(
-        replace(training, resume="auto" if folder.record.exists() and not config.overwrite else "never")
-    ).scores
+    return train(replace(training, resume="auto" if folder.record.exists() else "never"))

@@ -103,7 +103,8 @@ def run_epochs(run: Run, state: TrainingState, stepper: Stepper) -> None:
             started = time.monotonic()
         ends_epoch = not (progress.time_is_up and progress.is_scored())
         is_best = ends_epoch and _end_epoch(run, state, pace)
-        progress.begin_next_epoch()
+        if ends_epoch:
+            progress.begin_next_epoch()
         # A new best model comes with its state: what is trained again after a kill may be another model, but on CPUs.
         if is_best or pace.is_time_to_save() or progress.has_ended(plan):
             _save(run, state, pace)

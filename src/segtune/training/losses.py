@@ -86,13 +86,13 @@ class PixelLoss:
         losses = functional.cross_entropy(
             logits, labels, self.weight, ignore_index=IGNORE, reduction="none", label_smoothing=self.label_smoothing
         )
-        with torch.no_grad():
-            hardness = functional.cross_entropy(logits, labels, ignore_index=IGNORE, reduction="none")
         total = total.clamp(min=torch.finfo(torch.float32).tiny)
         if self.kind == "focal":
             # The factor is part of what is differentiated, so it is computed from the logits again.
             certainty = torch.exp(-functional.cross_entropy(logits, labels, ignore_index=IGNORE, reduction="none"))
             return (losses * (1 - certainty) ** FOCAL_GAMMA).sum() / total
+        with torch.no_grad():
+            hardness = functional.cross_entropy(logits, labels, ignore_index=IGNORE, reduction="none")
         labelled = labels != IGNORE
         hard = hardness[labelled]
         if not len(hard):

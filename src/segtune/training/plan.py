@@ -47,6 +47,7 @@ class Facts:
         num_cpus: Processors that each process has for itself.
         world_size: Processes that train together.
         has_bf16: Whether the device computes with bf16.
+        can_compile: Whether what torch.compile needs on CUDA is there.
         free_memory: Bytes that are free on the CUDA device; 0: not known.
         fixed_memory: Bytes that a step takes however few pictures it has; 0: not known.
         memory_per_picture: Bytes that a step takes for each picture; 0: not known.
@@ -61,6 +62,7 @@ class Facts:
     largest_side: int = 0
     world_size: int = 1
     has_bf16: bool = False
+    can_compile: bool = True
     free_memory: int = 0
     fixed_memory: int = 0
     memory_per_picture: int = 0
@@ -229,7 +231,10 @@ def make_plan(config: TrainConfig, facts: Facts) -> TrainPlan:
         class_weights=class_weights,
         validate_every=_validate_every(config, facts),
         precision=_precision(config, facts),
-        compile=_switch(config.compile, facts.device == "cuda" and _is_worth_compiling(total_steps, time_budget)),
+        compile=_switch(
+            config.compile,
+            facts.device == "cuda" and facts.can_compile and _is_worth_compiling(total_steps, time_budget),
+        ),
         device=facts.device,
         world_size=facts.world_size,
         num_workers=_num_workers(config, facts),

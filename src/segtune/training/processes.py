@@ -28,6 +28,7 @@ PATIENCE = timedelta(hours=2)
 
 NAMES = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE")
 """What torchrun tells each process."""
+ALONE_ON_ITS_MACHINE = {"LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "1"}
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,9 @@ def join(device: str) -> Iterator[Processes]:
     if int(os.environ.get("WORLD_SIZE", "1")) < 2 or "RANK" not in os.environ:
         yield Processes()
         return
-    processes = Processes(*(int(os.environ[name]) for name in NAMES))
+    # Launchers other than torchrun may start one process a machine, and not say so.
+    given = {**ALONE_ON_ITS_MACHINE, **os.environ}
+    processes = Processes(*(int(given[name]) for name in NAMES))
     cuda = device != "cpu" and torch.cuda.is_available()
     if cuda and processes.local_rank >= torch.cuda.device_count():
         number = torch.cuda.device_count()

@@ -1,7 +1,7 @@
 """The state of a training <-> one file, RUN/resume.safetensors: tensors, and a header of plain values. Never pickle."""
 
 import json
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -169,19 +169,6 @@ class TrainingState:
                 setattr(self.progress, name, value)
         except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
             raise damaged(path) from error
-
-
-def read_progress(path: Path) -> Progress:
-    """Where the training stands that a file holds, without reading its tensors.
-
-    Raises:
-        UserError: It is damaged.
-    """
-    values = read_header(path).get("progress")
-    names = {entry.name for entry in fields(Progress)}
-    if not isinstance(values, dict) or values.keys() != names:
-        raise damaged(path)
-    return Progress(**values)
 
 
 def read_header(path: Path) -> dict[str, Any]:

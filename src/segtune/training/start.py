@@ -103,11 +103,17 @@ def resumed_plan(earlier: Earlier, config: TrainConfig, new: TrainPlan) -> Train
 
     The parts of a batch stay, as batch norms take their statistics from them, unless others are asked for, or other
     processes share the batch.
+
+    Raises:
+        UserError: The machine can't compute as the run does.
     """
     names = {*MACHINE_VALUES, "epochs", "total_steps", "time_budget"}
     if config.accumulate == earlier.config.accumulate and new.world_size == earlier.plan.world_size:
         names.remove("accumulate")
-    return replace(earlier.plan, **{name: getattr(new, name) for name in names})
+    plan = replace(earlier.plan, **{name: getattr(new, name) for name in names})
+    if plan.precision == "fp16" and plan.device != "cuda":
+        raise UserError("The run computes with fp16, which needs a CUDA device.", "Go on where there is one.")
+    return plan
 
 
 def _config(values: dict[str, Any]) -> TrainConfig:

@@ -32,7 +32,7 @@ from segtune.errors import UserError, first_line, listed
 from segtune.evaluation.evaluate import score_into
 from segtune.evaluation.scores import Scores
 from segtune.evaluation.tally import Tally
-from segtune.machine import usable_cpus
+from segtune.machine import can_compile, usable_cpus
 from segtune.model_file import Model, load_model, read_header, save_model
 from segtune.models.catalog import build_model, find_model, model_preprocessing
 from segtune.models.pretrained import WeightsReport, load_weights
@@ -79,6 +79,7 @@ class TrainResult:
         best_epoch: The epoch it is from.
         report: The page that tells all of it; None where it could not be made.
         told: Whether other processes, which have made it, have told of it in the terminal.
+        stop_requested: Whether a stop was asked for when nothing was left to train.
     """
 
     run: Path
@@ -87,6 +88,7 @@ class TrainResult:
     best_epoch: int
     report: Path | None = None
     told: bool = False
+    stop_requested: bool = False
 
 
 class TrainingInterrupted(KeyboardInterrupt):
@@ -123,7 +125,7 @@ def train(
         check: The check of the dataset, where it was begun already.
 
     Raises:
-        UserError: Data, configuration or place can't be used; what the run folder held is untouched.
+        UserError: Data, configuration or place can't be used; the run that the folder held is untouched.
         TrainingInterrupted: The training was asked to stop; ``resume`` goes on.
     """
     config = with_architecture(config)
@@ -145,7 +147,7 @@ def resume(config: ResumeConfig, listeners: Sequence[Listener] | None = None) ->
     earlier = earlier_run(folder)
     changes = {
         name: getattr(config, name)
-        for name in ("epochs", "time_budget", "num_workers", "cache", "nproc", "dataset")
+        for name in ("epochs", "time_budget", "num_workers", "cache", "nproc", "dataset", "device", "accumulate")
         if getattr(config, name) is not None
     }
     # The run folder may have been moved.
@@ -265,7 +267,9 @@ def _run(
     assert scores is not None
     tell(RunDone(scores, state.progress.best_epoch))
     report = _report(folder, network.device, tell) if processes.is_first else None
-    return TrainResult(folder.path, folder.model, scores, state.progress.best_epoch, report)
+    return TrainResult(
+        folder.path, folder.model, scores, state.progress.best_epoch, report, stop_requested=stop.requested()
+    )
 
 
 def _prepare(config: TrainConfig, folder: RunFolder, earlier: Earlier | None, check: CheckAhead | None) -> Data:
@@ -276,7 +280,7 @@ def _prepare(config: TrainConfig, folder: RunFolder, earlier: Earlier | None, ch
     report.raise_for_errors()
     if earlier is not None and report.fingerprint != earlier.fingerprint:
         raise UserError(
-            f"{dataset} has changed since {folder.path} was begun: its pictures or labels are not the same.",
+            f"{dataset} has changed since {folder.path} was begun: its pictures, labels or classes are not the same.",
             f"Bring it back to what it was, or start a new run from these weights: --weights {folder.last}",
         )
     return Data(dataset, table, report, find_pairs(dataset, "train"), find_pairs(dataset, "val"))
@@ -334,6 +338,7 @@ def _plan(
         num_cpus=max(1, usable_cpus() // processes.local_world_size),
         world_size=processes.world_size,
         has_bf16=cuda and torch.cuda.is_bf16_supported(including_emulation=False),
+        can_compile=can_compile(),
         free_memory=memory.free,
         fixed_memory=memory.fixed,
         memory_per_picture=memory.per_picture,
