@@ -26,6 +26,18 @@ def test_folder_appears_whole_or_not_at_all(tmp_path):
     assert (tmp_path / "folder" / "file").exists()
 
 
+def test_an_empty_folder_is_filled(tmp_path, monkeypatch):
+    (tmp_path / "folder").mkdir()
+    monkeypatch.chdir(tmp_path / "folder")
+    with pytest.raises(ZeroDivisionError), atomic_folder(Path()) as temporary:
+        (temporary / "file").write_text(f"half {1 / 0}")
+    assert not list(Path().iterdir())
+    with atomic_folder(Path()) as temporary:
+        (temporary / "file").touch()
+    assert [path.name for path in Path().iterdir()] == ["file"]
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+
+
 def test_full_disk_is_told_in_words():
     with pytest.raises(UserError, match="could not be written"):
         write_json(Path("/dev/full/x.json"), {})

@@ -1,6 +1,7 @@
 """State dicts of the original project and of other tools become model files, or are refused with what does not fit."""
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -145,7 +146,7 @@ def test_state_of_another_model_is_refused_in_few_lines(state, tmp_path):
 
 def test_existing_target_is_replaced_only_when_told(state, tmp_path):
     (tmp_path / "m.safetensors").write_bytes(b"precious")
-    with pytest.raises(UserError, match=r"m\.safetensors exists") as caught:
+    with pytest.raises(UserError, match=r"m\.safetensors already exists") as caught:
         import_weights(config(tmp_path, state))
     assert "--overwrite" in caught.value.hint
     assert (tmp_path / "m.safetensors").read_bytes() == b"precious"
@@ -186,3 +187,9 @@ def test_whole_pickled_net_is_refused_unread(tmp_path):
     with pytest.raises(UserError, match="can't be read as weights") as caught:
         import_weights(config(tmp_path, torch.nn.Linear(2, 2)))
     assert "state_dict()" in caught.value.hint
+
+
+@pytest.mark.parametrize("name", ["mymodel", "mymodel.pth", "original.pth"])
+def test_other_names_than_model_files_have_are_refused(state, tmp_path, name):
+    with pytest.raises(UserError, match="no name for the model file"):
+        import_weights(replace(config(tmp_path, state), model=tmp_path / name, overwrite=True))

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
+from segtune.annotations.label_image import channels, decode
 from segtune.classes import IGNORE, class_table, numbered_classes
 from segtune.errors import UserError
 from segtune.pictures import open_picture, orientation, read_labels, read_picture, shown_size, write_labels
@@ -107,6 +108,7 @@ def test_labels_of_few_bits_keep_their_values(tmp_path, bits):
     content = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" + rows)) + chunk(b"IEND", b"")
     (tmp_path / "x.png").write_bytes(b"\x89PNG\r\n\x1a\n" + content)
     assert read_labels(tmp_path / "x.png").tolist() == values.tolist()
+    assert channels(decode((tmp_path / "x.png").read_bytes(), "x.png")).tolist() == values.tolist()
 
 
 def test_ignore_value_becomes_255(tmp_path):

@@ -96,19 +96,24 @@ def read_json(path: Path) -> Any:
 
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-    """Yield a temporary folder beside ``path``; on success it becomes ``path``, on an error it vanishes.
+    """Yield a temporary folder; on success it becomes ``path``, on an error it vanishes.
+
+    It lies beside ``path``, or in it where that is there already: an empty folder may be a disk of its own.
 
     Raises:
         UserError: ``path`` exists and is not an empty folder, or the place can't be written.
     """
     refuse_used(path)
-    temporary = path.absolute().with_name(f".{secrets.token_hex(6)}")
+    hidden, is_there = f".{secrets.token_hex(6)}", path.exists()
+    temporary = path.absolute() / hidden if is_there else path.absolute().with_name(hidden)
     try:
         temporary.mkdir(parents=True)
         yield temporary
-        if path.exists():
-            path.rmdir()
-        temporary.rename(path)
+        if is_there:
+            for made in temporary.iterdir():
+                made.rename(path / made.name)
+        else:
+            temporary.rename(path)
     except OSError as error:
         raise unwritable(path, error) from error
     finally:

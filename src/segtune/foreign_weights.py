@@ -7,6 +7,7 @@ from torch import Tensor
 from segtune.classes import class_table, numbered_classes
 from segtune.config import ImportWeightsConfig, names_in
 from segtune.errors import DataError, UserError
+from segtune.files import refuse_existing
 from segtune.model_file import Model, save_model
 from segtune.models.catalog import build_model, model_preprocessing
 from segtune.models.pretrained import read_state_dict, strip_prefixes
@@ -24,8 +25,10 @@ def import_weights(config: ImportWeightsConfig) -> Model:
         raise UserError("The number of classes is not known.", "Give --num-classes, or --classes with their names.")
     if names and len(names) != num_classes:
         raise UserError(f"--classes names {len(names)} classes, --num-classes says {num_classes}.")
-    if config.model.exists() and not config.overwrite:
-        raise UserError(f"{config.model} exists.", "Name another file, or add --overwrite.")
+    if config.model.suffix != ".safetensors" or config.model == config.file:
+        raise UserError(f"{config.model} is no name for the model file.", "Expected: another file, NAME.safetensors.")
+    if not config.overwrite:
+        refuse_existing(config.model)
     table = class_table(names) if names else numbered_classes(num_classes)
     net = build_model(config.architecture, num_classes)
     state = strip_prefixes(read_state_dict(config.file))

@@ -208,15 +208,18 @@ def decode_labels(picture: Image.Image, name: str) -> Array:
             f"{name} {_describe_mode(picture)}; expected: one 8-bit channel whose values are class ids.",
             "If its colours stand for classes, convert the annotation export with 'segtune convert'.",
         )
-    # Pillow spreads grey values of 2 and 4 bits over 0..255.
-    tiles = getattr(picture, "tile", [])
-    raw_mode = str(tiles[0][3]) if tiles else ""
-    step = {"L;2": 85, "L;4": 17}.get(raw_mode, 1)
+    step = grey_step(picture)
     try:
         values = np.array(picture, np.uint8)
         return values // step if step > 1 else values
     except DECODE_ERRORS as error:
         raise UserError(f"{name} can't be decoded: {error}.", "Replace or remove it.") from error
+
+
+def grey_step(picture: Image.Image) -> int:
+    """What to divide grey values by, of a picture that is not decoded yet: Pillow spreads 2 and 4 bits over 0..255."""
+    tiles = getattr(picture, "tile", [])
+    return {"L;2": 85, "L;4": 17}.get(str(tiles[0][3]) if tiles else "", 1)
 
 
 def _describe_mode(picture: Image.Image) -> str:

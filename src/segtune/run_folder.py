@@ -141,6 +141,11 @@ class RunFolder:
         resume = shlex.join(["segtune", "resume", str(self.path)])
         return f"To go on from the last good state: {resume}" if self.resume.exists() else ""
 
+    def forget_scores(self) -> None:
+        """Remove the scores of an earlier best model."""
+        for path in (self.scores, self.per_image, self.confusion):
+            path.unlink(missing_ok=True)
+
     def clear(self) -> None:
         """Remove the files of an earlier run, and nothing else; the dataset is a run's from here on."""
         self.dataset_mark.unlink(missing_ok=True)

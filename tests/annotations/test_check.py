@@ -277,6 +277,13 @@ def test_doubtful_pictures_are_warned_of(dataset):
     assert kinds == {"only-class-0", "unlabelled-picture", "same-picture-other-labels", "tiny-picture"}
 
 
+def test_pixels_of_the_ignored_value_are_no_labels(dataset):
+    labels(dataset / "train" / "Labels" / "000.png", np.minimum(np.indices((72, 96))[0], 1) * 11)
+    labels(dataset / "train" / "Labels" / "001.png", np.full((72, 96), 11))
+    kinds = {finding.kind for finding in check_dataset(dataset, dataset_classes(dataset, ignore_value=11)).findings}
+    assert kinds == {"only-class-0", "unlabelled-picture"}
+
+
 def test_rare_classes_are_warned_of(dataset):
     for path in dataset.glob("*/Labels/*.png"):
         values = np.minimum(np.asarray(Image.open(path)), 1)

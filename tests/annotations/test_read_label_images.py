@@ -265,7 +265,8 @@ SMEARED = np.clip(COLORS[VALUES].astype(int) + RNG.integers(-9, 10, (20, 30, 3))
         ),
         (RNG.integers(0, 256, (20, 30), np.uint8), {"classes.txt": "a\nb"}, "grey levels"),
         (VALUES, {"classes.yaml": "names: ["}, "no list of classes that can be read"),
-        (VALUES, {"classes.yaml": "a: &a [x]\nb: [*a, *a]"}, "anchors"),
+        (VALUES, {"classes.yaml": "a: &a [x]\nb: [*a, *a]"}, "aliases"),
+        (VALUES, {"classes.yaml": "[&a [x], &b [*a, *a]]"}, "aliases"),
         (VALUES, {"label_colors.txt": "1 2 x\n"}, "no list of classes that can be read"),
         (VALUES, {"labelmap.txt": "a:1,1,1::\nb:1,1,1::\n"}, "same colour"),
         (np.zeros((9, 9), np.uint8), {"classes.txt": "a\nb"}, "annotated at 9 x 9 pixels"),
@@ -275,6 +276,12 @@ def test_what_is_wrong_is_told(tmp_path, mask, files, message):
     source = write(tmp_path / "e", {**pairs("images/{}.jpg", "masks/{}.png", mask), **files})
     with pytest.raises(UserError, match=message):
         convert(ConvertConfig(source, tmp_path / "d"))
+
+
+def test_a_mask_of_which_camera_is_asked(tmp_path):
+    files = {**pairs("image_2/{}.jpg", "labels/{}.png"), **pairs("image_3/{}.jpg", "labels/{}.png")}
+    with pytest.raises(UserError, match=r"could be any of image_2/a\.jpg, image_3/a\.jpg"):
+        convert(ConvertConfig(write(tmp_path / "e", files), tmp_path / "d"))
 
 
 def test_broken_masks_are_told(tmp_path):

@@ -116,6 +116,34 @@ WHOLE = {
 }
 
 
+def test_label_images_of_the_copy_are_its_own(dataset, tmp_path):
+    wide(dataset)
+    repair_dataset(ConvertConfig(dataset, tmp_path / "fixed", repair="format"))
+    files = [*all_labels(tmp_path / "fixed"), tmp_path / "fixed" / "classes.yaml"]
+    assert {path.stat().st_nlink for path in files} == {1}
+
+
+def test_of_several_label_images_all_stay(dataset, tmp_path):
+    wide(dataset)
+    other = dataset / "train" / "Labels" / "001.bmp"
+    save(other, values(other.with_suffix(".png")) * 0)
+    both = [other.read_bytes(), other.with_suffix(".png").read_bytes()]
+    report = repair_dataset(ConvertConfig(dataset, tmp_path / "fixed", repair="format"))
+    kept = tmp_path / "fixed" / "train" / "Labels" / "001.bmp"
+    assert [kept.read_bytes(), kept.with_suffix(".png").read_bytes()] == both
+    assert report.changed["format"] == 1
+
+
+def test_files_beside_a_picture_do_not_say_how_it_lies(dataset, tmp_path):
+    sound = values(dataset / NAME)
+    turned(dataset)
+    (dataset / "train" / "Images" / "000.AAE").write_text("no picture")
+    Image.new("RGB", (8, 8)).save(dataset / "train" / "Images" / "000.a.jpg")
+    Image.new("L", (8, 8)).save(dataset / "train" / "Labels" / "000.a.png")
+    repair_dataset(ConvertConfig(dataset, tmp_path / "fixed", repair="orientation"))
+    assert (values(tmp_path / "fixed" / NAME) == sound).all()
+
+
 @pytest.mark.parametrize("name", WHOLE)
 def test_what_check_proposes_gives_back_every_pixel(dataset, tmp_path, name):
     repair, spoil = WHOLE[name]

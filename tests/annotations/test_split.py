@@ -40,6 +40,13 @@ def test_test_pictures_stay_out_of_both():
     assert set(splits[:4]) == {"train", "val"}
 
 
+def test_copies_stay_together_where_names_have_no_suffix():
+    pictures = [Candidate(f"{stem}_jpg.rf.{copy:032x}") for stem in range(40) for copy in range(3)]
+    splits = assign_splits(pictures, 0.5).splits
+    assert all(len(set(splits[first : first + 3])) == 1 for first in range(0, 120, 3))
+    assert set(splits) == {"train", "val"}
+
+
 def test_a_single_subset_is_split():
     assert set(assign_splits(numbered(10, "train")).splits) == {"train", "val"}
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 import segtune
 from segtune.arrays import NumpyArrays
-from segtune.classes import numbered_classes
+from segtune.classes import class_table, numbered_classes, write_classes
 from segtune.cli import main
 from segtune.config import EvaluateConfig, ExportConfig, PredictConfig
 from segtune.errors import UserError
@@ -115,6 +115,15 @@ def test_class_ids_are_those_of_the_logits(models, tmp_path, onnx_file):
         load(target, "cpu", PredictOptions(tta="flip"))
 
 
+def test_class_ids_of_pictures_that_are_shrunk_pass_the_check(models, make_dataset, tmp_path):
+    data = make_dataset(tmp_path / "data", height=300, width=400)
+    table = class_table(["a", "b", "c", "d"])
+    write_classes(data / "classes.yaml", table)
+    export(ExportConfig(models(ALL[0]), tmp_path / "ids.onnx", argmax=True, data=data))
+    report = json.loads((tmp_path / "ids.onnx.json").read_text())
+    assert report["check"]["equal_pixels"] >= 0.999
+
+
 @pytest.mark.parametrize(
     "options", [PredictOptions(64, 32), PredictOptions(tta="flip+scale"), PredictOptions(64, tta="flip")]
 )
@@ -183,7 +192,7 @@ def test_nothing_is_overwritten_unless_told(models, tmp_path, existing):
 
 def test_failed_check_leaves_nothing(trained_run, tmp_path, monkeypatch):
     monkeypatch.setattr("segtune.exports.export.MIN_EQUAL", 1.1)
-    with pytest.raises(UserError, match="It was removed"):
+    with pytest.raises(UserError, match="It was not kept"):
         export(ExportConfig(trained_run / "model.safetensors", tmp_path / "m.onnx"))
     assert not list(tmp_path.iterdir())
 

@@ -143,6 +143,15 @@ def test_nothing_is_overwritten_unless_told(model, pool, tmp_path):
     assert (tmp_path / "out" / "notes.txt").read_text() == "mine"
 
 
+def test_a_folder_of_pictures_that_it_did_not_make_is_never_removed(model, pool, tmp_path):
+    mine = tmp_path / "out" / "pictures" / "mine.jpg"
+    mine.parent.mkdir(parents=True)
+    mine.touch()
+    with pytest.raises(UserError, match="was not made by 'segtune suggest'"):
+        suggest(SuggestConfig(model, pool, tmp_path / "out", count=2, overwrite=True))
+    assert mine.exists()
+
+
 def test_pictures_of_the_pool_are_never_removed(model, pool, tmp_path):
     pool.rename(tmp_path / "pictures")
     with pytest.raises(UserError, match="overwrite the pictures themselves"):

@@ -64,4 +64,5 @@ def test_slower_sessions_are_not_taken_and_remembered(model, monkeypatch):
     monkeypatch.setattr("segtune.runtimes.session_cache.MIN_SPEED", np.inf)
     for _ in range(2):
         assert not isinstance(load(model, "cpu").backend, OnnxRuntime)
-    assert kept() == [".json"]
+    assert isinstance(load(model, "cpu", backend="onnxruntime").backend, OnnxRuntime)  # who asks for it gets it
+    assert kept() == [".json", ".onnx"]

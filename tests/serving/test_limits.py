@@ -11,14 +11,15 @@ from PIL import Image
 
 from segtune.serving.app import Limits
 from segtune.serving.problems import MEDIA_TYPE
+from segtune.serving.uploads import size_of
+
+
+def chunk(kind: bytes, content: bytes) -> bytes:
+    return len(content).to_bytes(4, "big") + kind + content + zlib.crc32(kind + content).to_bytes(4, "big")
 
 
 def bomb() -> bytes:
     """A PNG of 30,000 x 30,000 pixels in a few kilobytes: a head that says so, and zeros."""
-
-    def chunk(kind: bytes, content: bytes) -> bytes:
-        return len(content).to_bytes(4, "big") + kind + content + zlib.crc32(kind + content).to_bytes(4, "big")
-
     side = (30_000).to_bytes(4, "big")
     head = chunk(b"IHDR", side + side + bytes([8, 2, 0, 0, 0]))
     return b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", zlib.compress(bytes(1_000_000))) + chunk(b"IEND", b"")
@@ -170,6 +171,15 @@ def test_what_goes_wrong_inside_is_not_shown(client_of, network, picture_file):
     assert answer.status_code == 500
     assert answer.headers["content-type"] == MEDIA_TYPE
     assert "secret" not in answer.text
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert 'segtune_requests_total{status="500"} 1.0' in client.get("/metrics").text
+
+
+def test_the_size_is_told_without_decoding_even_where_exif_stands_behind_the_pixels():
+    head = chunk(b"IHDR", (3_000).to_bytes(4, "big") + (2_000).to_bytes(4, "big") + bytes([8, 2, 0, 0, 0]))
+    exif = chunk(b"eXIf", b"MM\0*\0\0\0\x08\0\0\0\0\0\0")
+    content = b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", b"no pixels") + exif + chunk(b"IEND", b"")
+    assert size_of(content, 10**7) == (2_000, 3_000)
 
 
 def test_uploads_never_touch_the_disk(client, picture_file, monkeypatch):

@@ -64,7 +64,10 @@ def test_the_default_is_for_this_machine_alone(address):
     [
         (["--port", "99999"], "no port 99999"),
         (["--host", "no.such.host.invalid"], "can't be listened on"),
-        (["--max-waiting", "0"], "numbers above 0"),
+        (["--max-waiting", "0"], "no number above 0"),
+        (["--timeout", "inf"], "no number above 0"),
+        (["--max-megabytes", "nan"], "no number above 0"),
+        (["--host", "127..1"], "can't be listened on"),
         (["--sample", "missing.jpg"], "missing.jpg"),
         (["--token", "schlüssel"], "ASCII"),
     ],

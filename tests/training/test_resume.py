@@ -122,6 +122,18 @@ def test_each_new_best_model_comes_with_its_state(config):
     assert all(of_state == of_model for of_state, of_model in seen)
 
 
+def test_scores_of_an_earlier_best_model_go_with_it(config):
+    assert (train(replace(config, epochs=1), listeners=[]).run / "scores.json").exists()
+
+    def stop(event):
+        if isinstance(event, EpochDone) and event.is_best:
+            raise KeyboardInterrupt
+
+    with pytest.raises(TrainingInterrupted):
+        resume(ResumeConfig(config.run, epochs=9), listeners=[stop])
+    assert not [name for name in ("scores.json", "per_image.csv", "confusion.png") if (config.run / name).exists()]
+
+
 def test_time_that_is_up_is_told_and_more_may_be_asked_for(config):
     def steps(config) -> list[int]:
         return [line["step"] for line in told(config.run)]

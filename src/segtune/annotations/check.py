@@ -84,7 +84,7 @@ def check_dataset(
     }
     if not any(finding.severity == "error" for finding in findings):
         findings += class_findings(split_facts, table)
-    findings += same_files(dataset, facts) + picture_findings(dataset, facts)
+    findings += same_files(dataset, facts) + picture_findings(dataset, facts, table)
     findings += look_alikes(dataset, facts) if thorough else []
     findings.sort(key=lambda finding: finding.severity)
     return DatasetReport(dataset, table, findings, split_facts, _fingerprint(facts, table))

@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import PurePosixPath
+from typing import Any
 
 import yaml
 
@@ -138,11 +139,23 @@ def _parse_names(text: str) -> list[Entry]:
     return [(index, name, None) for index, name in enumerate(names)]
 
 
+class NoAliases:
+    """A YAML loader that refuses what makes a small file endless."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        """Compose a node that is no alias."""
+        if self.check_event(yaml.AliasEvent):  # type: ignore[attr-defined]
+            raise yaml.YAMLError("it has aliases, which a list of classes does not need")
+        return super().compose_node(parent, index)  # type: ignore[misc]
+
+
+class _SafeLoader(NoAliases, yaml.SafeLoader):
+    """Plain values alone."""
+
+
 def _parse_yaml(text: str) -> list[Entry]:
     """Segtune's classes.yaml; a list or a mapping of names serves as well."""
-    if re.search(r"[&*]\w", text) and re.search(r":\s*[&*]\w|-\s*[&*]\w", text):
-        raise ValueError("it has anchors, which could make it endless")
-    content = yaml.safe_load(text)
+    content = yaml.load(text, _SafeLoader)
     if isinstance(content, dict) and "classes" in content:
         table = ClassTable.from_dict(content, "classes.yaml")
         # The colours that the table makes up for classes without one are not the export's.

@@ -12,7 +12,7 @@ from segtune.annotations.annotated_image import DeclaredClass, Region
 from segtune.annotations.image_builder import BadAnnotation, ImageBuilder
 from segtune.classes import Color
 from segtune.errors import listed
-from segtune.pictures import DECODE_ERRORS, open_picture
+from segtune.pictures import DECODE_ERRORS, grey_step, open_picture
 
 MAX_CLASSES = 254
 """As many values as a picture's classes may have."""
@@ -48,27 +48,25 @@ def make_table(entries: Sequence[tuple[int | None, str | None, Color | None]]) -
 
 
 def decode(content: bytes, name: str) -> Image.Image:
-    """A label image, decoded to its end.
+    """A label image, decoded to its end, its values as the file has them.
 
     Raises:
         UserError: It is no picture.
         BadAnnotation: It is broken.
     """
     picture = open_picture(content, name)
+    step = grey_step(picture)
     try:
         picture.load()
     except DECODE_ERRORS as error:
         raise BadAnnotation(f"{name} can't be decoded ({error})") from error
-    return picture
+    return picture.point(lambda value: value // step) if step > 1 else picture
 
 
 def channels(picture: Image.Image) -> npt.NDArray[np.integer]:
-    """The values of a one-channel picture (palette: the indices), int (H, W), or its colours, uint8 (H, W, 3)."""
+    """What ``decode`` gave, the values of one channel (palette: the indices), int (H, W), or RGB, uint8 (H, W, 3)."""
     if picture.mode in {"L", "P", "1"}:
-        values = np.asarray(picture).astype(np.uint8)
-        # Pillow spreads grey values of 2 and 4 bits over 0..255.
-        tiles = getattr(picture, "tile", [])
-        return values // {"L;2": 85, "L;4": 17}.get(str(tiles[0][3]) if tiles else "", 1)
+        return np.asarray(picture).astype(np.uint8)
     if picture.mode not in {"RGB", "RGBA", "RGBX", "LA", "PA"} and not picture.mode.startswith("I"):
         raise BadAnnotation(f"it has the mode {picture.mode}, which no label image has")
     if picture.mode.startswith("I"):

@@ -5,6 +5,7 @@ import multiprocessing
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
@@ -80,12 +81,18 @@ def write_label_images(jobs: Iterable[LabelJob], choice: ClassChoice, fill: Fill
     waiting: deque[Future[list[LabelResult]]] = deque()
     remaining = iter(jobs)
     with ProcessPoolExecutor(num_processes, context, initializer=_keep_memory) as pool:
-        while batch := list(islice(remaining, BATCH)):
-            waiting.append(pool.submit(_write_batch, batch, choice, fill))
-            if len(waiting) > num_processes * BATCHES_AHEAD:
+        try:
+            while batch := list(islice(remaining, BATCH)):
+                waiting.append(pool.submit(_write_batch, batch, choice, fill))
+                if len(waiting) > num_processes * BATCHES_AHEAD:
+                    yield from waiting.popleft().result()
+            while waiting:
                 yield from waiting.popleft().result()
-        while waiting:
-            yield from waiting.popleft().result()
+        except (BrokenProcessPool, MemoryError) as error:
+            raise UserError(
+                f"One of {num_processes} processes that paint label images has died. Most likely memory is out.",
+                "Free some; or let fewer paint, one a processor: taskset --cpu-list 0 segtune convert …",
+            ) from error
 
 
 def _write_batch(jobs: Sequence[LabelJob], choice: ClassChoice, fill: Fill) -> list[LabelResult]:

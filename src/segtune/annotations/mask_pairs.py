@@ -45,12 +45,14 @@ class LabelFile:
         labels: The label image, by its name in the source; empty: the export lists the picture, but has none.
         picture: The picture, by its name in the source; empty: to be found by ``name``.
         subset: train, val, test, or empty.
+        has_several: Whether pictures of several folders fit alike: which camera's they are, nobody said.
     """
 
     name: str
     labels: str
     picture: str = ""
     subset: str = ""
+    has_several: bool = False
 
 
 def pair_masks(names: Iterable[str], more_pictures: Iterable[str] = ()) -> list[LabelFile]:
@@ -76,10 +78,13 @@ def pair_masks(names: Iterable[str], more_pictures: Iterable[str] = ()) -> list[
     files = [LabelFile(picture, name, picture, _subset(name) or _subset(picture)) for name, picture in beside.items()]
     taken = {*beside}
     for name in sorted(masks):
-        picture = next(
-            (found for stem in _mask_stems(name) if (found := _nearest(name, by_stem.get(_key(stem), ()), taken))), ""
+        found = next(
+            (found for stem in _mask_stems(name) if (found := _nearest(name, by_stem.get(_key(stem), ()), taken))), []
         )
-        files.append(LabelFile(picture or _expected(name), name, picture, _subset(name) or _subset(picture)))
+        has_several = len({PurePosixPath(other).parent for other in found}) > 1
+        picture = "" if has_several or not found else max(found)
+        subset = _subset(name) or _subset(picture)
+        files.append(LabelFile(picture or _expected(name), name, picture, subset, has_several))
     return sorted(_without_shown(files), key=lambda file: file.labels)
 
 
@@ -126,8 +131,8 @@ def _beside(name: str, candidates: Iterable[str]) -> str:
     return next((other for other in candidates if other != name and PurePosixPath(other).parent == parent), "")
 
 
-def _nearest(mask: str, candidates: Iterable[str], taken: set[str]) -> str:
-    """The picture that shares most of a mask's folders; never one of another subset or where both have others."""
+def _nearest(mask: str, candidates: Iterable[str], taken: set[str]) -> list[str]:
+    """The pictures that share most of a mask's folders; never one of another subset or where both have others."""
     subset, folders, named = _subset(mask), _folders(mask), _named(mask)
     fitting = [
         other
@@ -136,7 +141,8 @@ def _nearest(mask: str, candidates: Iterable[str], taken: set[str]) -> str:
         and (not subset or _subset(other) in {"", subset})
         and (named <= _named(other) or named >= _named(other))
     ]
-    return max(fitting, key=lambda other: (len(folders & _folders(other)), -len(_folders(other)), other), default="")
+    fit = {other: (len(folders & _folders(other)), -len(_folders(other))) for other in fitting}
+    return [other for other in fitting if fit[other] == max(fit.values())]
 
 
 def _folders(name: str) -> set[str]:

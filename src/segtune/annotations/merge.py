@@ -249,9 +249,9 @@ def _assign(conversion: Conversion, present: Mapping[str, tuple[str, Pair]]) -> 
     if all(entry.split for entry in entries):
         return []
     known = {PurePosixPath(entry.target).stem for entry in entries}
-    others = [(stem, split) for stem, (split, _) in present.items() if stem not in known]
+    others = [(stem, pair.picture.name, split) for stem, (split, pair) in present.items() if stem not in known]
     candidates = [Candidate(entry.name, entry.subset, frozenset(), entry.split, entry.target) for entry in entries]
-    candidates += [Candidate(stem, "", frozenset(), split, stem) for stem, split in others]
+    candidates += [Candidate(name, "", frozenset(), split, stem) for stem, name, split in others]
     assigned = assign_splits(candidates, conversion.options.val_fraction, conversion.options.group_by)
     for entry, split in zip(entries, assigned.splits, strict=False):
         entry.split = split

@@ -4,29 +4,33 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from segtune.annotations.check_pair import PairFacts, relative
 from segtune.annotations.dataset_folder import ALL_SPLITS
 from segtune.annotations.findings import Finding
 from segtune.annotations.near_duplicates import find_pairs_alike
-from segtune.classes import IGNORE
+from segtune.classes import IGNORE, ClassTable
 from segtune.errors import listed
 
 MIN_SIDE = 32
 """Pictures of fewer pixels on a side hold hardly anything to learn."""
 
 
-def picture_findings(dataset: Path, facts: Sequence[PairFacts]) -> list[Finding]:
+def picture_findings(dataset: Path, facts: Sequence[PairFacts], table: ClassTable) -> list[Finding]:
     """Pictures that teach nothing, or little."""
     findings = []
+    counted = np.setdiff1d(np.arange(IGNORE), [table.ignore_value])
     for fact in facts:
-        labelled = int(fact.values[:IGNORE].sum())
+        labelled = int(fact.values[counted].sum())
         if not fact.findings and fact.values.sum() and not labelled:
             message = f"nothing is labelled in {fact.pair.picture}: all its pixels are ignored"
             findings.append(Finding("warning", "unlabelled-picture", message, relative(dataset, fact.pair.picture)))
         if fact.size != (0, 0) and min(fact.size) < MIN_SIDE:
             message = f"{fact.pair.picture} has only {fact.size[1]} x {fact.size[0]} pixels"
             findings.append(Finding("warning", "tiny-picture", message, relative(dataset, fact.pair.picture)))
-    empty = [fact for fact in facts if fact.values[0] and not fact.values[1:IGNORE].any()]
+    others = counted[counted > 0]
+    empty = [fact for fact in facts if table.ignore_value != 0 and fact.values[0] and not fact.values[others].any()]
     if empty and len(empty) < len(facts):
         names = listed((fact.pair.picture.name for fact in empty), 5)
         message = f"{len(empty)} of {len(facts)} pictures have class 0 alone: {names}"

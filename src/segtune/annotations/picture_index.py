@@ -44,6 +44,7 @@ class PictureIndex:
         self._sources = [source, *([FolderSource(folder)] if folder is not None else [])]
         self._source_of: dict[str, ExportSource] = {}
         self._by_key: dict[str, list[str]] = defaultdict(list)
+        self._unread: dict[str, list[str]] = defaultdict(list)
         for place in self._sources:
             for name in place.names:
                 path = PurePosixPath(name)
@@ -51,6 +52,9 @@ class PictureIndex:
                     self._source_of[name] = place
                     self._by_key[_key(path.name)].append(name)
                     self._by_key[_key(path.stem)].append(name)
+                elif path.suffix.lower() in UNREAD_SUFFIXES:
+                    for key in _keys(path):
+                        self._unread[_key(key)].append(name)
         self.names = tuple(
             name
             for name in self._source_of
@@ -79,13 +83,7 @@ class PictureIndex:
         found = self._find_all(name, subset, near)
         if len(found) > 1:
             return f"its picture could be any of {listed(found, 4)}; rename them, or name one's folder with --images"
-        unread = [
-            other
-            for source in self._sources
-            for other in source.names
-            if PurePosixPath(other).suffix.lower() in UNREAD_SUFFIXES
-            and {_key(key) for key in _keys(path)} & {_key(key) for key in _keys(PurePosixPath(other))}
-        ]
+        unread = [other for key in _keys(path) for other in self._unread.get(_key(key), ())]
         if unread:
             suffix = PurePosixPath(unread[0]).suffix
             return f"its picture {unread[0]} is there, but {suffix} files are not read; convert it to PNG or JPEG"

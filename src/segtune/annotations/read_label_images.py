@@ -149,7 +149,7 @@ VOC_BORDER: Color = (224, 224, 192)
 def is_mask_folder(source: ExportSource) -> bool:
     """Whether pictures and masks of the same names lie in folders beside each other, or with endings as '_mask'."""
     files = pair_masks(source.names)
-    return any(file.picture for file in files) or (bool(files) and has_class_file(source))
+    return any(file.picture or file.has_several for file in files) or (bool(files) and has_class_file(source))
 
 
 def read_mask_folder(export: Export) -> Annotations:

@@ -11,12 +11,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import PurePosixPath
-from typing import Any
 
 import numpy as np
 import yaml
 
 from segtune.annotations.annotated_image import AnnotatedImage, Annotations, DeclaredClass
+from segtune.annotations.class_files import NoAliases
 from segtune.annotations.export import Export
 from segtune.annotations.image_builder import (
     BadAnnotation,
@@ -121,14 +121,8 @@ def _starts_with_label(source: ExportSource, name: str) -> bool:
         return False
 
 
-class _PlainLoader(yaml.BaseLoader):
-    """Reads all values as text, so that a class may be called 'no' or '1.0', and refuses what makes a file endless."""
-
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        """Compose a node that is no alias."""
-        if self.check_event(yaml.AliasEvent):
-            raise yaml.YAMLError("it has aliases, which a list of classes does not need")
-        return super().compose_node(parent, index)
+class _PlainLoader(NoAliases, yaml.BaseLoader):
+    """Reads all values as text, so that a class may be called 'no' or '1.0'."""
 
 
 def _describe(source: ExportSource, name: str) -> _Description:

@@ -1,5 +1,6 @@
 """'segtune convert DATASET TARGET --repair …': a copy of a dataset folder with what 'segtune check' proposes done."""
 
+import shutil
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -32,7 +33,16 @@ from segtune.config import ConversionOptions, ConvertConfig, changed_options, na
 from segtune.console import output, track
 from segtune.errors import UserError, listed, nearest
 from segtune.files import atomic_folder, refuse_used, sha256
-from segtune.pictures import DECODE_ERRORS, labels_png, open_picture, orientation, same_shape, shown_size
+from segtune.pictures import (
+    DECODE_ERRORS,
+    TURNED,
+    TURNS,
+    labels_png,
+    open_picture,
+    orientation,
+    same_shape,
+    shown_size,
+)  # fmt: skip
 
 Pixels = npt.NDArray[np.integer]
 
@@ -107,11 +117,13 @@ def repair_dataset(config: ConvertConfig) -> RepairReport:
     in_val = _digests(dataset, "val") if "duplicates" in chosen else frozenset()
     with atomic_folder(target) as folder:
         if (dataset / CLASSES_FILE).exists():
-            source.copy(CLASSES_FILE, folder / CLASSES_FILE)
+            shutil.copyfile(dataset / CLASSES_FILE, folder / CLASSES_FILE)
         for split in splits:
             for kind in (IMAGES, LABELS):
                 (folder / split / kind).mkdir(parents=True)
             pictures, labels = (folder_files(dataset / split / kind) for kind in (IMAGES, LABELS))
+            several = Counter(path.stem for path in all_files(dataset / split / LABELS))
+            labels = {stem: path for stem, path in labels.items() if several[stem] == 1}
             for stem in track(sorted(pictures | labels), f"Repairing {split}"):
                 picture, label = pictures.get(stem), labels.get(stem)
                 if split == "train" and picture is not None and in_val and sha256(picture) in in_val:
@@ -130,10 +142,12 @@ def repair_dataset(config: ConvertConfig) -> RepairReport:
 
 def _copy_others(source: FolderSource, target: Path, split: str, done: set[Path]) -> None:
     """Of several files of one name it is not known which is meant: all stay."""
-    for kind in (IMAGES, LABELS):
-        for path in all_files(source.path / split / kind):
-            if path not in done:
-                source.copy(_name(source, path), target / split / kind / path.name)
+    for path in all_files(source.path / split / IMAGES):
+        if path not in done:
+            source.copy(_name(source, path), target / split / IMAGES / path.name)
+    for path in all_files(source.path / split / LABELS):
+        if path not in done:
+            shutil.copyfile(path, target / split / LABELS / path.name)
 
 
 def _numbered_from_1(dataset: Path, table: ClassTable) -> bool:
@@ -187,10 +201,10 @@ def _repair_pair(
     meaning: Meaning,
     changed: Counter[str],
 ) -> None:
-    """Copy a picture and its label image, the latter mended."""
-    size = _size(picture) if picture is not None else None
+    """Copy a picture and its label image, the latter mended; pictures are linked where the disk allows."""
+    shown = _shown(picture) if picture is not None else None
     pixels = _decoded(labels) if labels is not None else None
-    if "drop" in changed and (size is None or pixels is None):
+    if "drop" in changed and (shown is None or pixels is None):
         changed["drop"] += (picture is not None) + (labels is not None)
         return
     if picture is not None:
@@ -201,16 +215,16 @@ def _repair_pair(
     done = []
     for name in changed:
         if mended is not None and name in MENDS:
-            new = MENDS[name](mended, labels, size, meaning)
+            new = MENDS[name](mended, labels, shown, meaning)
             if new is not None:
                 mended = new
                 done.append(name)
     if not done or mended is None:
-        source.copy(_name(source, labels), target / LABELS / labels.name)
+        shutil.copyfile(labels, target / LABELS / labels.name)
         return
     if mended.ndim == 3 or mended.max(initial=0) > IGNORE:
         # Scaled or turned, but not label values yet.
-        source.copy(_name(source, labels), target / LABELS / labels.name)
+        shutil.copyfile(labels, target / LABELS / labels.name)
         return
     changed.update(done)
     (target / LABELS / f"{labels.stem}.png").write_bytes(labels_png(mended.astype(np.uint8), meaning.table))
@@ -220,12 +234,25 @@ def _name(source: FolderSource, path: Path) -> str:
     return path.relative_to(source.path).as_posix()
 
 
-def _size(path: Path) -> tuple[int, int] | None:
-    """Height and width of a picture that decodes to its end; None for others."""
+@dataclass(frozen=True)
+class Shown:
+    """How viewers show a picture.
+
+    Attributes:
+        size: Height and width.
+        orientation: Its EXIF orientation, which is applied for that.
+    """
+
+    size: tuple[int, int]
+    orientation: int
+
+
+def _shown(path: Path) -> Shown | None:
+    """How a picture is shown that decodes to its end; None for others."""
     try:
         content = path.read_bytes()
         picture = decode(content, str(path))
-        return None if is_cut_short(content, picture) else shown_size(picture)
+        return None if is_cut_short(content, picture) else Shown(shown_size(picture), orientation(picture))
     except (UserError, BadAnnotation, *DECODE_ERRORS):
         return None
 
@@ -237,10 +264,10 @@ def _decoded(path: Path) -> Pixels | None:
         return None
 
 
-# Each takes the pixels, the file, the picture's size and the classes; None: there is nothing to mend.
+# Each takes the pixels, the file, how the picture is shown, and the classes; None: there is nothing to mend.
 
 
-def _format(pixels: Pixels, path: Path, size: tuple[int, int] | None, meaning: Meaning) -> Pixels | None:  # noqa: ARG001
+def _format(pixels: Pixels, path: Path, shown: Shown | None, meaning: Meaning) -> Pixels | None:  # noqa: ARG001
     kind = open_picture(path).format
     values = _one_channel(pixels, meaning.table)
     if values is None or kind == "JPEG" or values.max(initial=0) > IGNORE:
@@ -249,20 +276,20 @@ def _format(pixels: Pixels, path: Path, size: tuple[int, int] | None, meaning: M
     return None if is_right else values.astype(np.uint8)
 
 
-def _binary(pixels: Pixels, path: Path, size: tuple[int, int] | None, meaning: Meaning) -> Pixels | None:  # noqa: ARG001
+def _binary(pixels: Pixels, path: Path, shown: Shown | None, meaning: Meaning) -> Pixels | None:  # noqa: ARG001
     if pixels.ndim == 3 or not set(np.unique(pixels)) <= {0, IGNORE} or not pixels.any():
         return None
     return (pixels > 0).astype(np.uint8)
 
 
-def _shift(pixels: Pixels, path: Path, size: tuple[int, int] | None, meaning: Meaning) -> Pixels | None:  # noqa: ARG001
+def _shift(pixels: Pixels, path: Path, shown: Shown | None, meaning: Meaning) -> Pixels | None:  # noqa: ARG001
     if pixels.ndim == 3:
         return None
     ignored = np.isin(pixels, [0, IGNORE, meaning.table.ignore_value])
     return np.where(ignored, IGNORE, pixels - 1).astype(np.uint8)
 
 
-def _colors(pixels: Pixels, path: Path, size: tuple[int, int] | None, meaning: Meaning) -> Pixels | None:  # noqa: ARG001
+def _colors(pixels: Pixels, path: Path, shown: Shown | None, meaning: Meaning) -> Pixels | None:  # noqa: ARG001
     table = meaning.table
     if pixels.ndim == 2:
         picture = open_picture(path)
@@ -275,7 +302,7 @@ def _colors(pixels: Pixels, path: Path, size: tuple[int, int] | None, meaning: M
     return nearest_color_ids(pixels, table)
 
 
-def _nearest(pixels: Pixels, path: Path, size: tuple[int, int] | None, meaning: Meaning) -> Pixels | None:  # noqa: ARG001
+def _nearest(pixels: Pixels, path: Path, shown: Shown | None, meaning: Meaning) -> Pixels | None:  # noqa: ARG001
     values = _one_channel(pixels, meaning.table)
     if values is None:
         return nearest_color_ids(pixels, meaning.table)
@@ -288,40 +315,25 @@ def _nearest(pixels: Pixels, path: Path, size: tuple[int, int] | None, meaning: 
     return mended
 
 
-def _orientation(pixels: Pixels, path: Path, size: tuple[int, int] | None, meaning: Meaning) -> Pixels | None:  # noqa: ARG001
-    if size is None or pixels.shape[:2] == size or pixels.shape[:2] != size[::-1]:
+def _orientation(pixels: Pixels, path: Path, shown: Shown | None, meaning: Meaning) -> Pixels | None:  # noqa: ARG001
+    if shown is None or pixels.shape[:2] == shown.size or pixels.shape[:2] != shown.size[::-1]:
         return None
     # The picture's own orientation says in which direction.
-    picture = next(iter(sorted((path.parents[1] / IMAGES).glob(f"{_escaped(path.stem)}.*"))))
-    turn = TURNS.get(orientation(open_picture(picture)))
-    if turn is None:
+    if shown.orientation not in TURNED:
         return None
-    turned = Image.fromarray(pixels.astype(np.uint8)).transpose(turn)
+    turned = Image.fromarray(pixels.astype(np.uint8)).transpose(TURNS[shown.orientation])
     return np.asarray(turned)
 
 
-def _escaped(stem: str) -> str:
-    """A name for glob, which takes brackets for patterns."""
-    return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in stem)
-
-
-TURNS = {
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-"""How viewers turn a picture of an EXIF orientation that exchanges height and width."""
-
-
-def _scale(pixels: Pixels, path: Path, size: tuple[int, int] | None, meaning: Meaning) -> Pixels | None:  # noqa: ARG001
+def _scale(pixels: Pixels, path: Path, shown: Shown | None, meaning: Meaning) -> Pixels | None:  # noqa: ARG001
+    size = None if shown is None else shown.size
     if size is None or pixels.shape[:2] == size or not same_shape((pixels.shape[0], pixels.shape[1]), size):
         return None
     values = pixels if pixels.ndim == 3 else pixels.astype(np.uint8)
     return np.asarray(cv2.resize(values, size[::-1], interpolation=cv2.INTER_NEAREST_EXACT), np.uint8)
 
 
-Mend = Callable[[Pixels, Path, tuple[int, int] | None, Meaning], Pixels | None]
+Mend = Callable[[Pixels, Path, Shown | None, Meaning], Pixels | None]
 MENDS: dict[str, Mend] = {
     "format": _format,
     "binary": _binary,

@@ -44,6 +44,7 @@ HALF_CHARACTER = re.compile(rb"\\u[dD][89a-fA-F]")
 """JSON writes emojis and the like as two of these escapes; one alone stands for nothing."""
 
 LOCAL_HEADER_BYTES = 30
+DRIVE = re.compile("[A-Za-z]:")
 """Of a member of a zip, before its name."""
 
 UNZIP_ERRORS = (
@@ -165,6 +166,9 @@ class FolderSource(ExportSource):
             files = [file for file in files if _is_file(Path(folder, file))]
             relative = os.path.relpath(folder, path).replace(os.sep, "/")
             names += files if relative == "." else [f"{relative}/{file}" for file in files]
+        if only:
+            pictures = PICTURE_SUFFIXES | UNREAD_SUFFIXES
+            names = [name for name in names if name == only or PurePosixPath(name).suffix.lower() in pictures]
         odd = [name for name in names if not is_unicode(name)]
         if odd:
             raise DataError(
@@ -172,9 +176,6 @@ class FolderSource(ExportSource):
                 list(map(printable, odd)),
                 RENAME_TO_UNICODE,
             )
-        if only:
-            pictures = PICTURE_SUFFIXES | UNREAD_SUFFIXES
-            names = [name for name in names if name == only or PurePosixPath(name).suffix.lower() in pictures]
         self._root = path.resolve()
         super().__init__(path, names)
 
@@ -269,7 +270,7 @@ def _overlaps(members: Sequence[zipfile.ZipInfo]) -> list[str]:
 def _distrust(member: zipfile.ZipInfo) -> str:
     """What is wrong with a member, or an empty string."""
     name = _readable_name(member)
-    if name.startswith("/") or ":" in name.split("/")[0] or ".." in PurePosixPath(name).parts:
+    if name.startswith("/") or DRIVE.match(name) or ".." in PurePosixPath(name).parts:
         return "a path that leads out of the folder"
     if len(name) > MAX_NAME:
         return f"a name of {len(name)} characters"

@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 from segtune.annotations.dataset_folder import ALL_SPLITS, SPLITS
+from segtune.annotations.source import UNREAD_SUFFIXES
 from segtune.errors import UserError, listed
+from segtune.pictures import PICTURE_SUFFIXES
 
 ROBOFLOW = r"(?i)^(.+)_[a-z0-9]{2,5}\.rf\.[a-z0-9]+$"
 """Roboflow's augmented copies of one picture share what stands before this: 'name_jpg.rf.HASH'."""
@@ -141,7 +143,7 @@ def _own_subsets(pictures: Sequence[Candidate]) -> list[str]:
 
 def _group_names(pictures: Sequence[Candidate], group_by: str) -> tuple[list[str], list[str]]:
     """The name of each picture's group, and notes."""
-    stems = [PurePosixPath(picture.name).with_suffix("").as_posix() for picture in pictures]
+    stems = [_without_suffix(picture.name) for picture in pictures]
     alone = [picture.file or picture.name for picture in pictures]
     if group_by == "none":
         return alone, []
@@ -156,6 +158,12 @@ def _group_names(pictures: Sequence[Candidate], group_by: str) -> tuple[list[str
         return groups, ["copies of one picture (Roboflow's '.rf.') are kept together; --group-by none undoes that"]
     series, notes = _series(pictures, stems, alone)
     return series or groups, notes
+
+
+def _without_suffix(name: str) -> str:
+    """A picture's name without its suffix; some formats leave that away, and what follows the last dot is no suffix."""
+    path = PurePosixPath(name)
+    return (path.with_suffix("") if path.suffix.lower() in PICTURE_SUFFIXES | UNREAD_SUFFIXES else path).as_posix()
 
 
 def _series(pictures: Sequence[Candidate], stems: Sequence[str], alone: Sequence[str]) -> tuple[list[str], list[str]]:

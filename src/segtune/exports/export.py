@@ -92,7 +92,7 @@ def _refuse_different(comparison: Comparison, precision: str, config: ExportConf
     if precision == "float32" and not comparison.equal_pixels >= MIN_EQUAL:
         raise UserError(
             f"The exported file gives only {comparison.equal_pixels:.3%} of the pixels of {comparison.num_pictures}"
-            f" pictures the class that the model gives them; {MIN_EQUAL:.1%} was expected. It was removed.",
+            f" pictures the class that the model gives them; {MIN_EQUAL:.1%} was expected. It was not kept.",
             f"Export to another format than {config.target.suffix}, or use the model as it is.",
         )
 

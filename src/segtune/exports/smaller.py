@@ -77,4 +77,8 @@ def quantize_onnx(path: Path, predictor: Predictor, pictures: Sequence[Path]) ->
 def _prepared(predictor: Predictor, path: Path) -> np.ndarray[Any, Any]:
     """A picture as the network takes it, the middle of it where it is larger than a tile."""
     pixels = predictor.model.preprocessing.shrink(read_picture(path))
-    return predictor.prepared(pixels[: predictor.tile or None, : predictor.tile or None])
+    middle = []
+    for length in pixels.shape[:2]:
+        side = min(length, predictor.tile or length)
+        middle.append(slice((length - side) // 2, (length + side) // 2))
+    return predictor.prepared(pixels[tuple(middle)])

@@ -17,7 +17,7 @@ from segtune.arrays import Array
 from segtune.config import SuggestConfig
 from segtune.console import messages, track
 from segtune.errors import DataError, UserError, listed
-from segtune.files import write_json, write_text
+from segtune.files import printable, write_json, write_text
 from segtune.labeling.features import FeaturedLooks
 from segtune.labeling.pool import PoolPicture, sort_pool
 from segtune.labeling.selection import Candidate, Choice, rank
@@ -32,6 +32,8 @@ RANKING, SHEET, CVAT_ZIP, CVAT_LABELS, PICTURES = (
     "ranking.csv", "suggest.html", "cvat.zip", "cvat_labels.json", "pictures",
 )  # fmt: skip
 RESULTS = (RANKING, SHEET, CVAT_ZIP, CVAT_LABELS, PICTURES)
+MARK = ".unfinished_suggestion"
+"""Stands in the output folder while the results are written: they may be replaced, though there is no ranking yet."""
 TAKE_FRAMES = "Take frames first, as with: ffmpeg -i VIDEO -vf fps=1 frames/VIDEO_%06d.jpg"
 COLUMNS = ("rank", "chosen", "picture", "file", "uncertainty", "entropy", "margin", "plain_entropy", "distance", "like")
 
@@ -144,6 +146,11 @@ def _refuse_existing(config: SuggestConfig, entries: Sequence[Input]) -> None:
     own = (config.output / PICTURES).resolve()
     if any(entry.path.resolve().is_relative_to(own) for entry in entries):
         raise UserError(f"{config.output} would overwrite the pictures themselves.", "Name another folder.")
+    if (config.output / PICTURES).exists() and not any((config.output / name).exists() for name in (RANKING, MARK)):
+        raise UserError(
+            f"{config.output / PICTURES} was not made by 'segtune suggest', which would replace it.",
+            "Name another folder.",
+        )
     refuse_not_xml([entry.picture_name for entry in entries], "pictures")
 
 
@@ -193,6 +200,8 @@ def _ranked(choices: Sequence[Choice], everything: Sequence[_Seen], count: int) 
 
 def _write(config: SuggestConfig, looks: FeaturedLooks, chosen: Sequence[Ranked], ranked: Sequence[Ranked]) -> None:
     """Write all results, the ranking last: where it is, all is."""
+    config.output.mkdir(parents=True, exist_ok=True)
+    (config.output / MARK).touch()
     for name in RESULTS:
         path = config.output / name
         if path.is_dir():
@@ -204,7 +213,7 @@ def _write(config: SuggestConfig, looks: FeaturedLooks, chosen: Sequence[Ranked]
     sheet = Sheet(table, config.labeled is not None)
     # CVAT orders the pictures of a task by their names.
     order = sorted(range(len(chosen)), key=lambda place: chosen[place].file)
-    (config.output / PICTURES).mkdir(parents=True)
+    (config.output / PICTURES).mkdir()
     with cvat_file(config.output / CVAT_ZIP, colors) as add:
         for place in track(order, "Drawing", len(order)):
             entry = chosen[place]
@@ -215,6 +224,7 @@ def _write(config: SuggestConfig, looks: FeaturedLooks, chosen: Sequence[Ranked]
     write_json(config.output / CVAT_LABELS, cvat_labels(colors))
     write_text(config.output / SHEET, sheet.page())
     write_text(config.output / RANKING, _table(ranked))
+    (config.output / MARK).unlink()
 
 
 def _linked(path: Path, target: Path) -> Array:
@@ -234,7 +244,7 @@ def _table(ranked: Sequence[Ranked]) -> str:
         values = entry.uncertainty
         numbers = (values.score, values.entropy, values.margin, values.plain_entropy, entry.distance)
         written = ["" if number == float("inf") else f"{number:.5f}" for number in numbers]
-        table.writerow([place, int(bool(entry.file)), entry.picture, entry.file, *written, entry.like])
+        table.writerow([place, int(bool(entry.file)), printable(str(entry.picture)), entry.file, *written, entry.like])
     return text.getvalue()
 
 

@@ -66,7 +66,7 @@ def open_model(path: Path, device: str = "auto", runtime: RuntimeName = "auto") 
 def _open_own(path: Path, device: str, runtime: RuntimeName) -> tuple[Description, Backend]:
     from segtune.model_file import load_model
     from segtune.runtimes import eager
-    from segtune.runtimes.session_cache import can_use_onnxruntime, faster_backend
+    from segtune.runtimes.session_cache import can_use_onnxruntime, faster_backend, onnx_session
 
     chosen = eager.choose_device(device)
     model = load_model(path)
@@ -74,10 +74,10 @@ def _open_own(path: Path, device: str, runtime: RuntimeName) -> tuple[Descriptio
         raise UserError("--backend onnxruntime is for CPUs.", "Add --device cpu.")
     if runtime == "onnxruntime" and not can_use_onnxruntime():
         raise UserError("ONNX Runtime is not installed.", "Install it: pip install 'segtune[onnx]'")
-    if runtime != "eager" and chosen.type == "cpu" and can_use_onnxruntime():
+    if runtime == "onnxruntime":
+        return model.description, onnx_session(path, model)[0]
+    if runtime == "auto" and chosen.type == "cpu" and can_use_onnxruntime():
         session = faster_backend(path, model)
         if session is not None:
             return model.description, session
-        if runtime == "onnxruntime":
-            raise UserError(f"{path} is not faster in ONNX Runtime, not equal, or can't be exported.", "Use eager.")
     return model.description, eager.eager_backend(model, chosen)

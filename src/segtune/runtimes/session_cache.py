@@ -23,7 +23,7 @@ from segtune.runtimes.eager import Eager, eager_backend
 from segtune.runtimes.onnx_runtime import OnnxRuntime, has_onnxruntime
 from segtune.runtimes.write_torch import write_onnx
 
-VERSION = 3
+VERSION = 4
 """Of what is done here: another one asks for new files."""
 
 MIN_EQUAL, MIN_SPEED = 0.999, 1.1
@@ -39,28 +39,39 @@ def can_use_onnxruntime() -> bool:
 
 def faster_backend(path: Path, model: Model) -> Backend | None:
     """The model in ONNX Runtime, or None where that is not faster here, not equal, or not possible."""
+    try:
+        session, speed = onnx_session(path, model)
+    except UserError:
+        return None
+    return session if speed >= MIN_SPEED else None
+
+
+def onnx_session(path: Path, model: Model) -> tuple[OnnxRuntime, float]:
+    """The model in ONNX Runtime, and how many times as fast as torch it was here, once.
+
+    Raises:
+        UserError: It can't be exported, or gives other classes.
+    """
     key = _key(path)
     kept = session_folder() / f"{key}.onnx"
     verdict = session_folder() / f"{key}.json"
-    with suppress(UserError, OSError, ValueError):
-        if not json.loads(verdict.read_text())["is_faster"]:
-            return None
-        return OnnxRuntime(kept)
+    with suppress(UserError, OSError, ValueError, KeyError, TypeError):
+        return OnnxRuntime(kept), float(json.loads(verdict.read_text())["speed"])
     messages.print("Preparing the model for ONNX Runtime, once; '--backend eager' does without.")
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            made = Path(folder) / "model.onnx"
-            write_onnx(made, model, Interface())
-            content = made.read_bytes()
-        session = OnnxRuntime(content, name=str(path))
-        is_faster = _is_faster(eager_backend(model, torch.device("cpu")), session, model)
-    except UserError:
-        return None
+    with tempfile.TemporaryDirectory() as folder:
+        made = Path(folder) / "model.onnx"
+        write_onnx(made, model, Interface())
+        content = made.read_bytes()
+    session = OnnxRuntime(content, name=str(path))
+    equal, speed = _measured(eager_backend(model, torch.device("cpu")), session, model)
+    if equal < MIN_EQUAL:
+        raise UserError(
+            f"In ONNX Runtime {path} gives only {equal:.2%} of the pixels the same class.", "Use --backend eager."
+        )
     with suppress(UserError):  # a cache that can't be written only costs time
-        if is_faster:
-            write_bytes(kept, content)
-        write_bytes(verdict, json.dumps({"is_faster": is_faster}).encode())
-    return session if is_faster else None
+        write_bytes(kept, content)
+        write_bytes(verdict, json.dumps({"speed": speed}).encode())
+    return session, speed
 
 
 def _key(path: Path) -> str:
@@ -71,7 +82,8 @@ def _key(path: Path) -> str:
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
-def _is_faster(eager: Eager, session: OnnxRuntime, model: Model) -> bool:
+def _measured(eager: Eager, session: OnnxRuntime, model: Model) -> tuple[float, float]:
+    """The share of pixels to which both give the same class, and how many times as fast the session is."""
     images = model.preprocessing.prepare(_picture())
     seconds: dict[str, list[float]] = {"eager": [], "session": []}
     answers = {}
@@ -82,7 +94,7 @@ def _is_faster(eager: Eager, session: OnnxRuntime, model: Model) -> bool:
             answers[name] = np.asarray(backend.run(images))
             seconds[name].append(time.perf_counter() - start)
     equal = float((answers["eager"].argmax(axis=1) == answers["session"].argmax(axis=1)).mean())
-    return equal >= MIN_EQUAL and min(seconds["eager"]) >= MIN_SPEED * min(seconds["session"])
+    return equal, min(seconds["eager"]) / min(seconds["session"])
 
 
 def _picture() -> Array:

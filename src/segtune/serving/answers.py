@@ -16,6 +16,7 @@ from segtune.prediction.draw import overlay
 from segtune.prediction.polygons import feature_collection, find_polygons
 from segtune.prediction.predictor import Prediction
 from segtune.serving.worker import Answer
+from segtune.web_page import css_color
 
 
 class Format(StrEnum):
@@ -80,7 +81,7 @@ def _classes(prediction: Prediction) -> list[dict[str, Any]]:
         {
             "id": index,
             "name": name,
-            "color": "#{:02x}{:02x}{:02x}".format(*table.colors[index]),
+            "color": css_color(table.colors[index]),
             "pixels": int(pixels[index]),
             "share": round(float(pixels[index] / ids.size), 6),
             "mean_confidence": round(float(confidence[index] / pixels[index]), 4) if pixels[index] else None,

@@ -21,6 +21,7 @@ from segtune.serving.problems import Problem, ProblemDetails, documented, tell_p
 from segtune.serving.schemas import REQUEST_BODY, ClassDescription, ModelDescription, PredictionContent
 from segtune.serving.uploads import read_upload, size_of
 from segtune.serving.worker import Worker
+from segtune.web_page import css_color
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ def _model_routes(predictor: Predictor, name: str, limits: Limits) -> APIRouter:
     def describe() -> ModelDescription:
         model = predictor.model
         classes = [
-            ClassDescription(id=index, name=class_name, color="#{:02x}{:02x}{:02x}".format(*color))
+            ClassDescription(id=index, name=class_name, color=css_color(color))
             for index, (class_name, color) in enumerate(zip(model.classes.names, model.classes.colors, strict=True))
         ]
         return ModelDescription(
@@ -121,7 +122,8 @@ def _prediction_routes(worker: Worker, metrics: Metrics, limits: Limits) -> APIR
             **documented(
                 HTTPStatus.BAD_REQUEST, HTTPStatus.UNAUTHORIZED, HTTPStatus.REQUEST_TIMEOUT,
                 HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-                HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT,
+                HTTPStatus.MISDIRECTED_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.INTERNAL_SERVER_ERROR,
+                HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT,
             ),
         },
     )  # fmt: skip

@@ -8,7 +8,7 @@ from fastapi.responses import PlainTextResponse
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
-from segtune.serving.problems import Problem, documented
+from segtune.serving.problems import documented
 from segtune.serving.worker import Worker
 
 
@@ -46,8 +46,6 @@ def operation_routes(worker: Worker, metrics: Metrics, check_token: Callable[...
         responses=documented(HTTPStatus.SERVICE_UNAVAILABLE),
     )  # fmt: skip
     def readiness() -> str:
-        if not worker.is_ready:
-            raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, "The model is not ready yet.", {"Retry-After": "1"})
         worker.refuse_full()
         return "ready"
 

@@ -14,6 +14,8 @@ from starlette.exceptions import HTTPException
 
 MEDIA_TYPE = "application/problem+json"
 
+MISTAKE = "The server made a mistake; its log says which."
+
 
 class ProblemDetails(BaseModel):
     """The body of an answer to a request that failed."""
@@ -64,7 +66,7 @@ def tell_problems(app: FastAPI) -> None:
     @app.exception_handler(Exception)
     async def tell_unexpected(_: Request, __: Exception) -> JSONResponse:
         # What it says may hold paths; the server's log has it all.
-        return _answer(HTTPStatus.INTERNAL_SERVER_ERROR, "The server made a mistake; its log says which.", {})
+        return _answer(HTTPStatus.INTERNAL_SERVER_ERROR, MISTAKE, {})
 
 
 def _answer(status: HTTPStatus, detail: str, headers: dict[str, str]) -> JSONResponse:

@@ -2,6 +2,7 @@
 
 import io
 import ipaddress
+import math
 import os
 import signal
 import socket
@@ -33,12 +34,13 @@ def serve(config: ServeConfig) -> None:
         from segtune.serving.guard import LOOPBACK
     except ModuleNotFoundError as error:
         raise UserError(f"The server needs {error.name}.", "Install it: pip install 'segtune[serve]'") from error
+    given = config.max_megabytes, config.max_megapixels, config.max_waiting, config.max_batch, config.timeout
+    if not all(0 < number < math.inf for number in given) or min(given[:2]) < 1e-6:
+        raise UserError("A limit is no number above 0.", "See: segtune serve --help")
     limits = Limits(
         int(config.max_megabytes * 1e6), int(config.max_megapixels * 1e6), config.max_waiting, config.max_batch,
         config.timeout,
     )  # fmt: skip
-    if min(limits.max_bytes, limits.max_pixels, limits.max_waiting, limits.max_batch) < 1 or limits.seconds <= 0:
-        raise UserError("A limit is 0 or less; numbers above 0 were expected.", "See: segtune serve --help")
     token = config.token or os.environ.get(TOKEN_VARIABLE, "")
     if not (token.isascii() and token.isprintable()):
         raise UserError("The token has letters that a header can't carry.", "Use ASCII letters and digits.")
@@ -49,12 +51,15 @@ def serve(config: ServeConfig) -> None:
             style="yellow",
         )
     predictor = load(config.model, config.device, PredictOptions(tta=config.tta), config.backend)
-    # A token keeps others' pages out as well, and a reverse proxy asks for names of its own.
-    hosts = LOOPBACK if is_local and not token else ()
-    app = make_app(predictor, config.model.name, _sample(config.sample), limits, token, hosts)
+    sample = _sample(config.sample)
+    # It takes longer, as it chooses how to compute; and where it fails, it does so before anybody asks.
+    predictor.predict(np.zeros((64, 64, 3), np.uint8))
     listener = _listen(config.host, config.port)
     host, port = listener.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
+    # A token keeps others' pages out as well, and a reverse proxy asks for names of its own.
+    hosts = (*LOOPBACK, shown) if is_local and not token else ()
+    app = make_app(predictor, config.model.name, sample, limits, token, hosts)
     output.print(f"Serving {config.model.name} at http://{shown}:{port} – Ctrl-C ends it")
     server = uvicorn.Server(
         uvicorn.Config(
@@ -81,7 +86,7 @@ def _listen(host: str, port: int) -> socket.socket:
     try:
         family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         return socket.create_server(address, family=family)  # from now on who connects waits, and is not sent away
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
         raise UserError(
             f"{host}, port {port} can't be listened on: {error}.", "Choose another --port or --host."
         ) from error

@@ -9,7 +9,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
 
 from segtune.errors import UserError
-from segtune.pictures import FORMATS, PictureTooLarge, open_picture, shown_size
+from segtune.pictures import FORMATS, PictureTooLarge, open_picture
 from segtune.serving.problems import Problem
 
 FIELD = "image"
@@ -86,13 +86,15 @@ async def _field(request: Request, max_bytes: int) -> bytes:
 
 
 def size_of(content: bytes, max_pixels: int) -> tuple[int, int]:
-    """Height and width of a picture as viewers show it; nothing is decoded.
+    """Height and width that a picture's head states; nothing is decoded.
+
+    How it is turned is not asked: EXIF may stand behind the pixels, and Pillow decodes them to see.
 
     Raises:
         Problem: It is no picture, or has more pixels than ``max_pixels``.
     """
     try:
-        height, width = shown_size(open_picture(content))
+        width, height = open_picture(content).size
     except PictureTooLarge as error:
         raise Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, error.message) from error
     except UserError as error:

@@ -1,6 +1,7 @@
 """The one who predicts: a thread that takes the waiting pictures, those of the same size together."""
 
 import asyncio
+import logging
 import threading
 import time
 from collections import deque
@@ -18,9 +19,11 @@ from segtune.errors import UserError
 from segtune.pictures import read_picture
 from segtune.prediction.pipeline import PixelBudget
 from segtune.prediction.predictor import Prediction, Predictor
-from segtune.serving.problems import Problem
+from segtune.serving.problems import MISTAKE, Problem
 
 Array = npt.NDArray[np.uint8]
+
+LOGGER = logging.getLogger("uvicorn.error")
 
 MAX_BATCH_PIXELS = 4_000_000
 """Pixels that are predicted together: more than that fill a processor as well one by one."""
@@ -64,7 +67,15 @@ Encode = Callable[[Answer], tuple[bytes, str]]
 
 @dataclass(frozen=True)
 class Job:
-    """A picture that waits: as a file, which takes a tenth of the memory."""
+    """A picture that waits: as a file, which takes a tenth of the memory.
+
+    Attributes:
+        content: The file.
+        size: Height and width that its head states.
+        encode: What to make of the answer.
+        done: Becomes the answer.
+        since: When it came.
+    """
 
     content: bytes
     size: tuple[int, int]
@@ -87,14 +98,12 @@ class Worker:
         max_batch: How many are predicted together at most.
 
     Attributes:
-        is_ready: Whether the first prediction, which takes longer, is done.
         num_taken: How many requests are between upload and answer.
     """
 
     def __init__(self, predictor: Predictor, max_waiting: int, max_batch: int) -> None:
         self.predictor = predictor
         self.max_batch = max_batch
-        self.is_ready = False
         self._places = max_waiting + max_batch
         self.num_taken = 0
         self._seconds_each = 1.0
@@ -153,7 +162,7 @@ class Worker:
 
         Args:
             content: The picture's file.
-            size: Its height and width.
+            size: Height and width that its head states.
             encode: What to make of the answer.
             seconds: How long to wait.
 
@@ -172,11 +181,12 @@ class Worker:
             ) from error
         except UserError as error:
             raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, error.message) from error
+        except Exception as error:
+            LOGGER.exception("A picture could not be answered.")
+            # What it says may hold paths; the log has it all.
+            raise Problem(HTTPStatus.INTERNAL_SERVER_ERROR, MISTAKE) from error
 
     def _run(self) -> None:
-        # The first prediction takes longer, as it chooses how to compute.
-        self.predictor.predict(np.zeros((64, 64, 3), np.uint8))
-        self.is_ready = True
         while jobs := self._next():
             self._answer(jobs)
 

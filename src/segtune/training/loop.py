@@ -207,6 +207,7 @@ def _write(run: Run, trained: Model, epoch: int, best: bool) -> None:
     save_model(run.folder.last, trained)
     if best:
         save_model(run.folder.model, trained)
+        run.folder.forget_scores()
     if run.plan.checkpoint_every and epoch % run.plan.checkpoint_every == 0:
         save_model(run.folder.checkpoint(epoch), trained)
 

@@ -221,7 +221,10 @@ at("save-overlay").addEventListener("click", async () => {
   download(await whole.convertToBlob({ type: "image/png" }), "image/png", "-overlay.png");
 });
 
-at("files").addEventListener("change", (event) => { add(event.target.files); });
+at("files").addEventListener("change", (event) => {
+  add([...event.target.files]);
+  event.target.value = "";  // so that the same picture may be chosen again
+});
 at("sample").addEventListener("click", async () => {
   const answer = await fetch("sample");
   add([new File([await answer.blob()], "sample.jpg", { type: "image/jpeg" })]);
