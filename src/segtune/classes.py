@@ -1,6 +1,7 @@
 """ClassTable: the classes' ids, names and colours; read from and written to classes.yaml."""
 
 import colorsys
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +35,14 @@ FIRST_COLORS: tuple[Color, ...] = (
     (255, 250, 200), (128, 0, 0), (170, 255, 195), (128, 128, 0), (255, 215, 180), (0, 0, 128),
 )  # fmt: skip
 """Colours that are easy to tell apart; the first, black, is for a background."""
+
+
+def hex_color(text: object) -> Color | None:
+    """#rrggbb as numbers; None for anything else."""
+    if not isinstance(text, str) or not re.fullmatch(r"\s*#[0-9a-fA-F]{6}\s*", text):
+        return None
+    red, green, blue = bytes.fromhex(text.strip()[1:])
+    return red, green, blue
 
 
 @dataclass(frozen=True)

@@ -274,9 +274,9 @@ class ResumeConfig:
     """Processes that train together on this machine; with another number, batch norms see other shares of a batch.
     Default: what --nproc was last. What torchrun started goes on by torchrun."""
     device: Device | None = None
-    """Where to compute. Default: as it was begun."""
+    """Where to compute. Default: what --device was last."""
     accumulate: int | Auto | None = None
-    """Compute each batch in this many parts, as in 'train', where memory is out. Default: as it was begun."""
+    """Compute each batch in this many parts, as in 'train', where memory is out. Default: what it was last."""
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from segtune.errors import UserError, unwritable
+from segtune.errors import UserError, listed, unwritable
 
 
 @contextmanager
@@ -130,5 +130,9 @@ def refuse_used(folder: Path) -> None:
     """Raise UserError where ``folder`` is a file or holds anything: nothing of the user's is overwritten."""
     if folder.is_file():
         raise UserError(f"{folder} is a file; a folder to write to was expected.", "Name another folder.")
-    if folder.is_dir() and any(folder.iterdir()):
-        raise UserError(f"{folder} is not empty.", "Name a new folder, or remove this one first.")
+    # A disk of its own has a place for what its repair finds.
+    found = sorted(path.name for path in folder.iterdir() if path.name != "lost+found") if folder.is_dir() else []
+    if found:
+        raise UserError(
+            f"{folder} is not empty: it holds {listed(found, 3)}.", "Name a new folder, or remove this one first."
+        )

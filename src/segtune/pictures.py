@@ -83,28 +83,46 @@ def _called(source: Path | bytes | IO[bytes]) -> str:
     return str(source) if isinstance(source, Path) else "the picture"
 
 
-def shown_size(picture: Image.Image) -> tuple[int, int]:
-    """Height and width of an opened picture as viewers show it, its EXIF orientation applied."""
-    turned = orientation(picture) in TURNED
+def shown_size(picture: Image.Image, name: str = "the picture") -> tuple[int, int]:
+    """Height and width of an opened picture as viewers show it, its EXIF orientation applied.
+
+    Raises:
+        UserError: As of ``orientation``.
+    """
+    turned = orientation(picture, name) in TURNED
     return (picture.width, picture.height) if turned else (picture.height, picture.width)
 
 
-def orientation(picture: Image.Image) -> int:
-    """The EXIF orientation of an opened picture, 1 to 8; 1 where it has none. Nothing is decoded."""
-    # Pillow decodes a whole PNG to see whether EXIF stands behind the pixels: ask it to only where some does.
-    needs_decoding = picture.format == "PNG" and _has_exif_at_end(picture)
-    # As viewers do: EXIF that can't be read says nothing.
+def orientation(picture: Image.Image, name: str = "the picture") -> int:
+    """The EXIF orientation of an opened picture, 1 to 8; 1 where it has none, and of TIFFs, which Pillow turns itself.
+
+    Nothing is decoded but a PNG whose EXIF stands behind the pixels.
+
+    Raises:
+        UserError: Such a one can't be decoded; ``name`` is what to call it.
+    """
+    if picture.format == "TIFF":
+        return 1
+    if picture.format == "PNG" and _has_exif_at_end(picture):
+        try:
+            picture.load()
+        except DECODE_ERRORS as error:
+            raise UserError(f"{name} can't be decoded: {error}.", "Replace or remove it.") from error
+    # As viewers do: EXIF that can't be read says nothing. (A PNG's own method would decode it.)
     with warnings.catch_warnings(), suppress(*DECODE_ERRORS, struct.error):
-        warnings.simplefilter("ignore")
-        exif = picture.getexif() if needs_decoding else Image.Image.getexif(picture)
-        found = exif.get(0x0112, 1)
+        warnings.filterwarnings("ignore", category=UserWarning, module="PIL")
+        found = Image.Image.getexif(picture).get(0x0112, 1)
         return found if found in range(1, 9) else 1
     return 1
 
 
-def upright(picture: Image.Image) -> Image.Image:
-    """A picture as viewers show it, its EXIF orientation applied."""
-    turn = TURNS.get(orientation(picture))
+def upright(picture: Image.Image, name: str = "the picture") -> Image.Image:
+    """A picture as viewers show it, its EXIF orientation applied.
+
+    Raises:
+        UserError: As of ``orientation``.
+    """
+    turn = TURNS.get(orientation(picture, name))
     return picture if turn is None else picture.transpose(turn)
 
 
@@ -160,7 +178,7 @@ def shown_pixels(picture: Image.Image, name: str) -> Array:
         UserError: It can't be decoded.
     """
     try:
-        picture = upright(picture)
+        picture = upright(picture, name)
         if picture.mode.startswith(("I", "F")):
             return _eight_bits(np.asarray(picture))
         return np.array(picture.convert("RGB"))

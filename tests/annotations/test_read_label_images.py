@@ -278,9 +278,11 @@ def test_what_is_wrong_is_told(tmp_path, mask, files, message):
         convert(ConvertConfig(source, tmp_path / "d"))
 
 
-def test_a_mask_of_which_camera_is_asked(tmp_path):
-    files = {**pairs("image_2/{}.jpg", "labels/{}.png"), **pairs("image_3/{}.jpg", "labels/{}.png")}
-    with pytest.raises(UserError, match=r"could be any of image_2/a\.jpg, image_3/a\.jpg"):
+@pytest.mark.parametrize("folders", [("image_2", "image_3"), ("images", "rgb"), ("left", "right")])
+def test_a_mask_of_which_camera_is_asked(tmp_path, folders):
+    one, two = folders
+    files = {**pairs(f"{one}/{{}}.jpg", "labels/{}.png"), **pairs(f"{two}/{{}}.jpg", "labels/{}.png")}
+    with pytest.raises(UserError, match=rf"could be any of {one}/a\.jpg, {two}/a\.jpg"):
         convert(ConvertConfig(write(tmp_path / "e", files), tmp_path / "d"))
 
 

@@ -132,6 +132,10 @@ def test_of_several_label_images_all_stay(dataset, tmp_path):
     kept = tmp_path / "fixed" / "train" / "Labels" / "001.bmp"
     assert [kept.read_bytes(), kept.with_suffix(".png").read_bytes()] == both
     assert report.changed["format"] == 1
+    (dataset / "train" / "Labels" / "002.png").unlink()
+    repair_dataset(ConvertConfig(dataset, tmp_path / "dropped", repair="drop"))
+    assert (tmp_path / "dropped" / "train" / "Images" / "001.jpg").exists()
+    assert not (tmp_path / "dropped" / "train" / "Images" / "002.jpg").exists()
 
 
 def test_files_beside_a_picture_do_not_say_how_it_lies(dataset, tmp_path):

@@ -43,7 +43,7 @@ def test_every_frame_gets_an_overlay_and_labels_on_request(trained_run, tmp_path
 
 def test_what_else_lies_where_frames_go_stays(trained_run, tmp_path):
     write_video(tmp_path / "a.mp4", 2)
-    others = tmp_path / "o" / "labels" / "a" / "roof.png"
+    others = tmp_path / "o" / "labels" / "a" / "2024-05-01_roof.png"
     others.parent.mkdir(parents=True)
     others.touch()
     model = trained_run / "model.safetensors"

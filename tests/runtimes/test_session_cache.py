@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from segtune.data.cache_folder import session_folder
+from segtune.errors import UserError
 from segtune.model_file import load_model, save_model
 from segtune.prediction.predictor import load
 from segtune.runtimes.onnx_runtime import OnnxRuntime
@@ -66,3 +67,13 @@ def test_slower_sessions_are_not_taken_and_remembered(model, monkeypatch):
         assert not isinstance(load(model, "cpu").backend, OnnxRuntime)
     assert isinstance(load(model, "cpu", backend="onnxruntime").backend, OnnxRuntime)  # who asks for it gets it
     assert kept() == [".json", ".onnx"]
+
+
+def test_sessions_of_other_classes_are_not_taken_and_remembered(model, monkeypatch, capsys):
+    monkeypatch.setattr("segtune.runtimes.session_cache.MIN_EQUAL", 1.1)
+    for _ in range(2):
+        assert not isinstance(load(model, "cpu").backend, OnnxRuntime)
+        with pytest.raises(UserError, match="of the pixels the same class"):
+            load(model, "cpu", backend="onnxruntime")
+    assert kept() == [".json"]
+    assert capsys.readouterr().err.count("Preparing the model") == 1

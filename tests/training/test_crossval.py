@@ -82,9 +82,11 @@ def test_overwrite_leaves_nothing_of_the_earlier_one(dataset, tmp_path, monkeypa
     from segtune.training import crossval as module
 
     config = CrossvalConfig(dataset, tmp_path / "run", folds=3, group_by="none", ensemble=True, **OPTIONS)
+    config.run.mkdir()
+    (config.run / "fold_notes.txt").touch()
     for number in (1, 2, 3):
         run = config.run / f"fold_{number}"
-        run.mkdir(parents=True)
+        run.mkdir()
         for name in ("run.json", "scores.json", "model.safetensors"):
             (run / name).write_text("{}")
     for name in ("crossval.json", "folds.json", "ensemble.json"):

@@ -78,7 +78,7 @@ def _check_picture(dataset: Path, facts: PairFacts, thorough: bool) -> tuple[int
         content = path.read_bytes()
         facts.picture_digest = hashlib.sha256(content).hexdigest()
         picture = open_picture(content, str(path))
-        size = shown_size(picture)
+        size = shown_size(picture, str(path))
         facts.turned = orientation(picture) in TURNED
         if is_cut_short(content, picture):
             raise UserError(f"{path} is truncated: its end was never written, there are only zeros.")

@@ -1,6 +1,5 @@
 """Which class each label of an export becomes: names, ids, colours, what is merged, ignored, or the background."""
 
-import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from segtune.annotations.annotated_image import DeclaredClass
 from segtune.classes import IGNORE, ClassTable, Color, distinct_color
 from segtune.config import ConversionOptions, names_in
 from segtune.errors import DataError, UserError, listed, nearest
+from segtune.files import name_key
 
 BACKGROUND = "background"
 BACKGROUND_LABELS = frozenset({"background", "_background_"})
@@ -227,7 +227,7 @@ def _warnings(names: Sequence[str], present: set[str | None]) -> list[str]:
     warnings = [f"no object has the class {listed(unused)}"] if unused else []
     same: dict[str, list[str]] = defaultdict(list)
     for name in names:
-        same[unicodedata.normalize("NFC", name).casefold()].append(name)
+        same[name_key(name)].append(name)
     return warnings + [
         f"the classes {listed(map(repr, group))} differ only in capitals or accents' encoding: one class? Then merge"
         f" them: --map {group[1]}={group[0]}"

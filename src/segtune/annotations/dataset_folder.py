@@ -96,7 +96,8 @@ def scan_split(dataset: Path, split: str) -> tuple[list[Pair], list[Finding]]:
 
 def _odd_names(folder: Path) -> list[Finding]:
     """Names that no file that is written, be it JSON or CSV, could hold."""
-    odd = [printable(path.name) for path in folder.iterdir() if not is_unicode(path.name)]
+    paths = [path for path in folder.iterdir() if path.suffix.lower() in PICTURE_SUFFIXES]
+    odd = [printable(path.name) for path in paths if not is_unicode(path.name) and not path.name.startswith(".")]
     told = f"{folder} holds files whose names are not UTF-8 ({listed(odd, 3)}). {RENAME_TO_UNICODE}"
     return [Finding("error", "file-name", told)] if odd else []
 

@@ -1,13 +1,13 @@
 """Which files of an export are masks, and which picture each belongs to: told by the names of folders and files."""
 
 import re
-import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from segtune.annotations.image_builder import subset_named
+from segtune.files import name_key
 from segtune.pictures import PICTURE_SUFFIXES
 
 MASK_WORDS = frozenset({
@@ -45,14 +45,14 @@ class LabelFile:
         labels: The label image, by its name in the source; empty: the export lists the picture, but has none.
         picture: The picture, by its name in the source; empty: to be found by ``name``.
         subset: train, val, test, or empty.
-        has_several: Whether pictures of several folders fit alike: which camera's they are, nobody said.
+        candidates: Pictures of several folders that fit alike: which camera's it is, nobody said.
     """
 
     name: str
     labels: str
     picture: str = ""
     subset: str = ""
-    has_several: bool = False
+    candidates: tuple[str, ...] = ()
 
 
 def pair_masks(names: Iterable[str], more_pictures: Iterable[str] = ()) -> list[LabelFile]:
@@ -68,28 +68,23 @@ def pair_masks(names: Iterable[str], more_pictures: Iterable[str] = ()) -> list[
     for name in dict.fromkeys([*names, *more_pictures]):
         if name not in masks:
             for stem in dict.fromkeys(_picture_stems(name)):
-                by_stem[_key(stem)].append(name)
+                by_stem[name_key(stem)].append(name)
     # Beside the pictures an ending tells, but only where the picture is there, too: 'a_L.jpg' may be a left picture.
     beside = {
         name: found
         for name in names
-        if name not in masks and (found := _beside(name, by_stem.get(_key(_ended(name)), ())))
+        if name not in masks and (found := _beside(name, by_stem.get(name_key(_ended(name)), ())))
     }
     files = [LabelFile(picture, name, picture, _subset(name) or _subset(picture)) for name, picture in beside.items()]
     taken = {*beside}
     for name in sorted(masks):
-        found = next(
-            (found for stem in _mask_stems(name) if (found := _nearest(name, by_stem.get(_key(stem), ()), taken))), []
-        )
-        has_several = len({PurePosixPath(other).parent for other in found}) > 1
-        picture = "" if has_several or not found else max(found)
+        candidates = (by_stem.get(name_key(stem), ()) for stem in _mask_stems(name))
+        best = next(filter(None, (_nearest(name, others, taken) for others in candidates)), [])
+        several = tuple(best) if len({PurePosixPath(other).parent for other in best}) > 1 else ()
+        picture = "" if several else max(best, default="")
         subset = _subset(name) or _subset(picture)
-        files.append(LabelFile(picture or _expected(name), name, picture, subset, has_several))
+        files.append(LabelFile(picture or _expected(name), name, picture, subset, several))
     return sorted(_without_shown(files), key=lambda file: file.labels)
-
-
-def _key(text: str) -> str:
-    return unicodedata.normalize("NFC", text).casefold()
 
 
 def _words(part: str) -> set[str]:
@@ -155,10 +150,10 @@ def _named(name: str) -> set[str]:
     """The folders of a path that tell neither its subset nor that masks or pictures are in them."""
     parts = PurePosixPath(name).parts[:-1]
     return {
-        _key(part)
+        name_key(part)
         for part in parts
         if not _words(part) & (MASK_WORDS | PICTURE_WORDS)
-        and _key(part) not in MASK_FOLDERS
+        and name_key(part) not in MASK_FOLDERS
         and not _subset(f"{part}/x")
     }
 

@@ -297,7 +297,7 @@ def _is_same_picture(one: Path, other: Path | bytes, name: str = "") -> bool:
         other: A file, or its content.
         name: What to call the other in errors, where it is content.
     """
-    if shown_size(open_picture(one)) != shown_size(open_picture(other, name)):
+    if shown_size(open_picture(one), str(one)) != shown_size(open_picture(other, name), name):
         return False
     return shows_same(*(thumbnail(Image.fromarray(read)) for read in (read_picture(one), read_picture(other, name))))
 

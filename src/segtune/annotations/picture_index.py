@@ -1,7 +1,6 @@
 """PictureIndex: finds the pictures that an export's annotations speak of, wherever they lie."""
 
 import re
-import unicodedata
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
@@ -10,6 +9,7 @@ from segtune.annotations.image_builder import subset_named, subset_of
 from segtune.annotations.mask_pairs import MASK_FOLDERS, MASK_WORDS, PICTURE_WORDS
 from segtune.annotations.source import MAX_NAME, UNREAD_SUFFIXES, UNZIP_ERRORS, ExportSource, FolderSource
 from segtune.errors import UserError, listed
+from segtune.files import name_key
 from segtune.pictures import PICTURE_SUFFIXES, open_picture, shown_size
 
 LABEL_FOLDERS = frozenset({"masks", "labels", "scribbles", "segmentationclass", "segmentationobject"})
@@ -50,11 +50,11 @@ class PictureIndex:
                 path = PurePosixPath(name)
                 if path.suffix.lower() in PICTURE_SUFFIXES and name not in self._source_of:
                     self._source_of[name] = place
-                    self._by_key[_key(path.name)].append(name)
-                    self._by_key[_key(path.stem)].append(name)
+                    self._by_key[name_key(path.name)].append(name)
+                    self._by_key[name_key(path.stem)].append(name)
                 elif path.suffix.lower() in UNREAD_SUFFIXES:
                     for key in _keys(path):
-                        self._unread[_key(key)].append(name)
+                        self._unread[name_key(key)].append(name)
         self.names = tuple(
             name
             for name in self._source_of
@@ -82,12 +82,14 @@ class PictureIndex:
         path = _path(name)
         found = self._find_all(name, subset, near)
         if len(found) > 1:
-            return f"its picture could be any of {listed(found, 4)}; rename them, or name one's folder with --images"
-        unread = [other for key in _keys(path) for other in self._unread.get(_key(key), ())]
+            return could_be_any_of(found)
+        unread = [other for key in _keys(path) for other in self._unread.get(name_key(key), ())]
         if unread:
             suffix = PurePosixPath(unread[0]).suffix
             return f"its picture {unread[0]} is there, but {suffix} files are not read; convert it to PNG or JPEG"
-        others = [other for key in _keys(path) for other in self._by_key.get(_key(key), ()) if other in self._pictures]
+        others = [
+            other for key in _keys(path) for other in self._by_key.get(name_key(key), ()) if other in self._pictures
+        ]
         if others:
             folder = PurePosixPath(others[0]).parent
             return (
@@ -105,7 +107,7 @@ class PictureIndex:
         for key in _keys(path):
             found = [
                 other
-                for other in self._by_key.get(_key(key), ())
+                for other in self._by_key.get(name_key(key), ())
                 if other in self._pictures
                 # A picture of the same name in another subset is another picture.
                 and (not subset or subset_of(other) in {"", subset})
@@ -133,14 +135,14 @@ class PictureIndex:
         source = self.source(picture)
         try:
             with source.open(picture) as file:
-                return shown_size(open_picture(file, picture))
+                return shown_size(open_picture(file, picture), picture)
         except UNZIP_ERRORS as error:
             raise UserError(f"{picture} in {source.path} can't be read: {error}.", "Replace it.") from error
 
 
 def shared_folders(folder: str, file: str) -> int:
     """How many folders, from the outermost on, a folder has in common with those of a file."""
-    return _shared([_key(part) for part in PurePosixPath(folder).parts], _folders(PurePosixPath(file)))
+    return _shared([name_key(part) for part in PurePosixPath(folder).parts], _folders(PurePosixPath(file)))
 
 
 def telling_folders(name: str) -> list[str]:
@@ -152,19 +154,19 @@ def _path(name: str) -> PurePosixPath:
     return PurePosixPath(name.replace("\\", "/"))
 
 
+def could_be_any_of(found: Sequence[str]) -> str:
+    """Why none of several pictures is taken, for a person: the rest of a sentence."""
+    return f"its picture could be any of {listed(found, 4)}; rename them, or name one's folder with --images"
+
+
 def _keys(path: PurePosixPath) -> list[str]:
     """The names that a picture may have: its own; the stem, too, where what follows it is a picture's suffix."""
     is_suffix = path.suffix.lower() in PICTURE_SUFFIXES | UNREAD_SUFFIXES
     return [key for key in (path.name, path.stem if is_suffix else "") if key]
 
 
-def _key(name: str) -> str:
-    """What stays the same when systems change the case or the composition of a name's letters."""
-    return unicodedata.normalize("NFC", name).casefold()
-
-
 def _folders(path: PurePosixPath) -> list[str]:
-    return [_key(part) for part in path.parts[:-1]]
+    return [name_key(part) for part in path.parts[:-1]]
 
 
 def _telling(folders: Sequence[str]) -> list[str]:

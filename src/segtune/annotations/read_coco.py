@@ -31,7 +31,7 @@ from segtune.annotations.image_builder import (
 from segtune.annotations.json_values import as_dict, as_list, as_text, probed_json
 from segtune.annotations.rle import run_ends
 from segtune.annotations.source import ExportSource
-from segtune.classes import Color
+from segtune.classes import Color, hex_color
 from segtune.errors import UserError
 
 KEYS = frozenset({"images", "annotations", "categories"})
@@ -169,11 +169,9 @@ def _key(value: Any) -> str | int | None:
 
 def _color(value: Any) -> Color | None:
     """The colour that COCO's panoptic categories and COCO Annotator give a category: [r, g, b] or #rrggbb."""
-    if isinstance(value, str) and re.fullmatch(r"#[0-9a-fA-F]{6}", value):
-        value = list(bytes.fromhex(value[1:]))
     if isinstance(value, list) and len(value) == 3 and all(type(part) is int and 0 <= part < 256 for part in value):
         return value[0], value[1], value[2]
-    return None
+    return hex_color(value)
 
 
 def _images(export: Export, plan: _Plan) -> Iterator[AnnotatedImage]:

@@ -33,6 +33,7 @@ from segtune.annotations.image_builder import (
 )
 from segtune.annotations.picture_index import shared_folders
 from segtune.annotations.source import UNZIP_ERRORS, ExportSource
+from segtune.classes import hex_color
 from segtune.errors import UserError, listed
 
 WITHOUT_AREA = {
@@ -128,16 +129,8 @@ def _declared(source: ExportSource) -> list[DeclaredClass]:
             text = (label.findtext("name") or "").strip()
             kind = (label.findtext("type") or "").strip()
             if text and label.find("parent") is None and kind not in LABEL_TYPES_WITHOUT_AREA:
-                classes.setdefault(text, DeclaredClass(text, _color(label.findtext("color") or "")))
+                classes.setdefault(text, DeclaredClass(text, hex_color(label.findtext("color") or "")))
     return list(classes.values())
-
-
-def _color(text: str) -> tuple[int, int, int] | None:
-    """#rrggbb as numbers."""
-    if not re.fullmatch(r"#[0-9a-fA-F]{6}", text.strip()):
-        return None
-    value = int(text.strip()[1:], 16)
-    return value >> 16, value >> 8 & 255, value & 255
 
 
 def _meta(source: ExportSource, name: str) -> Element:

@@ -28,6 +28,7 @@ from segtune.annotations.label_image import (
     plain_if_grey,
 )
 from segtune.annotations.mask_pairs import LabelFile, pair_masks
+from segtune.annotations.picture_index import could_be_any_of
 from segtune.annotations.source import ExportSource
 from segtune.classes import IGNORE, Color, distinct_color
 from segtune.errors import UserError, listed
@@ -57,7 +58,9 @@ def label_images(
     masks = {file.labels for file in listed_files}
     for file in listed_files:
         image = ImageBuilder(file.name, picture=file.picture, subset=file.subset, file=file.labels)
-        if not file.picture and export.pictures.find(file.name, file.subset, file.labels) in masks:
+        if file.candidates:
+            image.problem(could_be_any_of(file.candidates))
+        elif not file.picture and export.pictures.find(file.name, file.subset, file.labels) in masks:
             # By its name alone the mask itself would be taken for it.
             image.problem("its picture is not there")
         if file.labels:
@@ -149,7 +152,7 @@ VOC_BORDER: Color = (224, 224, 192)
 def is_mask_folder(source: ExportSource) -> bool:
     """Whether pictures and masks of the same names lie in folders beside each other, or with endings as '_mask'."""
     files = pair_masks(source.names)
-    return any(file.picture or file.has_several for file in files) or (bool(files) and has_class_file(source))
+    return any(file.picture or file.candidates for file in files) or (bool(files) and has_class_file(source))
 
 
 def read_mask_folder(export: Export) -> Annotations:

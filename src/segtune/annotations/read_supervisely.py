@@ -30,7 +30,7 @@ from segtune.annotations.image_builder import (
 from segtune.annotations.json_values import from_base64, probed_json
 from segtune.annotations.mask_picture import mask_runs, picture_mask
 from segtune.annotations.source import ExportSource
-from segtune.classes import Color
+from segtune.classes import hex_color
 from segtune.errors import UserError
 from segtune.pictures import PICTURE_SUFFIXES
 
@@ -67,7 +67,7 @@ def read_supervisely(export: Export) -> Annotations:
     for entry in (entry for meta in metas.values() for entry in meta):
         title = str(entry.get("title", "")).strip()
         if title and entry.get("shape") not in WITHOUT_AREA:
-            declared.setdefault(title, DeclaredClass(title, _color(entry.get("color"))))
+            declared.setdefault(title, DeclaredClass(title, hex_color(entry.get("color"))))
     return Annotations(partial(_images, export, metas), list(declared.values()))
 
 
@@ -84,15 +84,6 @@ def _metas(source: ExportSource) -> dict[str, list[Mapping[str, Any]]]:
             if isinstance(classes, list):
                 metas[name] = [entry for entry in classes if isinstance(entry, dict)]
     return metas
-
-
-def _color(text: Any) -> Color | None:
-    """#rrggbb as numbers; a short #rgb, which the format allows too, is not."""
-    try:
-        red, green, blue = bytes.fromhex(text.strip().removeprefix("#"))
-    except (AttributeError, ValueError):
-        return None
-    return red, green, blue
 
 
 def _images(export: Export, metas: Mapping[str, list[Mapping[str, Any]]]) -> Iterator[AnnotatedImage]:

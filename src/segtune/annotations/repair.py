@@ -119,18 +119,7 @@ def repair_dataset(config: ConvertConfig) -> RepairReport:
         if (dataset / CLASSES_FILE).exists():
             shutil.copyfile(dataset / CLASSES_FILE, folder / CLASSES_FILE)
         for split in splits:
-            for kind in (IMAGES, LABELS):
-                (folder / split / kind).mkdir(parents=True)
-            pictures, labels = (folder_files(dataset / split / kind) for kind in (IMAGES, LABELS))
-            several = Counter(path.stem for path in all_files(dataset / split / LABELS))
-            labels = {stem: path for stem, path in labels.items() if several[stem] == 1}
-            for stem in track(sorted(pictures | labels), f"Repairing {split}"):
-                picture, label = pictures.get(stem), labels.get(stem)
-                if split == "train" and picture is not None and in_val and sha256(picture) in in_val:
-                    changed["duplicates"] += 1
-                    continue
-                _repair_pair(source, folder / split, picture, label, meaning, changed)
-            _copy_others(source, folder, split, {*pictures.values(), *labels.values()})
+            _repair_split(source, folder, split, meaning, in_val if split == "train" else frozenset(), changed)
         idle = [name for name, count in changed.items() if not count]
         if idle:
             raise UserError(
@@ -138,6 +127,27 @@ def repair_dataset(config: ConvertConfig) -> RepairReport:
                 f"'segtune check {dataset}' says what helps; leave the others out.",
             )
     return RepairReport(target, changed, check_dataset(target, table))
+
+
+def _repair_split(
+    source: FolderSource, target: Path, split: str, meaning: Meaning, in_val: frozenset[str], changed: Counter[str]
+) -> None:
+    """Copy and mend the pairs of a split; pictures whose digest is ``in_val`` are left out."""
+    for kind in (IMAGES, LABELS):
+        (target / split / kind).mkdir(parents=True)
+    pictures, labels = (folder_files(source.path / split / kind) for kind in (IMAGES, LABELS))
+    times = Counter(path.stem for path in all_files(source.path / split / LABELS))
+    several = {stem for stem in labels if times[stem] > 1}
+    done = {*pictures.values(), *(path for stem, path in labels.items() if stem not in several)}
+    for stem in track(sorted(pictures | labels), f"Repairing {split}"):
+        picture, label = pictures.get(stem), labels.get(stem)
+        if picture is not None and in_val and sha256(picture) in in_val:
+            changed["duplicates"] += 1
+        elif stem in several:
+            done -= {picture}
+        else:
+            _repair_pair(source, target / split, picture, label, meaning, changed)
+    _copy_others(source, target, split, done)
 
 
 def _copy_others(source: FolderSource, target: Path, split: str, done: set[Path]) -> None:

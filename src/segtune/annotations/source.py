@@ -43,8 +43,8 @@ UTF8_NAME = 0x800
 HALF_CHARACTER = re.compile(rb"\\u[dD][89a-fA-F]")
 """JSON writes emojis and the like as two of these escapes; one alone stands for nothing."""
 
-LOCAL_HEADER_BYTES = 30
 DRIVE = re.compile("[A-Za-z]:")
+LOCAL_HEADER_BYTES = 30
 """Of a member of a zip, before its name."""
 
 UNZIP_ERRORS = (

@@ -98,9 +98,10 @@ def _working_sizes(pairs: Sequence[Pair], preprocessing: Preprocessing) -> list[
     for pair in pairs:
         try:
             with pair.picture.open("rb") as file:
-                sizes.append(preprocessing.working_size(*shown_size(open_picture(file, str(pair.picture)))))
+                size = shown_size(open_picture(file, str(pair.picture)), str(pair.picture))
         except OSError as error:
             raise UserError(f"{pair.picture} can't be opened: {error}.", "Replace or remove it.") from error
+        sizes.append(preprocessing.working_size(*size))
     return sizes
 
 

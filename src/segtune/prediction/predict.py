@@ -103,7 +103,7 @@ def _read(inputs: Sequence[Input], budget: PixelBudget) -> Iterator[Picture]:
     for entry in inputs:
         taken = 0
         try:
-            height, width = shown_size(open_picture(entry.path))
+            height, width = shown_size(open_picture(entry.path), str(entry.path))
             budget.take(height * width)
             taken = height * width
             yield Picture(entry, read_picture(entry.path))

@@ -197,7 +197,9 @@ class Predictor:
         height, width = pictures.shape[1:3]
         answer = self._answer(np.concatenate([self.prepared(pixels) for pixels in pictures]))
         if not self.has_confidence:
-            answer = self.backend.array(one_hot(self.backend.numpy(answer), self.model.classes.num_classes))
+            answer = self.backend.array(
+                one_hot(self.backend.numpy(answer).astype(np.uint8), self.model.classes.num_classes)
+            )
         if answer.shape[1] != self.model.classes.num_classes:
             raise UserError(
                 f"The network knows {answer.shape[1]} classes; the file names {self.model.classes.num_classes}.",

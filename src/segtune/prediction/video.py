@@ -1,5 +1,6 @@
 """Videos: frame by frame -> an overlay video and, on request, a label image a frame."""
 
+import re
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -9,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segtune.console import track
-from segtune.errors import UserError, WriteError
+from segtune.errors import UserError
 from segtune.files import atomic_path
 from segtune.pictures import write_labels
 from segtune.prediction.draw import overlay
@@ -22,6 +23,8 @@ Array = npt.NDArray[np.uint8]
 
 CODEC = "mp4v"
 """What OpenCV's wheels can write everywhere: MPEG-4 part 2 in .mp4."""
+
+FRAME_NAME = re.compile(r"\d{6,}\.png")
 
 DEFAULT_RATE = 25.0
 """Frames a second, where a video does not say."""
@@ -39,13 +42,13 @@ class OverlayVideo:
         """Add a frame.
 
         Raises:
-            WriteError: OpenCV can't write here.
+            UserError: OpenCV can't write it.
         """
         if self._writer is None:
             size = frame.shape[1], frame.shape[0]
             self._writer = cv2.VideoWriter(str(self.path), cv2.VideoWriter.fourcc(*CODEC), self.rate, size)
             if not self._writer.isOpened():
-                raise WriteError(f"OpenCV can't write a video to {self.path.parent}.", "Choose --save labels.")
+                raise UserError(f"OpenCV can't write a video to {self.path.parent}.", "Choose --save labels.")
         self._writer.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
 
     def close(self) -> None:
@@ -67,8 +70,9 @@ def predict_video(predictor: Predictor, entry: Input, outputs: Outputs) -> int:
     total = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
     labels = outputs.path(entry, LABELS)
     if LABELS in outputs.video_kinds and labels.is_dir():
-        for frame in labels.glob("[0-9]*.png"):  # those of a longer video would stay; --overwrite has allowed it
-            frame.unlink()
+        for path in labels.iterdir():  # frames of a longer video would stay; --overwrite has allowed it
+            if FRAME_NAME.fullmatch(path.name):
+                path.unlink()
     numbers = iter(range(1, 1 << 31))
     with ExitStack() as stack:
         stack.callback(capture.release)

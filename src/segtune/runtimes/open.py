@@ -66,7 +66,7 @@ def open_model(path: Path, device: str = "auto", runtime: RuntimeName = "auto") 
 def _open_own(path: Path, device: str, runtime: RuntimeName) -> tuple[Description, Backend]:
     from segtune.model_file import load_model
     from segtune.runtimes import eager
-    from segtune.runtimes.session_cache import can_use_onnxruntime, faster_backend, onnx_session
+    from segtune.runtimes.session_cache import can_use_onnxruntime, faster_backend, onnx_backend
 
     chosen = eager.choose_device(device)
     model = load_model(path)
@@ -75,7 +75,7 @@ def _open_own(path: Path, device: str, runtime: RuntimeName) -> tuple[Descriptio
     if runtime == "onnxruntime" and not can_use_onnxruntime():
         raise UserError("ONNX Runtime is not installed.", "Install it: pip install 'segtune[onnx]'")
     if runtime == "onnxruntime":
-        return model.description, onnx_session(path, model)[0]
+        return model.description, onnx_backend(path, model)
     if runtime == "auto" and chosen.type == "cpu" and can_use_onnxruntime():
         session = faster_backend(path, model)
         if session is not None:

@@ -5,6 +5,7 @@ import json
 import tempfile
 import time
 from contextlib import suppress
+from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -37,41 +38,68 @@ def can_use_onnxruntime() -> bool:
     return has_onnxruntime() and find_spec("onnx") is not None
 
 
+@dataclass(frozen=True)
+class Verdict:
+    """What was found when a model was tried in ONNX Runtime.
+
+    Attributes:
+        equal: The share of pixels to which it gives the class that torch does.
+        speed: How many times as fast as torch it was.
+    """
+
+    equal: float
+    speed: float
+
+
 def faster_backend(path: Path, model: Model) -> Backend | None:
     """The model in ONNX Runtime, or None where that is not faster here, not equal, or not possible."""
     try:
-        session, speed = onnx_session(path, model)
+        verdict, session = _tried(path, model, MIN_SPEED)
     except UserError:
         return None
-    return session if speed >= MIN_SPEED else None
+    return session if verdict.equal >= MIN_EQUAL and verdict.speed >= MIN_SPEED else None
 
 
-def onnx_session(path: Path, model: Model) -> tuple[OnnxRuntime, float]:
-    """The model in ONNX Runtime, and how many times as fast as torch it was here, once.
+def onnx_backend(path: Path, model: Model) -> Backend:
+    """The model in ONNX Runtime, however fast that is.
 
     Raises:
         UserError: It can't be exported, or gives other classes.
     """
+    verdict, session = _tried(path, model)
+    if session is None:
+        raise UserError(
+            f"In ONNX Runtime {path} gives only {verdict.equal:.2%} of the pixels the same class.",
+            "Use --backend eager.",
+        )
+    return session
+
+
+def _tried(path: Path, model: Model, min_speed: float = 0.0) -> tuple[Verdict, OnnxRuntime | None]:
+    """What is known of the model in ONNX Runtime, and its session, unless it is not equal, or known to be slower.
+
+    Raises:
+        UserError: It can't be exported.
+    """
     key = _key(path)
     kept = session_folder() / f"{key}.onnx"
-    verdict = session_folder() / f"{key}.json"
-    with suppress(UserError, OSError, ValueError, KeyError, TypeError):
-        return OnnxRuntime(kept), float(json.loads(verdict.read_text())["speed"])
+    written = session_folder() / f"{key}.json"
+    with suppress(UserError, OSError, ValueError, TypeError):
+        verdict = Verdict(**json.loads(written.read_text()))
+        is_wanted = verdict.equal >= MIN_EQUAL and verdict.speed >= min_speed
+        return verdict, OnnxRuntime(kept) if is_wanted else None
     messages.print("Preparing the model for ONNX Runtime, once; '--backend eager' does without.")
     with tempfile.TemporaryDirectory() as folder:
         made = Path(folder) / "model.onnx"
         write_onnx(made, model, Interface())
         content = made.read_bytes()
     session = OnnxRuntime(content, name=str(path))
-    equal, speed = _measured(eager_backend(model, torch.device("cpu")), session, model)
-    if equal < MIN_EQUAL:
-        raise UserError(
-            f"In ONNX Runtime {path} gives only {equal:.2%} of the pixels the same class.", "Use --backend eager."
-        )
+    verdict = _measured(eager_backend(model, torch.device("cpu")), session, model)
     with suppress(UserError):  # a cache that can't be written only costs time
-        write_bytes(kept, content)
-        write_bytes(verdict, json.dumps({"speed": speed}).encode())
-    return session, speed
+        if verdict.equal >= MIN_EQUAL:
+            write_bytes(kept, content)
+        write_bytes(written, json.dumps(asdict(verdict)).encode())
+    return verdict, session if verdict.equal >= MIN_EQUAL else None
 
 
 def _key(path: Path) -> str:
@@ -82,8 +110,7 @@ def _key(path: Path) -> str:
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
-def _measured(eager: Eager, session: OnnxRuntime, model: Model) -> tuple[float, float]:
-    """The share of pixels to which both give the same class, and how many times as fast the session is."""
+def _measured(eager: Eager, session: OnnxRuntime, model: Model) -> Verdict:
     images = model.preprocessing.prepare(_picture())
     seconds: dict[str, list[float]] = {"eager": [], "session": []}
     answers = {}
@@ -94,7 +121,7 @@ def _measured(eager: Eager, session: OnnxRuntime, model: Model) -> tuple[float, 
             answers[name] = np.asarray(backend.run(images))
             seconds[name].append(time.perf_counter() - start)
     equal = float((answers["eager"].argmax(axis=1) == answers["session"].argmax(axis=1)).mean())
-    return equal, min(seconds["eager"]) / min(seconds["session"])
+    return Verdict(equal, min(seconds["eager"]) / min(seconds["session"]))
 
 
 def _picture() -> Array:

@@ -152,9 +152,17 @@ def _warn_of_seen_pictures(config: CrossvalConfig) -> None:
 
 
 def _clear(folder: Path) -> None:
-    """Remove what an earlier cross-validation made, so that none of its folds is taken for one of the new."""
-    for path in folder.glob("fold_*"):
-        RunFolder(path).clear()
+    """Remove what an earlier cross-validation made, so that none of its folds is taken for one of the new.
+
+    Raises:
+        UserError: A fold is no run, or is being trained.
+    """
+    runs = [RunFolder(path) for path in sorted(folder.glob("fold_*")) if path.is_dir()]
+    for run in runs:
+        run.refuse_used(overwrite=True)
+    for run in runs:
+        with run.locked():
+            run.clear()
     for name in (CROSSVAL_FILE, FOLDS_FILE, ENSEMBLE_FILE):
         (folder / name).unlink(missing_ok=True)
 
