@@ -80,8 +80,6 @@ def prediction(result: dict[str, Any]) -> Iterator[Row]:
         f"{large['megabytes_above_the_model']:.0f} MB above the loaded model",
         f"its pixels: {large['height'] * large['width'] * 3 / 1e6:.0f} MB", "",
     )  # fmt: skip
-    if "tile" not in seams:
-        return
     yield (
         f"the same class in tiles of {seams['tile']} as in the whole", f"{seams['mean']:.3%} of the pixels",
         f"the worst picture: {seams['lowest']:.3%}", "",
