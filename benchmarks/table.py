@@ -24,6 +24,11 @@ def row(what: str, measured: float, unit: str, limit: str, other: float, ratio: 
     return what, f"{measured:.3g} {unit}", f"{limit}: {other:.3g} {unit}", f"{ratio:.2f}"
 
 
+def fact(what: str, measured: str, beside: str) -> Row:
+    """A row of what has no ratio."""
+    return what, measured, beside, ""
+
+
 def training(result: dict[str, Any]) -> Iterator[Row]:
     formats, start = result["memory formats"], result["start"]
     for name, called in (("camvid", "CamVid"), ("jpegs of 4000 x 3000", "JPEGs of 4000 x 3000")):
@@ -42,17 +47,13 @@ def training(result: dict[str, Any]) -> Iterator[Row]:
         start["import_torch"], start["import_torch"] / start["first_step_done"],
     )  # fmt: skip
     for name, peaks in result.get("memory", {}).items():
-        yield (
-            f"memory of a training, {name}", f"{peaks['last_epoch_mb']:.0f} MB at its end",
-            f"{peaks['first_epoch_mb']:.0f} MB after an epoch", "",
-        )  # fmt: skip
+        last, first = peaks["last_epoch_mb"], peaks["first_epoch_mb"]
+        yield fact(f"memory of a training, {name}", f"{last:.0f} MB at its end", f"{first:.0f} MB after an epoch")
 
 
 def resume(result: dict[str, Any]) -> Iterator[Row]:
-    yield (
-        "trainings killed at random moments, and resumed",
-        f"{result['same']} of {len(result['runs'])} end with the same bytes", f"{result['kills']} kills", "",
-    )  # fmt: skip
+    same = f"{result['same']} of {len(result['runs'])} end with the same bytes"
+    yield fact("trainings killed at random moments, and resumed", same, f"{result['kills']} kills")
 
 
 def reading(result: dict[str, Any]) -> Iterator[Row]:
@@ -75,15 +76,11 @@ def prediction(result: dict[str, Any]) -> Iterator[Row]:
             rates["bare_per_second"], rates["ratio"],
         )  # fmt: skip
     large, seams = figures["10,000 x 10,000"], figures["same labels in tiles and whole"]
-    yield (
-        f"predict a picture of {large['height']} x {large['width']}",
-        f"{large['megabytes_above_the_model']:.0f} MB above the loaded model",
-        f"its pixels: {large['height'] * large['width'] * 3 / 1e6:.0f} MB", "",
-    )  # fmt: skip
-    yield (
-        f"the same class in tiles of {seams['tile']} as in the whole", f"{seams['mean']:.3%} of the pixels",
-        f"the worst picture: {seams['lowest']:.3%}", "",
-    )  # fmt: skip
+    height, width, memory = large["height"], large["width"], large["megabytes_above_the_model"]
+    pixels = f"its pixels: {height * width * 3 / 1e6:.0f} MB"
+    yield fact(f"predict a picture of {height} x {width}", f"{memory:.0f} MB above the loaded model", pixels)
+    what, worst = f"the same class in tiles of {seams['tile']} as in the whole", f"{seams['lowest']:.3%}"
+    yield fact(what, f"{seams['mean']:.3%} of the pixels", f"the worst picture: {worst}")
 
 
 def serving(result: dict[str, Any]) -> Iterator[Row]:
@@ -94,8 +91,9 @@ def serving(result: dict[str, Any]) -> Iterator[Row]:
         "answers/s", "its most", capacity, figures["answered_per_second"] / capacity,
     )  # fmt: skip
     latency, memory = figures["latency_s"], figures["memory_mb"]
-    yield "of these answers 99 % took at most", f"{latency['99']:.3g} s", f"half of them: {latency['50']:.3g} s", ""
-    yield "its memory at the end", f"{memory['end']:.0f} MB", f"at the start: {memory['start']:.0f} MB", ""
+    half = f"half of them: {latency['50']:.3g} s"
+    yield fact("of these answers 99 % took at most", f"{latency['99']:.3g} s", half)
+    yield fact("its memory at the end", f"{memory['end']:.0f} MB", f"at the start: {memory['start']:.0f} MB")
 
 
 def exporting(result: dict[str, Any]) -> Iterator[Row]:
@@ -104,12 +102,11 @@ def exporting(result: dict[str, Any]) -> Iterator[Row]:
         "predict, backend auto, decoding included", whole["auto_ms"], "ms a picture", "backend eager",
         whole["eager_ms"], whole["speed_ratio"],
     )  # fmt: skip
-    if "8 bits" in result["figures"]:
-        bits = result["figures"]["8 bits"]
-        yield row(
-            f"predict with an .onnx of 8 bits, {bits['equal_pixels']:.1%} of the pixels alike", bits["int8_ms"],
-            "ms a picture", "of 32 bits", bits["float32_ms"], bits["speed_ratio"],
-        )  # fmt: skip
+    bits = result["figures"]["8 bits"]
+    yield row(
+        f"predict with an .onnx of 8 bits, {bits['equal_pixels']:.1%} of the pixels alike", bits["int8_ms"],
+        "ms a picture", "of 32 bits", bits["float32_ms"], bits["speed_ratio"],
+    )  # fmt: skip
     start = result["figures"]["start to first prediction"]
     yield row(
         "first prediction with an .onnx, the whole process", start["onnx_s"], "s", "with PyTorch", start["eager_s"],
@@ -128,10 +125,9 @@ def conversion(result: dict[str, Any]) -> Iterator[Row]:
                 f"{what}, {own['pictures']:,} pictures", own["per_second"], "pictures/s", called, other["per_second"],
                 own["per_second"] / other["per_second"],
             )  # fmt: skip
-    yield (
-        f"{what}, {many['pictures']:,} pictures", f"{many['per_second']:.3g} pictures/s, {many['memory_mb']:.0f} MB",
-        f"{own['pictures']:,} pictures: {own['memory_mb']:.0f} MB", "",
-    )  # fmt: skip
+    measured = f"{many['per_second']:.3g} pictures/s, {many['memory_mb']:.0f} MB"
+    few = f"{own['pictures']:,} pictures: {own['memory_mb']:.0f} MB"
+    yield fact(f"{what}, {many['pictures']:,} pictures", measured, few)
 
 
 def checking(result: dict[str, Any]) -> Iterator[Row]:

@@ -129,7 +129,7 @@ def _declared(source: ExportSource) -> list[DeclaredClass]:
             text = (label.findtext("name") or "").strip()
             kind = (label.findtext("type") or "").strip()
             if text and label.find("parent") is None and kind not in LABEL_TYPES_WITHOUT_AREA:
-                classes.setdefault(text, DeclaredClass(text, hex_color(label.findtext("color") or "")))
+                classes.setdefault(text, DeclaredClass(text, hex_color(label.findtext("color"))))
     return list(classes.values())
 
 
