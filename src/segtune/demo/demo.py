@@ -133,7 +133,7 @@ def _say_where(folder: Path, seconds: float) -> None:
         f"  {folder / 'predictions' / 'overlays'}: predictions on new pictures\n"
         f"  {folder / 'scores' / 'scores.json'}, {folder / 'run' / 'metrics.jsonl'}, {folder / 'run' / 'run.json'}\n"
         "\nWith your own pictures: in CVAT, export the task as 'CVAT for images 1.1' with images, then type\n"
-        "  segtune convert EXPORT.zip my-dataset --paint-order BOTTOM,…,TOP\n"
+        "  segtune convert EXPORT.zip my-dataset\n"
         f"  segtune train my-dataset runs/mine --model {MODEL} --epochs 50 --batch-size 8\n"
         "  segtune predict runs/mine/model.safetensors MY_PICTURES my-predictions"
     )
