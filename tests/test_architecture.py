@@ -9,12 +9,12 @@ import segtune
 
 SOURCE = Path(segtune.__file__).parent
 ORDER = [
-    "errors", "files", "machine", "classes", "config", "pictures", "console", "web_page", "arrays", "preprocessing",
-    "description", "annotations", "run_folder", "data", "models", "model_file", "foreign_weights", "runtimes",
+    "errors", "out_of_memory", "files", "machine", "classes", "config", "pictures", "console", "web_page", "arrays",
+    "preprocessing", "description", "annotations", "run_folder", "data", "models", "model_file", "foreign_weights", "runtimes",
     "prediction", "evaluation", "exports", "report", "training", "labeling", "demo", "serving", "cli", "__main__",
 ]  # fmt: skip
 WITHOUT_TORCH = {
-    "errors", "files", "machine", "classes", "config", "pictures", "console", "web_page", "arrays",
+    "errors", "out_of_memory", "files", "machine", "classes", "config", "pictures", "console", "web_page", "arrays",
     "preprocessing", "description", "annotations", "run_folder", "prediction", "evaluation", "labeling", "cli",
 }  # fmt: skip
 FILES = sorted(path for path in SOURCE.rglob("*.py") if path != SOURCE / "__init__.py")

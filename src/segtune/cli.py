@@ -32,6 +32,7 @@ from segtune.config import (
 from segtune.console import messages, output
 from segtune.errors import UserError, listed, refuse_missing_torch
 from segtune.machine import share_processors
+from segtune.out_of_memory import shortage_told
 
 if TYPE_CHECKING:
     from segtune.training.train import TrainResult
@@ -310,7 +311,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     try:
         config = parse(arguments or ["--help"])
-        return COMMANDS[type(config)](config)
+        with shortage_told(memory_shortage):
+            return COMMANDS[type(config)](config)
     except UserError as error:
         messages.print("Error: ", style="bold red", end="")
         messages.print(error.message)
@@ -327,6 +329,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         messages.print("\nInterrupted.")
         return 130
+
+
+def memory_shortage() -> UserError:
+    """The error of a command that has no better one."""
+    return UserError(
+        "Memory is out; what was written before this is intact.",
+        "Close other programs, or use smaller pictures; 'segtune predict --tile 512' computes large ones in parts.",
+    )
 
 
 def parse(arguments: Sequence[str]) -> Any:

@@ -1,6 +1,9 @@
 """The command predict: what it writes, and what it refuses."""
 
 import json
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -121,3 +124,34 @@ def test_comparison_is_drawn_for_every_size_and_many_classes(size):
     table = class_table([f"a rather long name {index}" for index in range(30)])
     panel = comparison(np.zeros((*size, 3), np.uint8), np.zeros(size, np.uint8), np.zeros(size, np.uint8), table)
     assert panel.dtype == np.uint8
+
+
+SMALL_MEMORY = """
+import resource, sys
+from pathlib import Path
+import numpy as np
+import segtune
+from segtune.cli import main
+
+segtune.load(sys.argv[1], backend="eager").predict(np.zeros((64, 64, 3), np.uint8))
+used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + 400_000_000, -1))
+sys.exit(main(["predict", *sys.argv[1:], "--backend", "eager", "--tile", "0"]))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits the address space")
+def test_too_little_memory_is_told(trained_run, tmp_path):
+    small, large, output = tmp_path / "small.png", tmp_path / "large.png", tmp_path / "output"
+    Image.new("RGB", (64, 64)).save(small)
+    Image.new("RGB", (4000, 3000)).save(large)
+    environment = os.environ | {"MALLOC_ARENA_MAX": "1", "OMP_NUM_THREADS": "1"}
+
+    def run(picture):
+        words = [sys.executable, "-c", SMALL_MEMORY, str(trained_run / "model.safetensors"), str(picture), str(output)]
+        return subprocess.run(words, capture_output=True, text=True, check=False, env=environment)
+
+    assert run(small).returncode == 0
+    refused = run(large)
+    assert (refused.returncode, "--tile 512" in refused.stderr) == (2, True), refused.stderr
+    assert "Traceback" not in refused.stderr

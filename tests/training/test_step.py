@@ -17,11 +17,11 @@ from segtune.config import TrainConfig
 from segtune.data.batch import Batch
 from segtune.errors import UserError
 from segtune.models.catalog import build_model
+from segtune.out_of_memory import is_out_of_memory, shortage_told
 from segtune.preprocessing import Preprocessing
 from segtune.training.losses import make_loss
 from segtune.training.network import Network
 from segtune.training.optimizer import make_optimizer
-from segtune.training.out_of_memory import is_out_of_memory, shortage_told
 from segtune.training.plan import Facts, make_plan
 from segtune.training.step import Stepper, split_batch
 

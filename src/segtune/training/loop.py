@@ -15,13 +15,13 @@ from segtune.data.loader import Loader
 from segtune.errors import UserError, listed
 from segtune.evaluation.scores import Scores
 from segtune.model_file import Model, save_model
+from segtune.out_of_memory import shortage_told
 from segtune.run_folder import RunFolder
 from segtune.training.events import EpochDone, Event, Notice, StepDone
 from segtune.training.losses import make_loss
 from segtune.training.moving_average import MovingAverage
 from segtune.training.network import Network
 from segtune.training.optimizer import make_optimizer, set_rates
-from segtune.training.out_of_memory import shortage_told
 from segtune.training.pace import Pace
 from segtune.training.plan import TrainPlan
 from segtune.training.processes import Processes

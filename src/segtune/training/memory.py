@@ -6,8 +6,8 @@ import torch
 from torch import nn
 
 from segtune.config import TrainConfig
+from segtune.out_of_memory import is_out_of_memory
 from segtune.preprocessing import Preprocessing
-from segtune.training.out_of_memory import is_out_of_memory
 from segtune.training.plan import value_of
 from segtune.training.step import AUTOCAST
 

@@ -8,11 +8,11 @@ from torch.amp import GradScaler
 from torch.optim import Optimizer
 
 from segtune.data.batch import Batch
+from segtune.out_of_memory import is_out_of_memory
 from segtune.preprocessing import Preprocessing
 from segtune.training.allocator import return_freed_memory
 from segtune.training.losses import Loss
 from segtune.training.network import Network
-from segtune.training.out_of_memory import is_out_of_memory
 from segtune.training.plan import TrainPlan
 
 AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}

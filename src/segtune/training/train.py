@@ -36,6 +36,7 @@ from segtune.machine import can_compile, usable_cpus
 from segtune.model_file import Model, load_model, read_header, save_model
 from segtune.models.catalog import build_model, find_model, model_preprocessing
 from segtune.models.pretrained import WeightsReport, load_weights
+from segtune.out_of_memory import shortage_told
 from segtune.pictures import read_labels, read_picture, write_picture
 from segtune.prediction.draw import comparison
 from segtune.prediction.predictor import Predictor
@@ -52,7 +53,6 @@ from segtune.training.initial_model import load_initial, with_architecture
 from segtune.training.loop import Run, StopRequested, make_state, run_epochs
 from segtune.training.memory import StepMemory, measure_step
 from segtune.training.network import Network
-from segtune.training.out_of_memory import shortage_told
 from segtune.training.plan import Facts, TrainPlan, make_plan, value_of
 from segtune.training.processes import Processes, join, launch, was_launched
 from segtune.training.record import header_scores, run_record

@@ -1,9 +1,7 @@
-"""Memory that is out: how it is recognised, and how it is told."""
+"""Memory that is out: how it is recognised, and how it is told. No torch."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-
-import torch
 
 from segtune.errors import UserError
 
@@ -15,10 +13,10 @@ WORDS = (
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that the device or the system has no memory left."""
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return True
-    return isinstance(error, RuntimeError) and any(word in str(error) for word in WORDS)
+    """Whether an error says that the device or the system has no memory left; torch's are RuntimeErrors."""
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and any(word in str(error) for word in WORDS)
+    )
 
 
 @contextmanager
