@@ -10,8 +10,9 @@ import segtune
 SOURCE = Path(segtune.__file__).parent
 ORDER = [
     "errors", "out_of_memory", "files", "machine", "classes", "config", "pictures", "console", "web_page", "arrays",
-    "preprocessing", "description", "annotations", "run_folder", "data", "models", "model_file", "foreign_weights", "runtimes",
-    "prediction", "evaluation", "exports", "report", "training", "labeling", "demo", "serving", "cli", "__main__",
+    "preprocessing", "description", "annotations", "run_folder", "data", "models", "model_file", "foreign_weights",
+    "runtimes", "prediction", "evaluation", "exports", "report", "training", "labeling", "demo", "serving", "cli",
+    "__main__",
 ]  # fmt: skip
 WITHOUT_TORCH = {
     "errors", "out_of_memory", "files", "machine", "classes", "config", "pictures", "console", "web_page", "arrays",

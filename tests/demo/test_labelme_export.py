@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segtune.demo.labelme_export import annotation_xml, write_labelme_zip
+from segtune.demo.labelme_export import write_labelme_zip
 from segtune.demo.scenes import Scene, SceneObject
 from segtune.errors import UserError
 
@@ -20,52 +20,6 @@ SCENE = Scene(
         SceneObject("sky & <cloud>", np.array([[0.0, 0.0], [6.0, 0.0], [6.0, 4.0], [0.0, 4.0]])),
     ],
 )
-
-XML = """<annotation>
-  <filename>a.jpg</filename>
-  <folder></folder>
-  <source>
-    <sourceImage></sourceImage>
-    <sourceAnnotation>CVAT</sourceAnnotation>
-  </source>
-  <imagesize>
-    <nrows>4</nrows>
-    <ncols>6</ncols>
-  </imagesize>
-  <object>
-    <name>person</name>
-    <deleted>0</deleted>
-    <verified>0</verified>
-    <occluded>no</occluded>
-    <date></date>
-    <id>0</id>
-    <parts>
-      <hasparts></hasparts>
-      <ispartof></ispartof>
-    </parts>
-    <polygon>
-      <pt>
-        <x>1.00</x>
-        <y>1.00</y>
-      </pt>
-      <pt>
-        <x>2.50</x>
-        <y>1.00</y>
-      </pt>
-      <pt>
-        <x>2.25</x>
-        <y>3.33</y>
-      </pt>
-      <username>cvat</username>
-    </polygon>
-    <attributes></attributes>
-  </object>
-</annotation>
-"""
-
-
-def test_xml_is_what_cvat_writes() -> None:
-    assert annotation_xml("a.jpg", Scene(SCENE.image, SCENE.objects[:1])).decode() == XML
 
 
 def test_zip_is_flat_and_reads_back(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from xml.sax.saxutils import escape
+from xml.etree import ElementTree
 from zipfile import ZIP_DEFLATED, ZipFile
 
 from segtune.annotations.annotated_image import AnnotatedImage, Polygon, Shape
@@ -28,32 +28,62 @@ def labelme_file(path: Path) -> Iterator[Add]:
 
         def add(image: AnnotatedImage) -> None:
             name = PurePosixPath(SUBSET, image.name).with_suffix(".xml")
-            archive.writestr(name.as_posix(), _annotation(image))
+            archive.writestr(name.as_posix(), annotation_xml(image, "segtune"))
 
         yield add
 
 
-def _annotation(image: AnnotatedImage) -> str:
+def annotation_xml(image: AnnotatedImage, source: str) -> bytes:
+    """The XML of one picture, UTF-8, in CVAT's order of elements.
+
+    Args:
+        image: With its size; shapes as for ``labelme_file``.
+        source: Who made the annotations.
+    """
     assert image.size is not None
     picture = PurePosixPath(image.name)
-    folder = "" if picture.parent == PurePosixPath() else picture.parent.as_posix()
-    objects = "".join(_object(index, shape) for index, shape in enumerate(image.shapes))
-    return (
-        '<?xml version="1.0" encoding="utf-8"?>\n<annotation>\n'
-        f"<filename>{escape(picture.name)}</filename><folder>{escape(folder)}</folder>\n"
-        "<source><sourceImage></sourceImage><sourceAnnotation>segtune</sourceAnnotation></source>\n"
-        f"<imagesize><nrows>{image.size[0]}</nrows><ncols>{image.size[1]}</ncols></imagesize>\n"
-        f"{objects}</annotation>\n"
-    )
+    root = ElementTree.Element("annotation")
+    _child(root, "filename", picture.name)
+    _child(root, "folder", "" if picture.parent == PurePosixPath() else picture.parent.as_posix())
+    about = _child(root, "source")
+    _child(about, "sourceImage")
+    _child(about, "sourceAnnotation", source)
+    size = _child(root, "imagesize")
+    _child(size, "nrows", str(image.size[0]))
+    _child(size, "ncols", str(image.size[1]))
+    for index, shape in enumerate(image.shapes):
+        _add_object(root, index, shape)
+    ElementTree.indent(root)
+    # CVAT writes <folder></folder>, not <folder/>.
+    text: str = ElementTree.tostring(root, encoding="unicode", short_empty_elements=False)
+    return f"{text}\n".encode()
 
 
-def _object(index: int, shape: Shape) -> str:
+def _add_object(root: ElementTree.Element, index: int, shape: Shape) -> None:
+    """Append one polygon."""
     assert isinstance(shape.geometry, Polygon)
     (outline,) = shape.geometry.outlines
-    points = "".join(f"<pt><x>{x:.2f}</x><y>{y:.2f}</y></pt>" for x, y in outline.tolist())
-    return (
-        f"<object><name>{escape(shape.label or '')}</name><deleted>0</deleted><verified>0</verified>"
-        f"<occluded>no</occluded><date></date><id>{index}</id>"
-        "<parts><hasparts></hasparts><ispartof></ispartof></parts>"
-        f"<polygon>{points}<username></username></polygon><attributes></attributes></object>\n"
-    )
+    element = _child(root, "object")
+    _child(element, "name", shape.label or "")
+    _child(element, "deleted", "0")
+    _child(element, "verified", "0")
+    _child(element, "occluded", "no")
+    _child(element, "date")
+    _child(element, "id", str(index))
+    parts = _child(element, "parts")
+    _child(parts, "hasparts")
+    _child(parts, "ispartof")
+    polygon = _child(element, "polygon")
+    for x, y in outline.tolist():
+        point = _child(polygon, "pt")
+        _child(point, "x", f"{x:.2f}")
+        _child(point, "y", f"{y:.2f}")
+    _child(polygon, "username")
+    _child(element, "attributes")
+
+
+def _child(parent: ElementTree.Element, tag: str, text: str = "") -> ElementTree.Element:
+    """Append an element."""
+    element = ElementTree.SubElement(parent, tag)
+    element.text = text
+    return element
