@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from segtune.annotations.formats import FORMATS
 from segtune.cli import main, parse
 
 ORIGINAL = (
@@ -62,6 +63,16 @@ def test_help_teaches_without_importing_torch(command):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout.rstrip().endswith("exit 0\nFalse False")
     assert "usage: segtune" in done.stdout
+
+
+def test_help_of_an_option_is_a_paragraph_and_names_all_formats(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "2000")
+    with pytest.raises(SystemExit):
+        main(["convert", "--help"])
+    lines = capsys.readouterr().out.splitlines()
+    (formats,) = (line for line in lines if "--format" in line)
+    assert all(f" {name}" in formats for name in FORMATS)
+    assert all("(default: " in line for line in lines if "│ --" in line)
 
 
 def test_a_reader_that_has_seen_enough_is_no_error():

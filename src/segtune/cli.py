@@ -6,7 +6,7 @@ import shlex
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import replace
+from dataclasses import is_dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
@@ -341,6 +341,9 @@ def memory_shortage() -> UserError:
 
 def parse(arguments: Sequence[str]) -> Any:
     """The config that a command line means; exits with 2, saying why, where it means none."""
+    if {"--help", "-h"} & set(arguments):
+        for config in {base for command in COMMANDS for base in command.__mro__ if is_dataclass(base)}:
+            help_in_paragraphs(config)
     return tyro.cli(
         Command,
         prog="segtune",
@@ -348,6 +351,17 @@ def parse(arguments: Sequence[str]) -> Any:
         args=gather_weights(arguments),
         config=(tyro.conf.FlagCreatePairsOff,),
     )
+
+
+def help_in_paragraphs(config: type) -> None:
+    """Give tyro (1.0.17) the help of each option as one line: it would keep the line ends of the docstrings."""
+    from docstring_parser import parse_from_object
+
+    for option in parse_from_object(config).params:
+        if option.description and option.arg_name in config.__annotations__:
+            words = " ".join(option.description.split())
+            annotation = config.__annotations__[option.arg_name]
+            config.__annotations__[option.arg_name] = Annotated[annotation, tyro.conf.arg(help=words)]
 
 
 def gather_weights(arguments: Sequence[str]) -> list[str]:

@@ -30,13 +30,16 @@ class ConversionOptions:
     """How an annotation export becomes a dataset folder: for 'convert', and for 'train' on an export."""
 
     format: str = "auto"
-    """Format of the export, where it can't be told by what is in it: cvat-images, coco, … A wrong name lists all."""
+    """Format of the export, where it can't be told by what is in it: cvat-images, cvat-video, labelme-xml,
+    segmentation-mask, coco, labelme-json, cityscapes, camvid, ade20k, datumaro, yolo-seg, label-studio, via,
+    supervisely, mask-folder."""
     images: Annotated[Path | None, arg(metavar="DIR")] = None
     """Folder that has the pictures, where the export came without."""
     classes: str = ""
-    """Class names in the order of their ids, separated by commas: person,airplane,ground,sky. A name that has commas
-    itself stands in quotes, here and below: '"cup, glass",plate'. Objects of any other class stop the conversion.
-    Default: all classes of the export, in its order. Id 0 is the background."""
+    """Class names in the order of their ids, separated by commas: person,airplane,ground,sky. The first has id 1 where
+    there is a class 'background', whose id is 0; else id 0. A name that has commas itself stands in quotes, here and
+    below: '"cup, glass",plate'. Objects of any other class stop the conversion. Default: all classes of the export, in
+    its order."""
     map: str = ""
     """Classes to rename or to merge: car=vehicle,truck=vehicle; in quotes: '"cup, glass=dish",plate=dish'. What becomes
     'background' is painted as that."""
@@ -44,17 +47,19 @@ class ConversionOptions:
     """Classes whose pixels never count, in training or scores, separated by commas."""
     background: Background = "auto"
     """What the pixels outside all objects are: 'class' a class 'background' of id 0; 'ignore' not labelled, they never
-    count; 'error' a mistake, all must be labelled. Default: a class, unless the classes' names leave that in doubt."""
+    count; 'error' a mistake, all must be labelled. Default: a class; where the classes' names leave that in doubt the
+    conversion stops and asks for this option. Label images label all pixels: there it is 'error'."""
     paint_order: str = ""
-    """Class names from the bottom to the top: sky,ground,airplane,person. Where objects overlap, the later class wins.
-    Default: as the export orders its objects, later on top."""
+    """Class names from the bottom to the top: sky,ground,airplane,person; each that has objects, once. Where objects
+    overlap, the later class wins. Default: what has the higher z order (CVAT's layer), then what was drawn later."""
     fill: Fill = "center"
     """Which pixels an outline covers: 'center' fills those whose centre is inside, CVAT's own rule; 'truncate' paints
     as the original project did (coordinates cut to whole pixels, the edge included)."""
     boxes: bool = False
     """Fill boxes, too. Otherwise they are left out: a box is no outline."""
     empty: Literal["skip", "background"] = "skip"
-    """What to do with annotated pictures that no object is in: leave them out, or take them as background."""
+    """What to do with pictures that no object is in: 'skip' leaves them out, as nobody may have looked at them yet;
+    'background' takes them as empty on purpose."""
     allow_missing: bool = False
     """Go on without the pictures that are not there."""
     scale: bool = False
@@ -62,7 +67,7 @@ class ConversionOptions:
     attribute: str = ""
     """The attribute that holds the class, for formats that don't say (VIA)."""
     val_fraction: float = 0.2
-    """Share of the pictures that go to val, where the export has no subsets of its own."""
+    """Share of the pictures that go to val, where the export does not tell train and val apart itself."""
     group_by: Annotated[str, arg(metavar="REGEX")] = "auto"
     """Pictures whose names match this with the same text stay together in train or val: '(.+)_frame'; the first
     parenthesis counts, where there is one. 'none': each for itself. Default: guessed from the names, and said."""
@@ -156,14 +161,16 @@ class TrainConfig(ConversionOptions):
     """Weight of each class in the loss, in the order of their ids: -w 1 2 1 1 1. 'none' weighs all alike. 'auto': the
     recipe's; 'original' weighs all alike, 'default' gives rare classes a little more, bounded."""
     logit_adjustment: float | Auto = "auto"
-    """Share of the class weights, 0 to 1, that training follows and decisions don't: with 0.5 a weight of 4 counts as 2
-    where a pixel's class is decided. 'auto': the recipe's for its own weights, 0 for those given by -w."""
+    """How much of the class weights training follows and decisions don't, 0 to 1: with 0 a weight of 4 counts as 4
+    where a pixel's class is decided, with 0.5 as 2, with 1 not at all. 'auto': the recipe's for its own weights, 0 for
+    those given by -w."""
     label_smoothing: float | Auto = "auto"
     """Share of each label that is spread over all classes, 0 to 1."""
     model: str = "deeplabv3_resnet101"
     """A name that 'segtune models' lists, or DECODER:ENCODER, as in deeplabv3plus:efficientnet_lite0."""
     weights: str = "auto"
-    """What to start from: 'auto' the best published weights, 'none' random ones, or the path of a weights file."""
+    """What the network of --model starts from: 'auto' the best published weights, 'none' random ones, or the path of a
+    weights file, of which all that fits is taken."""
     init: Annotated[Path | None, arg(metavar="MODEL")] = None
     """Go on from this model.safetensors, with its network: to train it on more pictures. Where its classes are others,
     in name or order, the head is new."""
@@ -182,8 +189,8 @@ class TrainConfig(ConversionOptions):
     weight_decay: float | Auto = "auto"
     """The optimizer's weight decay."""
     schedule: Schedule | Auto = "auto"
-    """How the rate goes down after the warm-up: not at all, by a power of what is left, by a cosine; 'one-cycle' goes
-    up by a cosine, too."""
+    """How the rate goes down after the warm-up: 'constant' not at all, 'poly' by a power of what is left, 'cosine' by a
+    cosine; 'one-cycle' goes up by a cosine, too."""
     warmup: float | Auto = "auto"
     """Share of the training in which the rate goes up, 0 to 1."""
     clip_gradient: float | Auto = "auto"
@@ -283,6 +290,10 @@ class ResumeConfig:
 class CrossvalConfig(TrainConfig):
     """Train and score a model a fold: each picture of train and val is validated once. All options of 'train'."""
 
+    dataset: Annotated[Positional[Path], arg(metavar="DATASET")]
+    """The dataset folder, as for 'segtune train'; an export is to be converted first."""
+    run: Annotated[Positional[Path], arg(metavar="RUN")]
+    """The folder to make: a run folder for each fold (fold_1, …), folds.json, crossval.json."""
     folds: int = 5
     """How many folds. Groups of pictures (--group-by, as in 'convert') are in one fold."""
     ensemble: bool = False
@@ -360,8 +371,8 @@ class PredictConfig(PreannotationOptions):
     model: Annotated[Positional[Path], arg(metavar="MODEL")]
     """A model.safetensors, a cross-validation's ensemble.json, or an export (.onnx, .torchscript.pt, .pt2, .xml)."""
     input: Annotated[Positional[Path], arg(metavar="INPUT")]
-    """A picture or a video; a folder, searched with all below it; a pattern in quotes ('days/**/*.jpg'); a .txt list
-    with a path a line; or - for such a list on standard input."""
+    """A picture or a video; a folder, for the pictures in it and below (not the videos); a pattern in quotes
+    ('days/**/*.jpg'); a .txt list with a path a line; or - for such a list on standard input."""
     output: Annotated[Positional[Path], arg(metavar="OUTPUT")]
     """Folder to write to: labels/, segmentation/, overlays/, …"""
     save: str = ""
@@ -503,7 +514,7 @@ class ModelsConfig:
 
 @dataclass(frozen=True)
 class CacheConfig:
-    """Show where decoded pictures are kept and how much they take, or remove them."""
+    """Show where decoded pictures, and the exports that 'predict' makes for itself, are kept, or remove them."""
 
     clear: bool = False
     """Remove them. Other files in that folder stay."""

@@ -69,7 +69,7 @@ def after_readme(workplace):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(workplace)
         for command in COMMANDS:
-            program, *arguments = shlex.split(re.sub(r"--epochs \d+", "--epochs 1", command))
+            program, *arguments = shlex.split(re.sub(r"--epochs \d+|--time-budget 5m", "--epochs 1", command))
             assert program == "segtune"
             assert parse(arguments)
             if FROM_DOWNLOADS not in arguments:
@@ -143,7 +143,7 @@ def test_python_of_the_readme_runs(after_readme, monkeypatch):
     (code,) = PYTHON
     # The commands have made the run already.
     names: dict = {}
-    exec(code.replace("epochs=50", "epochs=1, overwrite=True"), names)
+    exec(code.replace('time_budget="5m"', "epochs=1, overwrite=True"), names)
     assert names["prediction"].class_ids.shape == (90, 120)
 
 

@@ -1,7 +1,8 @@
 """The plan is a pure function of configuration and facts."""
 
 import os
-from dataclasses import replace
+import re
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
@@ -10,12 +11,22 @@ from segtune.config import TrainConfig
 from segtune.errors import UserError
 from segtune.training.plan import Facts, balanced_weights, make_plan
 from segtune.training.processes import usable_cpus
+from segtune.training.recipes import DEFAULT_RECIPE, ORIGINAL_RECIPE
 
 FACTS = Facts(num_classes=5, num_train=10, pixels=(9, 9, 9, 9, 9), device="cpu", num_cpus=2)
 
 
 def config(**options) -> TrainConfig:
     return TrainConfig(Path("data"), Path("run"), **options)
+
+
+def test_the_page_has_the_recipes():
+    page = (Path(__file__).parents[2] / "docs" / "training.md").read_text()
+    shown = re.findall(r"^\| `--([\w-]+)` \| (\S+) \| (\S+) \|$", page, re.MULTILINE)
+    options = {entry.name for entry in fields(TrainConfig)} & set(DEFAULT_RECIPE)
+    assert {name.replace("-", "_"): (default, original) for name, default, original in shown} == {
+        name: (str(DEFAULT_RECIPE[name]), str(ORIGINAL_RECIPE[name])) for name in options
+    }
 
 
 def test_original_recipe_is_the_originals():

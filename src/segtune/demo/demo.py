@@ -134,6 +134,6 @@ def _say_where(folder: Path, seconds: float) -> None:
         f"  {folder / 'scores' / 'scores.json'}, {folder / 'run' / 'metrics.jsonl'}, {folder / 'run' / 'run.json'}\n"
         "\nWith your own pictures: in CVAT, export the task as 'CVAT for images 1.1' with images, then type\n"
         "  segtune convert EXPORT.zip my-dataset\n"
-        f"  segtune train my-dataset runs/mine --model {MODEL} --epochs 50 --batch-size 8\n"
+        f"  segtune train my-dataset runs/mine --model {MODEL} --time-budget 10m\n"
         "  segtune predict runs/mine/model.safetensors MY_PICTURES my-predictions"
     )
