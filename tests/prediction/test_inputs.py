@@ -37,6 +37,13 @@ def test_names_keep_the_structure(source, names):
     assert [str(entry.name) for entry in find_inputs(Path(source), Path("out"))] == names
 
 
+@pytest.mark.usefixtures("place")
+@pytest.mark.parametrize(("source", "is_told"), [("in", True), ("in/day 1", False), ("in/*", False)])
+def test_videos_that_a_folder_has_beside_pictures_are_told(source, is_told, capsys):
+    find_inputs(Path(source), Path("out"))
+    assert ("Note: videos in the folder are left out: film.mp4. Name one" in capsys.readouterr().err) == is_told
+
+
 @pytest.mark.parametrize("from_stdin", [True, False])
 def test_a_list_is_taken_in_its_order(place, monkeypatch, from_stdin):
     text = f"in/day 1/c.tif\n\n{place}/in/a.jpg\nin/day 1/c.tif\nin/missing.jpg\n"

@@ -24,7 +24,7 @@ from segtune.labeling.selection import Candidate, Choice, rank
 from segtune.labeling.sheet import Sheet
 from segtune.labeling.uncertainty import Uncertainty, measure
 from segtune.pictures import read_picture
-from segtune.prediction.inputs import Input, find_inputs, videos_beside
+from segtune.prediction.inputs import Input, find_inputs
 from segtune.prediction.preannotation import check_options, label_colors, preannotate
 from segtune.prediction.predictor import load
 
@@ -96,8 +96,7 @@ def suggest(config: SuggestConfig) -> SuggestReport:
     check_options(config)
     if config.count < 1:
         raise UserError(f"--count is {config.count}.", "Expected: 1 or more pictures.")
-    _tell_videos(videos_beside(config.pictures, config.output))
-    entries = find_inputs(config.pictures, config.output)
+    entries = find_inputs(config.pictures, config.output, TAKE_FRAMES)
     _refuse_videos(entries)
     _refuse_existing(config, entries)
     pool, known = sort_pool(entries, _labeled_files(config.labeled))
@@ -128,13 +127,6 @@ def _refuse_videos(entries: Sequence[Input]) -> None:
             f"{listed(videos, 3)} is a video; pictures were expected.",
             TAKE_FRAMES,
         )
-
-
-def _tell_videos(videos: Sequence[Path]) -> None:
-    # At once, not at the end: a large pool takes hours.
-    if videos:
-        names = listed((path.name for path in videos), 3)
-        messages.print(f"Note: videos in the folder are left out: {names}. {TAKE_FRAMES}")
 
 
 def _refuse_existing(config: SuggestConfig, entries: Sequence[Input]) -> None:

@@ -16,6 +16,7 @@ from segtune.prediction.raster import has_rasterio, is_georeferenced
 VIDEO_SUFFIXES = frozenset({".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg"})
 LIST_SUFFIX = ".txt"
 STDIN = Path("-")
+BY_NAME = "Name one, or give a pattern, to predict them."
 
 
 @dataclass(frozen=True)
@@ -48,11 +49,16 @@ class Input:
         return f"{self.name.as_posix()}{self.path.suffix}"
 
 
-def find_inputs(source: Path, output: Path) -> list[Input]:
+def find_inputs(source: Path, output: Path, about_videos: str = BY_NAME) -> list[Input]:
     """All files that ``source`` stands for, in the order of their names, or of the list.
 
     A folder means the pictures in it and below; hidden ones, and those in an ``output`` inside it, are left out.
     The relative paths of a list, and of a pattern, start at the current folder.
+
+    Args:
+        source: What the user names.
+        output: Where results will go.
+        about_videos: What to do about the videos of a folder, which are left out, and told.
 
     Raises:
         UserError: Nothing there, no picture in it, or two files whose results would have the same name.
@@ -60,7 +66,7 @@ def find_inputs(source: Path, output: Path) -> list[Input]:
     if source == STDIN:
         inputs = _from_list(sys.stdin.read(), "standard input")
     elif source.is_dir():
-        inputs = _in_folder(source, output)
+        inputs = _in_folder(source, output, about_videos)
     elif source.is_file() and source.suffix.lower() == LIST_SUFFIX:
         inputs = _from_list(_list_text(source), str(source))
     elif source.is_file():
@@ -87,12 +93,6 @@ def _with_places(inputs: list[Input]) -> list[Input]:
     return [replace(entry, is_geotiff=has_place) for entry, has_place in zip(inputs, placed, strict=True)]
 
 
-def videos_beside(source: Path, output: Path) -> list[Path]:
-    """The videos that ``find_inputs`` leaves out of a folder; of anything else, none."""
-    paths = _files_below(source, output) if source.is_dir() else []
-    return [path for path in paths if path.suffix.lower() in VIDEO_SUFFIXES]
-
-
 def _files_below(folder: Path, output: Path) -> list[Path]:
     # Results of an earlier run are no pictures to predict. Where OUTPUT holds INPUT, nothing would be left.
     own = output.resolve()
@@ -106,16 +106,18 @@ def _files_below(folder: Path, output: Path) -> list[Path]:
     return paths
 
 
-def _in_folder(folder: Path, output: Path) -> list[Input]:
+def _in_folder(folder: Path, output: Path, about_videos: str) -> list[Input]:
     paths = _files_below(folder, output)
     pictures = [path for path in paths if path.suffix.lower() in PICTURE_SUFFIXES]
+    videos = [path.name for path in paths if path.suffix.lower() in VIDEO_SUFFIXES]
     if not pictures:
-        videos = [path.name for path in paths if path.suffix.lower() in VIDEO_SUFFIXES]
         hint = f"Expected files ending in {listed(sorted(PICTURE_SUFFIXES))}."
         if videos:
             pattern = f"'{folder}/*{Path(videos[0]).suffix}'"
             hint = f"It holds videos ({listed(videos, 3)}): name one, or give a pattern: {pattern}."
         raise UserError(f"{folder} holds no pictures.", hint)
+    if videos:
+        messages.print(f"Note: videos in the folder are left out: {listed(videos, 3)}. {about_videos}")
     return [Input(path, path.relative_to(folder).with_suffix("")) for path in pictures]
 
 
