@@ -32,6 +32,7 @@ class RunFolder:
         self.tensorboard = path / "tensorboard"
         self.dataset = path / "dataset"
         self.dataset_mark = path / ".dataset_mark"
+        self.replaced_dataset = path / ".replaced_dataset"
         self.scores = path / SCORES_FILE
         self.per_image = path / PER_IMAGE_FILE
         self.confusion = path / CONFUSION_FILE
@@ -95,8 +96,10 @@ class RunFolder:
                 f"Another process is training in {self.path}.", "Wait for it, stop it, or name another run folder."
             ) from error
         try:
+            self._put_dataset_back()  # a start that was killed may have left it aside
             yield
         finally:
+            self._put_dataset_back()
             started = bool(self.made())
             if not started:  # a training that did not begin leaves nothing behind
                 (self.path / ".lock").unlink(missing_ok=True)
@@ -109,13 +112,14 @@ class RunFolder:
     def replaceable_dataset(self, overwrite: bool) -> Iterator[Path]:
         """Yield where to convert an export to; on success it becomes the run's dataset.
 
-        One that a start which failed has left behind is replaced, if it is still as it was made.
+        One that a start which failed has left behind is replaced, if it is still as it was made. Any other is put
+        aside: where the training does not begin, it comes back.
 
         Raises:
             UserError: There is one already, and it may not be replaced.
         """
-        replaceable = (overwrite and is_dataset_folder(self.dataset)) or self._is_dataset_as_made()
-        if self.dataset.exists() and not replaceable:
+        is_as_made = self._is_dataset_as_made()
+        if self.dataset.exists() and not (is_as_made or (overwrite and is_dataset_folder(self.dataset))):
             raise UserError(
                 f"{self.dataset} already exists, and the export would be converted into it.",
                 f"Train on it: segtune train {self.dataset}; or name another run folder, or add --overwrite.",
@@ -124,13 +128,22 @@ class RunFolder:
         shutil.rmtree(new, ignore_errors=True)
         try:
             yield new
-            # The dataset of the earlier run goes when the new one is whole.
             self.dataset_mark.unlink(missing_ok=True)
-            shutil.rmtree(self.dataset, ignore_errors=True)
+            if is_as_made:
+                shutil.rmtree(self.dataset)
+            elif self.dataset.exists():
+                self.dataset.rename(self.replaced_dataset)
             new.rename(self.dataset)
             write_text(self.dataset_mark, _files_hash(self.dataset))
         finally:
             shutil.rmtree(new, ignore_errors=True)
+
+    def _put_dataset_back(self) -> None:
+        """Give the earlier run its dataset back, where one that should replace it was not trained on."""
+        if self.replaced_dataset.exists():
+            self.dataset_mark.unlink(missing_ok=True)
+            shutil.rmtree(self.dataset, ignore_errors=True)
+            self.replaced_dataset.rename(self.dataset)
 
     def _is_dataset_as_made(self) -> bool:
         """Whether the dataset is one that was converted into this folder, and that nobody has changed since."""
@@ -149,6 +162,7 @@ class RunFolder:
     def clear(self) -> None:
         """Remove the files of an earlier run, and nothing else; the dataset is a run's from here on."""
         self.dataset_mark.unlink(missing_ok=True)
+        shutil.rmtree(self.replaced_dataset, ignore_errors=True)
         for path in self.made():
             if path.is_dir():
                 shutil.rmtree(path)

@@ -89,6 +89,14 @@ def test_openvino_and_torch_export_predict_as_their_model(models, tmp_path, suff
                 load(target, "cpu").predict(noise(*size))
         else:
             assert_equal(models(ALL[0]), target, size)
+    (tmp_path / "in").mkdir()
+    for size in (20, 70):
+        Image.fromarray(noise(size, size)).save(tmp_path / "in" / f"{size}.png")
+    report = predict(PredictConfig(target, tmp_path / "in", tmp_path / "out"))
+    assert (tmp_path / "out" / "labels" / "70.png").exists()
+    assert [re.search(r"20\.png: .*can't compute", told) is not None for told in report.unreadable] == (
+        [True] if suffix == ".pt2" else []
+    )
 
 
 @pytest.mark.parametrize("layout", ["nhwc", "nchw"])

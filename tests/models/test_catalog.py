@@ -175,6 +175,11 @@ def pooled_norm(net):
     return net.classifier[0].convs[-1][2]
 
 
+@pytest.mark.parametrize("name", ["deeplabv3plus:resnest14d", "unet:skresnet18"])
+def test_attention_in_encoders_trains_on_one_picture(name):
+    assert build_model(name, 3).train()(torch.rand(1, 3, 64, 64)).isfinite().all()
+
+
 def test_pooled_batch_norm_of_one_picture_keeps_its_statistics():
     net = build_model("deeplabv3_mobilenet_v3_large", 5).train()
     net(torch.rand(1, 3, 32, 32))

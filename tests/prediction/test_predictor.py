@@ -48,6 +48,12 @@ def test_public_load_predicts(trained_run):
     assert prediction.classes.names == ("floor", "wall", "box")
 
 
+def test_openvino_has_no_cuda(tmp_path):
+    (tmp_path / "m.xml").touch()
+    with pytest.raises(UserError, match="OpenVINO has no CUDA"):
+        segtune.load(tmp_path / "m.xml", "cuda")
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
 def test_missing_cuda_is_told():
     with pytest.raises(UserError, match="no CUDA device"):

@@ -72,6 +72,13 @@ def test_same_command_goes_on_and_does_nothing_twice(crossvalidated):
         crossval(replace(config, resume="auto", folds=2))
 
 
+def test_a_start_that_failed_is_not_in_the_way(make_dataset, tmp_path):
+    config = CrossvalConfig(make_dataset(tmp_path / "data"), tmp_path / "run", folds=2, group_by="none", **OPTIONS)
+    with pytest.raises(UserError, match=r"--crop is 10"):
+        crossval(replace(config, crop=10))
+    assert len(crossval(replace(config, folds=3)).folds) == 3
+
+
 def test_options_of_a_fold_that_is_done_must_be_the_same(crossvalidated):
     config, _ = crossvalidated
     with pytest.raises(UserError, match="begun with other options: --crop was 64, is 96"):

@@ -107,13 +107,22 @@ NOTHING_LABELLED = [(name, IGNORE, weights) for name in LOSSES for weights in [(
 WEIGHS_NOTHING = [(name, 0, (0.0, 1.0)) for name in ("cross-entropy", "focal", "ohem")]
 
 
+@pytest.mark.parametrize("label_smoothing", [0.0, 0.1])
 @pytest.mark.parametrize(("name", "label", "weights"), NOTHING_LABELLED + WEIGHS_NOTHING)
-def test_batch_without_counted_pixels_costs_nothing(name, label, weights):
+def test_batch_without_counted_pixels_costs_nothing(name, label, weights, label_smoothing):
     logits = torch.randn(1, 2, 3, 3, requires_grad=True)
-    loss = value(logits, torch.full((1, 3, 3), label), loss=name, class_weights=weights)
+    labels = torch.full((1, 3, 3), label)
+    loss = value(logits, labels, loss=name, class_weights=weights, label_smoothing=label_smoothing)
     loss.backward()
     assert loss.item() == 0
     assert not logits.grad.any()
+
+
+@pytest.mark.parametrize("name", ["cross-entropy", "focal", "ohem"])
+def test_pixels_of_a_class_of_weight_zero_are_as_if_not_labelled(name):
+    logits, labels = data()
+    options = {"loss": name, "class_weights": (0.0, 1.0, 2.0), "label_smoothing": 0.1}
+    assert torch.equal(value(logits, labels, **options), value(logits, labels.where(labels > 0, IGNORE), **options))
 
 
 @pytest.mark.parametrize("adjustment", [0.0, 0.5, 1.0])

@@ -162,6 +162,18 @@ def test_the_parts_of_a_batch_stay_unless_others_are_asked_for(config, earlier, 
     assert resumed_plan(before, replace(config, accumulate=asked), new).accumulate == expected
 
 
+def test_the_length_is_counted_in_the_batches_of_the_run(config):
+    """As if begun where 'auto' is another batch size."""
+    interrupt(config, EpochDone, 1)
+    path = config.run / "run.json"
+    record = json.loads(path.read_text())
+    record["config"]["batch_size"] = "auto"
+    path.write_text(json.dumps(record))
+    resume(ResumeConfig(config.run), listeners=[])
+    assert [line["step"] for line in told(config.run)] == [3, 6, 9]
+    assert json.loads(path.read_text())["plan"]["total_steps"] == 9
+
+
 def test_a_run_of_fp16_needs_cuda(config):
     plan = make_plan(config, Facts(3, 9, (9, 9, 9), "cpu", 2))
     before = Earlier(config, replace(plan, precision="fp16"), "", WeightsReport("", "", (), ()), True)

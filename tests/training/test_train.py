@@ -17,7 +17,7 @@ from segtune.evaluation.evaluate import evaluate
 from segtune.model_file import read_header
 from segtune.pictures import read_picture
 from segtune.training.events import EpochDone, RunDone, RunStarted, StepDone
-from segtune.training.train import TrainingInterrupted, train
+from segtune.training.train import TrainingInterrupted, resume, train
 
 MODEL = "deeplabv3plus:efficientnet_lite0"
 
@@ -233,6 +233,32 @@ def test_an_export_that_can_not_be_converted_leaves_the_earlier_dataset(export):
         train(config(export, overwrite=True), listeners=[])
     assert (export.parent / "run" / "dataset" / "classes.yaml").exists()
     assert (export.parent / "run" / "model.safetensors").exists()
+
+
+def test_an_export_that_is_not_trained_on_leaves_the_earlier_dataset(export):
+    run = export.parent / "run"
+    train(config(export), listeners=[])
+    (run / "dataset" / "classes.yaml").write_text((run / "dataset" / "classes.yaml").read_text() + "# mine\n")
+    with pytest.raises(UserError, match=r"gone\.pth"):
+        train(config(export, overwrite=True, weights="gone.pth"), listeners=[])
+    assert (run / "dataset" / "classes.yaml").read_text().endswith("# mine\n")
+    assert (run / "model.safetensors").exists()
+    train(config(export, overwrite=True), listeners=[])
+    assert not (run / "dataset" / "classes.yaml").read_text().endswith("# mine\n")
+    assert [path.name for path in run.glob(".*")] == [".lock"]
+
+
+def test_a_run_on_an_export_goes_on_where_its_dataset_was_moved(export):
+    run = export.parent / "run"
+
+    def stop(event):
+        if isinstance(event, EpochDone):
+            raise KeyboardInterrupt
+
+    with pytest.raises(TrainingInterrupted):
+        train(config(export, epochs=2, val_fraction=0.4), listeners=[stop])
+    (run / "dataset").rename(export.parent / "moved")
+    assert resume(ResumeConfig(run, dataset=export.parent / "moved"), listeners=[]).model.exists()
 
 
 def test_an_export_is_converted_again_after_a_start_that_failed(export):

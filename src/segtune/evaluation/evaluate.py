@@ -37,7 +37,7 @@ WORST, BEST = "worst", "best"
 def evaluate_pairs(
     predictor: Predictor, pairs: Sequence[Pair], tally: Tally, description: str, tell: TellPicture | None = None
 ) -> Scores:
-    """Predict and score pictures, one at a time, while the next ones are read.
+    """Predict and score pictures in their order, while the next ones are read.
 
     Args:
         predictor: The model.

@@ -18,7 +18,7 @@ from segtune.exports.comparison import MIN_EQUAL, Comparison, compare
 from segtune.exports.smaller import CALIBRATION_PICTURES, halve_onnx, quantize_onnx
 from segtune.files import refuse_existing, write_json
 from segtune.model_file import Model, load_model
-from segtune.prediction.predictor import PredictOptions, load
+from segtune.prediction.predictor import load
 from segtune.runtimes.backend import Interface
 from segtune.runtimes.openvino_runtime import openvino_core
 from segtune.runtimes.write_torch import program_of, write_exported_program, write_onnx, write_torchscript
@@ -65,13 +65,12 @@ def export(config: ExportConfig) -> ExportReport:
         with tempfile.TemporaryDirectory(dir=config.target.parent, prefix=".") as name:
             made = Path(name) / config.target.name
             write(made, model, interface)
-            options = PredictOptions()
             if config.int8:
                 quantize_onnx(made, load(made, "cpu"), [pair.picture for pair in training])
             comparison = None
             if not config.no_check:
-                eager = load(config.model, "cpu", options, backend="eager")
-                comparison = compare(eager, load(made, "cpu", options), pairs, table)
+                eager = load(config.model, "cpu", backend="eager")
+                comparison = compare(eager, load(made, "cpu"), pairs, table)
                 _refuse_different(comparison, precision, config)
             files = _files_of(made)
             megabytes = sum(path.stat().st_size for path in files) / 1e6

@@ -81,9 +81,9 @@ class ProcessesBatchNormAct2d(ProcessesBatchNorm2d):
         return activated
 
 
-def accept_single_values(net: nn.Module, keep: nn.Module) -> None:
-    """Replace the plain batch norms of a new net in place, but for those inside ``keep``."""
-    _replace(net, {nn.BatchNorm2d: SingleValueBatchNorm2d}, set(keep.modules()))
+def accept_single_values(net: nn.Module) -> None:
+    """Replace the plain batch norms of a new net in place: decoders pool to one value, and attention in encoders."""
+    _replace(net, {nn.BatchNorm2d: SingleValueBatchNorm2d}, set())
 
 
 def synchronise(net: nn.Module, frozen: list[nn.Module]) -> None:

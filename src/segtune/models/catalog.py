@@ -88,7 +88,7 @@ def build_model(name: str, num_classes: int, seed: int = 0) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         net = entry.build(num_classes)
-    accept_single_values(net, keep=feature_extractor(net, name))
+    accept_single_values(net)
     return net
 
 

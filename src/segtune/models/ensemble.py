@@ -21,6 +21,6 @@ class Ensemble(nn.Module):
         """The logarithm of the mean probabilities, (N, C, H, W): its softmax is that mean again."""
         total = torch.zeros((), device=images.device)
         for net in self.nets:
-            total = total + net(images).softmax(dim=1)
+            total = total + net(images).float().softmax(dim=1)
         # No probability is zero, but it may be too small for a float32.
         return (total / len(self.nets)).clamp(min=torch.finfo(torch.float32).tiny).log()

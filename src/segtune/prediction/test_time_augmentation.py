@@ -9,6 +9,8 @@ from segtune.config import TestTimeAugmentation
 SCALES = {"none": (1.0,), "flip": (1.0,), "flip+scale": (0.75, 1.0, 1.25)}
 """Sizes that pictures are shown at, by the name of the augmentation."""
 
+TINY = 1e-38
+
 
 def augmented(
     net: Callable[[Any], Values], kind: TestTimeAugmentation, size_multiple: int, arrays: Arrays
@@ -37,6 +39,7 @@ def augmented(
             for mirrored in (False, True):
                 logits = arrays.mirrored(net(pictures.mirrored(scaled))) if mirrored else net(scaled)
                 total = total + arrays.softmax(arrays.resized(logits, *size))
-        return arrays.log(total / (2 * len(SCALES[kind])))
+        # No probability is zero, but it may be too small for a float32.
+        return arrays.log(total / (2 * len(SCALES[kind])) + TINY)
 
     return logits_of

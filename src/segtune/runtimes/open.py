@@ -1,11 +1,15 @@
 """A model file of any format -> its description and its backend, by the file's suffix."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from segtune.config import RuntimeName
 from segtune.description import Description
 from segtune.errors import UserError, refuse_missing_torch
 from segtune.runtimes.backend import Backend
+
+if TYPE_CHECKING:
+    import torch
 
 SUFFIXES = {
     ".safetensors": "segtune's own",
@@ -51,7 +55,7 @@ def open_model(path: Path, device: str = "auto", runtime: RuntimeName = "auto") 
     if suffix == ".xml":
         from segtune.runtimes.openvino_runtime import open_openvino
 
-        return open_openvino(path)
+        return open_openvino(path, device)
     refuse_missing_torch(path.name)
     from segtune.runtimes import eager
 
@@ -60,24 +64,23 @@ def open_model(path: Path, device: str = "auto", runtime: RuntimeName = "auto") 
         return eager.open_torchscript(path, chosen)
     if suffix == ".pt2":
         return eager.open_exported_program(path, chosen)
-    return _open_own(path, device, runtime)
+    return _open_own(path, chosen, runtime)
 
 
-def _open_own(path: Path, device: str, runtime: RuntimeName) -> tuple[Description, Backend]:
+def _open_own(path: Path, device: "torch.device", runtime: RuntimeName) -> tuple[Description, Backend]:
     from segtune.model_file import load_model
     from segtune.runtimes import eager
     from segtune.runtimes.session_cache import can_use_onnxruntime, faster_backend, onnx_backend
 
-    chosen = eager.choose_device(device)
     model = load_model(path)
-    if runtime == "onnxruntime" and chosen.type != "cpu":
+    if runtime == "onnxruntime" and device.type != "cpu":
         raise UserError("--backend onnxruntime is for CPUs.", "Add --device cpu.")
     if runtime == "onnxruntime" and not can_use_onnxruntime():
         raise UserError("ONNX Runtime is not installed.", "Install it: pip install 'segtune[onnx]'")
     if runtime == "onnxruntime":
         return model.description, onnx_backend(path, model)
-    if runtime == "auto" and chosen.type == "cpu" and can_use_onnxruntime():
+    if runtime == "auto" and device.type == "cpu" and can_use_onnxruntime():
         session = faster_backend(path, model)
         if session is not None:
             return model.description, session
-    return model.description, eager.eager_backend(model, chosen)
+    return model.description, eager.eager_backend(model, device)

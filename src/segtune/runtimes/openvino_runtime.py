@@ -38,12 +38,14 @@ class OpenVino(NumpyArrays):
         return np.array(next(iter(self.compiled([images]).values())))
 
 
-def open_openvino(path: Path) -> tuple[Description, OpenVino]:
+def open_openvino(path: Path, device: str) -> tuple[Description, OpenVino]:
     """Open an .xml, with the .bin of the same name beside it.
 
     Raises:
-        UserError: It can't be read, or does not describe itself.
+        UserError: It can't be read, does not describe itself, or is to compute on CUDA.
     """
+    if device == "cuda":
+        raise UserError("OpenVINO has no CUDA.", "Leave out --device, or export to .onnx.")
     core = openvino_core()
     try:
         model = core.read_model(path)

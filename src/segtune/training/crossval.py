@@ -125,7 +125,8 @@ def crossval(config: CrossvalConfig) -> CrossvalResult:
     with whole.locked():
         if config.overwrite and config.resume != "auto":
             _clear(config.run)
-        _keep_folds(config, dict(zip([pair.picture.name for pair in pairs], folds, strict=True)))
+        has_begun = any(run.record.exists() for run in runs)
+        _keep_folds(config, dict(zip([pair.picture.name for pair in pairs], folds, strict=True)), has_begun)
         found = []
         for number, run in enumerate(runs):
             output.print(f"\nFold {number + 1} of {config.folds}")
@@ -177,10 +178,10 @@ def _refuse_same_names(dataset: Path, pairs: Sequence[Pair]) -> None:
         )
 
 
-def _keep_folds(config: CrossvalConfig, folds: dict[str, int]) -> None:
+def _keep_folds(config: CrossvalConfig, folds: dict[str, int], has_begun: bool) -> None:
     """Write which picture is in which fold; what goes on must have the same."""
     path = config.run / FOLDS_FILE
-    if path.exists():
+    if path.exists() and has_begun:
         if config.resume != "auto":
             raise UserError(
                 f"{config.run} already holds a cross-validation.",

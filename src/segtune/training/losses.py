@@ -60,9 +60,16 @@ class PixelLoss:
         self.kind = plan.loss
         weights = torch.tensor(plan.class_weights, dtype=torch.float32, device=device)
         self.weight = weights if plan.class_weights else None
+        self.weighs = weights > 0 if 0 in plan.class_weights else None
         logarithms = weights.clamp(min=SMALLEST_WEIGHT).log().view(1, -1, 1, 1)
         self.shift = plan.logit_adjustment * logarithms if plan.class_weights and plan.logit_adjustment else None
         self.label_smoothing = plan.label_smoothing
+
+    def counted(self, labels: Tensor) -> Tensor:
+        """The labels, those of classes of weight 0 ignored: label smoothing would count them."""
+        if self.weighs is None:
+            return labels
+        return torch.where(self.weighs[labels.clamp(max=len(self.weighs) - 1)], labels, IGNORE)
 
     def count(self, labels: Tensor) -> Tensor:
         """The sum of the class weights of the labelled pixels."""
@@ -73,6 +80,7 @@ class PixelLoss:
 
     def __call__(self, logits: Tensor, labels: Tensor, total: Tensor) -> Tensor:
         """The share of the step's mean."""
+        labels = self.counted(labels)
         logits = logits.float() if self.shift is None else logits.float() + self.shift
         if self.kind in {"focal", "ohem"}:
             return self._by_hardness(logits, labels, total)

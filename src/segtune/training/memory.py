@@ -8,7 +8,7 @@ from torch import nn
 from segtune.config import TrainConfig
 from segtune.out_of_memory import is_out_of_memory
 from segtune.preprocessing import Preprocessing
-from segtune.training.plan import value_of
+from segtune.training.plan import precision_of, value_of
 from segtune.training.step import AUTOCAST
 
 OPTIMIZER_COPIES = {"sgd": 1, "adamw": 2}
@@ -34,13 +34,13 @@ class StepMemory:
 def measure_step(net: nn.Module, config: TrainConfig, preprocessing: Preprocessing, device: torch.device) -> StepMemory:
     """Measure on a CUDA device; the net is left as it was, on the CPU.
 
-    The whole net is trained here, at the precision that 'auto' means on this device: frozen parts need less.
+    The whole net is trained here: frozen parts need less.
     """
     free, _ = torch.cuda.mem_get_info(device)
     saved = {name: tensor.clone() for name, tensor in net.state_dict().items()}
     crop = -(-value_of(config, "crop") // preprocessing.size_multiple) * preprocessing.size_multiple
-    half = torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
-    precision = {"auto": half, "float32": None, **AUTOCAST}[config.precision]
+    has_bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
+    precision = AUTOCAST.get(precision_of(config, device.type, has_bf16))
     peaks = []
     try:
         net.to(device).train()

@@ -230,7 +230,7 @@ def make_plan(config: TrainConfig, facts: Facts) -> TrainPlan:
         freeze=-1 if config.keep_feature_extract else config.freeze,
         class_weights=class_weights,
         validate_every=_validate_every(config, facts),
-        precision=_precision(config, facts),
+        precision=precision_of(config, facts.device, facts.has_bf16),
         compile=_switch(
             config.compile,
             facts.device == "cuda" and facts.can_compile and _is_worth_compiling(total_steps, time_budget),
@@ -250,6 +250,15 @@ def value_of(config: TrainConfig, name: str) -> Any:
     if name == "channels_last":
         return _switch(str(chosen), of_recipe)
     return of_recipe if chosen == "auto" else chosen
+
+
+def precision_of(config: TrainConfig, device: str, has_bf16: bool) -> Precision:
+    """What the network computes with: what was chosen, or what the recipe and the device make of 'auto'."""
+    if config.precision != "auto":
+        return config.precision
+    if device != "cuda" or config.recipe == "original":
+        return "float32"
+    return "bf16" if has_bf16 else "fp16"
 
 
 def balanced_weights(pixels: Sequence[int]) -> tuple[float, ...]:
@@ -331,14 +340,6 @@ def _validate_every(config: TrainConfig, facts: Facts) -> int:
     if config.validate_every != "auto":
         return config.validate_every
     return 1 if config.recipe == "original" else max(1, -(-facts.num_val // facts.num_train))
-
-
-def _precision(config: TrainConfig, facts: Facts) -> Precision:
-    if config.precision != "auto":
-        return config.precision
-    if facts.device != "cuda" or config.recipe == "original":
-        return "float32"
-    return "bf16" if facts.has_bf16 else "fp16"
 
 
 def _num_workers(config: TrainConfig, facts: Facts) -> int:

@@ -125,7 +125,8 @@ def train(
         check: The check of the dataset, where it was begun already.
 
     Raises:
-        UserError: Data, configuration or place can't be used; the run that the folder held is untouched.
+        UserError: Data, configuration or place can't be used; the run that the folder held is untouched, and so is its
+            dataset.
         TrainingInterrupted: The training was asked to stop; ``resume`` goes on.
     """
     config = with_architecture(config)
@@ -292,7 +293,7 @@ def _dataset_folder(config: TrainConfig, folder: RunFolder, earlier: Earlier | N
         return folder.dataset
     if is_dataset_folder(config.dataset) or not config.dataset.exists():
         without_effect = changed_options(config, ConversionOptions)
-        if without_effect:
+        if without_effect and earlier is None:  # of an earlier run they were for the export
             raise UserError(
                 f"{config.dataset} is a dataset folder already, so {listed(without_effect)} would have no effect.",
                 "Leave them out, or give the annotation export.",
@@ -323,6 +324,8 @@ def _plan(
     config: TrainConfig, data: Data, net: nn.Module, device: torch.device, processes: Processes, earlier: Earlier | None
 ) -> TrainPlan:
     """The plan for the data and the machine; of an earlier run, its own where the machine does not matter."""
+    if earlier is not None:
+        config = replace(config, batch_size=earlier.plan.batch_size)  # 'auto' may be another on this machine
     preprocessing = model_preprocessing(config.model, value_of(config, "longest_side"))
     cuda = device.type == "cuda"
     memory = StepMemory()
