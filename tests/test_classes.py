@@ -31,6 +31,7 @@ def test_plain_names_are_enough(tmp_path):
         ("- a", "not a class table"),
         ("classes: [{id: 1, name: a}]", "class ids are 1"),
         ("classes: [{name: a, color: [1, 2]}]", "not a class table"),
+        ("classes: [{name: !!bool x}]", "could not be read as YAML"),
         ("classes: [{name: a, color: [1, 2, 999]}]", "0 to 255"),
         ("classes: [a, b]\nignore_value: 1", "also the id of class 'b'"),
         ("classes: [a]\nignore_value: 300", "0 to 255"),
@@ -45,6 +46,13 @@ def test_impossible_tables_are_refused(tmp_path, text, message):
     (tmp_path / "classes.yaml").write_text(text)
     with pytest.raises(UserError, match=message):
         read_classes(tmp_path / "classes.yaml")
+
+
+def test_all_words_are_names(tmp_path):
+    (tmp_path / "classes.yaml").write_text("classes: [no, yes, 1.0, {name: 2024-02-30}, {name: on, color: [1, 2, 3]}]")
+    table = read_classes(tmp_path / "classes.yaml")
+    assert table.names == ("no", "yes", "1.0", "2024-02-30", "on")
+    assert table.colors[4] == (1, 2, 3)
 
 
 def test_colors_of_255_classes_differ():

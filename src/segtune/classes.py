@@ -179,6 +179,22 @@ def numbered_classes(num_classes: int, ignore_value: int = IGNORE) -> ClassTable
     return class_table([f"class_{index}" for index in range(num_classes)], ignore_value)
 
 
+PLAIN_TAGS = frozenset({f"tag:yaml.org,2002:{kind}" for kind in ("str", "seq", "map")})
+
+
+class PlainLoader(yaml.BaseLoader):
+    """Reads all values as text, so that a class may be called 'no' or '1.0'; no aliases, as they may have no end."""
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        """Compose a node of text, a list or a mapping."""
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("it has aliases, which a list of classes does not need")
+        node = super().compose_node(parent, index)
+        if node is not None and node.tag not in PLAIN_TAGS:
+            raise yaml.YAMLError(f"it has the tag {node.tag}, which a list of classes does not need")
+        return node
+
+
 def read_classes(path: Path) -> ClassTable:
     """Read a classes.yaml.
 
@@ -186,7 +202,7 @@ def read_classes(path: Path) -> ClassTable:
         UserError: It can't be read, is not YAML, or is not a class table.
     """
     try:
-        table = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
+        table = yaml.load(path.read_text(encoding="utf-8-sig"), PlainLoader)
     except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
         raise UserError(f"{path} could not be read as YAML: {error}", "Mend it, or remove it.") from error
     return ClassTable.from_dict(table, str(path))

@@ -18,7 +18,7 @@ from segtune.files import atomic_path, write_bytes
 
 Array = npt.NDArray[np.uint8]
 
-PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp"})
+PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".jfif", ".jpe", ".png", ".tif", ".tiff", ".webp", ".bmp"})
 FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "BMP")
 """What Pillow may try: others run outside programs (EPS), or read other files."""
 

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from segtune.annotations.check import check_dataset
-from segtune.annotations.check_page import MAX_PICTURES, write_check_page
+from segtune.annotations.check_page import MAX_PICTURES, _picture, write_check_page
 from segtune.annotations.dataset_folder import dataset_classes
 from segtune.classes import class_table, write_classes
 from segtune.cli import main
@@ -53,6 +53,11 @@ def test_labels_lie_over_the_picture_where_pixels_count(dataset, tmp_path):
 def test_labels_of_another_shape_do_not_lie_over_the_picture(dataset, tmp_path):
     Image.new("L", (96, 50)).save(dataset / "train" / "Labels" / "000.png")
     assert "the labels have another shape" in page_of(dataset, tmp_path)
+
+
+def test_pictures_of_16_bits_are_shown_as_training_reads_them(tmp_path):
+    Image.fromarray(np.full((20, 20), 128 * 257, np.uint16)).save(tmp_path / "deep.png")
+    assert _picture(tmp_path / "deep.png").getpixel((9, 9)) == (128, 128, 128)
 
 
 def test_page_asks_nothing_of_a_network(dataset, tmp_path):

@@ -38,6 +38,12 @@ def test_copies_are_found(photographs, copy):
     assert found >= 0.95 * len(photographs)
 
 
+def test_copies_of_16_bits_are_found(photographs):
+    grey = photographs[0].convert("L")
+    deep = Image.fromarray(np.asarray(grey, np.uint16) * 257)
+    assert find_pairs_alike([thumbnail(deep), thumbnail(grey)], ["train", "val"]) == [(0, 1)]
+
+
 def test_other_pictures_are_not_found(shared_data):
     paths = sorted((shared_data / "camvid").glob("*/Images/*")) + sorted((shared_data / "skydiving").glob("*/Images/*"))
     thumbnails = [thumbnail(Image.open(path)) for path in paths]

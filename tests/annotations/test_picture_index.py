@@ -81,6 +81,7 @@ def test_a_picture_seen_twice_is_no_question(tmp_path):
         ("a.png", [], "its picture is not there$"),
         ("a.png", ["cam1/a.png", "cam2/a.png"], "could be any of cam1/a.png, cam2/a.png"),
         ("cam1/a.png", ["cam2/a.png"], r"cam2/a.png has its name, but lies in another folder .*--images .*/cam2"),
+        ("masks/a.png", ["masks/a.png"], r"masks/a\.png has its name, but lies among label images .*--images .*/masks"),
         ("a.gif", ["a.gif"], r"a\.gif is there, but \.gif files are not read; convert it to PNG or JPEG"),
         ("a.jpg", ["images/a.HEIC"], r"images/a\.HEIC is there, but \.HEIC files are not read"),
         ("a", ["a.heic"], r"a\.heic is there"),

@@ -243,6 +243,18 @@ def test_255_beside_other_values_never_counts(tmp_path):
     assert report.pixels[255] == 3 * 40
 
 
+def test_palettes_mean_their_colours_also_beside_255(tmp_path):
+    indices = VALUES.copy()
+    indices[0, :5] = 255
+    colors = np.full((256, 3), 224, np.uint8)
+    colors[:3] = COLORS[[1, 0, 2]]
+    files = {**pairs(*CVAT, palette(indices, colors)), "labelmap.txt": LABELMAP}
+    convert(ConvertConfig(write(tmp_path / "e", files), tmp_path / "d"))
+    expected = np.array([1, 0, 2], np.uint8)[VALUES]
+    expected[0, :5] = 255
+    assert (np.asarray(Image.open(next((tmp_path / "d").glob("*/Labels/a.png")))) == expected).all()
+
+
 def test_names_can_be_given_for_values(tmp_path):
     source = write(tmp_path / "e", pairs("images/{}.jpg", "masks/{}.png"))
     report = convert(ConvertConfig(source, tmp_path / "d", classes="floor,car,sky"))
@@ -269,6 +281,10 @@ SMEARED = np.clip(COLORS[VALUES].astype(int) + RNG.integers(-9, 10, (20, 30, 3))
         (VALUES, {"classes.yaml": "[&a [x], &b [*a, *a]]"}, "aliases"),
         (VALUES, {"label_colors.txt": "1 2 x\n"}, "no list of classes that can be read"),
         (VALUES, {"labelmap.txt": "a:1,1,1::\nb:1,1,1::\n"}, "same colour"),
+        (
+            VALUES, {"one/classes.txt": "a\nb\nc", "two/classes.txt": "b\na\nc"},
+            "class files that differ: one/classes.txt, two/classes.txt",
+        ),
         (np.zeros((9, 9), np.uint8), {"classes.txt": "a\nb"}, "annotated at 9 x 9 pixels"),
     ],
 )  # fmt: skip

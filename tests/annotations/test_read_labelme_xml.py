@@ -92,8 +92,9 @@ def test_boxes_are_filled_on_request_only(tmp_path):
     assert convert(ConvertConfig(source, tmp_path / "boxes", boxes=True)).objects["box"] == 2
 
 
-@pytest.mark.parametrize("mode", ["RGBA", "L", "P"])
-def test_masks_are_read(tmp_path, mode):
+@pytest.mark.parametrize("folder", ["", "cam1/"])
+@pytest.mark.parametrize("mode", ["RGBA", "L", "P", "LA"])
+def test_masks_are_read(tmp_path, mode, folder):
     pixels = np.zeros((20, 30), np.uint8)
     pixels[3:5, 6:9] = 1 if mode == "P" else 200
     mask = Image.fromarray(pixels)
@@ -101,9 +102,12 @@ def test_masks_are_read(tmp_path, mode):
         mask.putpalette([0, 0, 0, 255, 0, 0] + [0] * 762)
     if mode == "RGBA":
         mask = Image.merge("RGBA", [Image.fromarray(pixels * 0)] * 3 + [mask])
-    (tmp_path / "default" / "Masks").mkdir(parents=True)
-    mask.save(tmp_path / "default" / "Masks" / "a_mask_0.png")
-    source = export(tmp_path, thing("<segm><mask>a_mask_0.png</mask></segm>"))
+    if mode == "LA":
+        mask.putalpha(255)
+    path = tmp_path / "default" / "Masks" / folder / "a_mask_0.png"
+    path.parent.mkdir(parents=True)
+    mask.save(path)
+    source = export(tmp_path, thing(f"<segm><mask>{folder}a_mask_0.png</mask></segm>"))
     geometry = images(source)[0].shapes[0].geometry
     (mask,) = rasterize([geometry], (20, 30))
     assert np.add(np.argwhere(mask.pixels), (mask.top, mask.left)).tolist() == [

@@ -20,6 +20,8 @@ from segtune.errors import UserError
 HEIGHT, WIDTH = 20, 30
 OUTLINE = [[2, 3], [12, 3], [12, 9], [2, 9]]
 HOLE = [[4, 4], [6, 4], [6, 6], [4, 6]]
+INSIDE, IN_HOLE = np.s_[4:10, 3:13], np.s_[5:7, 5:7]
+"""Whole numbers name pixels; on an edge through their centres, those below and on the right are inside."""
 META = {
     "classes": [
         {"title": "car", "shape": "polygon", "color": "#FF8000", "id": 7},
@@ -83,8 +85,9 @@ SHOWN_RING = covered(np.s_[7:11, 6:11], without=np.s_[8:10, 7:10])
 @pytest.mark.parametrize(
     ("drawn", "kind", "expected"),
     [
-        (thing(), "polygon", covered(np.s_[3:9, 2:12])),
-        (thing(interior=[HOLE]), "polygon", covered(np.s_[3:9, 2:12], without=np.s_[4:6, 4:6])),
+        (thing(), "polygon", covered(INSIDE)),
+        (thing([[2.0, 3.25], [12, 3.25], [12, 9], [2, 9]]), "polygon", covered(np.s_[3:9, 2:12])),
+        (thing(interior=[HOLE]), "polygon", covered(INSIDE, without=IN_HOLE)),
         (thing([[2, 3], [11, 8]], geometry="rectangle"), "box", covered(np.s_[3:9, 2:12])),
         (thing([[12.0, 9.5], [2.5, 3]], geometry="rectangle"), "box", covered(np.s_[3:10, 3:12])),
         (
@@ -97,8 +100,8 @@ SHOWN_RING = covered(np.s_[7:11, 6:11], without=np.s_[8:10, 7:10])
         (bitmap(pack(RING, "RGBA"), geometry="alpha_mask"), "mask", SHOWN_RING),
         (bitmap(pack(RING), geometry=None), "mask", SHOWN_RING),
         (bitmap(pack(RING), origin=(28, -3)), "mask", covered(np.s_[0:1, 28:30])),
-        (thing(geometry=None), "polygon", covered(np.s_[3:9, 2:12])),
-        (thing(title=None, geometry=None, classId=7), "polygon", covered(np.s_[3:9, 2:12])),
+        (thing(geometry=None), "polygon", covered(INSIDE)),
+        (thing(title=None, geometry=None, classId=7), "polygon", covered(INSIDE)),
     ],
 )
 def test_objects_cover_their_pixels(tmp_path, drawn, kind, expected):
@@ -114,10 +117,10 @@ def test_project_is_converted_with_colors_and_subsets(tmp_path):
     report = convert(ConvertConfig(tmp_path / "e", tmp_path / "d"))
     assert report.classes.names == ("background", "car", "tree")
     assert report.classes.colors[1] == (255, 128, 0)
-    expected = covered(np.s_[3:9, 2:12]).astype(np.uint8)
-    expected[4:6, 4:6] = 2
+    expected = covered(INSIDE).astype(np.uint8)
+    expected[IN_HOLE] = 2
     assert (np.asarray(Image.open(tmp_path / "d/train/Labels/a.png")) == expected).all()
-    expected[4:6, 4:6] = 0
+    expected[IN_HOLE] = 0
     assert (np.asarray(Image.open(tmp_path / "d/val/Labels/b.png")) == expected).all()
 
 
@@ -133,6 +136,12 @@ def test_pictures_of_one_name_in_two_datasets_are_told_apart(tmp_path, file):
     for dataset in ("one", "two"):
         write(tmp_path, thing(), dataset=dataset, file=file)
     assert [image.picture for image in images(tmp_path)] == ["one/img/a.jpg", "two/img/a.jpg"]
+
+
+def test_a_meta_whose_shapes_are_no_words_is_read(tmp_path):
+    meta = {"classes": [{"title": "car", "shape": ["polygon"]}]}
+    (image,) = images(write(tmp_path, thing(), meta=meta))
+    assert [shape.label for shape in image.shapes] == ["car"]
 
 
 def test_pictures_without_objects_and_a_missing_meta_are_accepted(tmp_path):

@@ -165,7 +165,7 @@ def test_subset_is_what_the_data_yaml_says(tmp_path, yaml, subset):
         ("names: &a [car, bus]\nother: *a\n", None),
         ("a: [&a [x, x], &b [*a, *a]]\nnames: [car, bus]", None),
         ("names: [car", None),
-        ("names: !!python/object/apply:os.system [ls]\n", ["ls"]),
+        ("names: !!python/object/apply:os.system [ls]\n", None),
         ("[" * 10_000, None),
         ("names: [car]\n#" + "x" * 2**20, None),
         ("nc: 1\nkpt_shape: [17, 3]\n" + NAMES, None),

@@ -170,6 +170,26 @@ def test_black_and_white_jpeg_masks_of_two_classes_are_mended(dataset, tmp_path)
         assert (values(tmp_path / "fixed" / path) == expected).all()
 
 
+def large_values(dataset, size):
+    """Values beyond a byte, of which some would be class ids without their upper bits."""
+    path = dataset / NAME
+    Image.fromarray(values(path).astype(np.uint16) + 256).resize(size, Image.Resampling.NEAREST).save(path)
+
+
+@pytest.mark.parametrize("repair", ["size", "shift"])
+def test_values_beyond_a_byte_are_not_cut(dataset, tmp_path, repair):
+    if repair == "shift":
+        from_1(dataset)
+    large_values(dataset, (192, 144) if repair == "size" else (96, 72))
+    config = ConvertConfig(dataset, tmp_path / "fixed", repair=repair)
+    if repair == "size":
+        with pytest.raises(UserError, match="would change nothing"):
+            repair_dataset(config)
+    else:
+        repair_dataset(config)
+        assert values(tmp_path / "fixed" / NAME).min() >= 256
+
+
 UNCLEAR = {
     "ids in JPEG": lambda d: each(d, lambda v: compressed(v * 3)),
     "black and white of three classes": lambda d: each(d, lambda v: compressed((v == 1) * 255)),
@@ -247,6 +267,12 @@ def test_broken_and_lonely_files_are_dropped(dataset, tmp_path):
     report = repair_dataset(ConvertConfig(dataset, tmp_path / "fixed", repair="drop"))
     assert report.changed == {"drop": 6}
     assert [path.name for path in sorted((tmp_path / "fixed/train/Images").iterdir())] == ["004.jpg", "005.jpg"]
+
+
+def test_a_missing_folder_is_told_as_that(dataset, tmp_path):
+    shutil.rmtree(dataset / "val" / "Labels")
+    with pytest.raises(UserError, match=r"val/Labels is missing"):
+        repair_dataset(ConvertConfig(dataset, tmp_path / "fixed", repair="drop"))
 
 
 def test_copies_across_splits_leave_train(dataset, tmp_path):

@@ -79,6 +79,16 @@ def test_link_out_of_the_folder_is_refused(tmp_path):
         open_source(tmp_path / "a").read("x.xml")
 
 
+def test_folders_that_are_links_are_told(tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "e").mkdir()
+    (tmp_path / "e" / "x.xml").touch()
+    (tmp_path / "e" / "valid").symlink_to("../elsewhere")
+    with pytest.raises(UserError, match=r"not looked into:\n.*e/valid: a link"):
+        open_source(tmp_path / "e")
+    assert open_source(tmp_path / "e" / "x.xml").names == ("x.xml",)
+
+
 def test_missing_export_is_told(tmp_path):
     with pytest.raises(UserError, match="no annotation export"):
         open_source(tmp_path / "nothing.zip")

@@ -37,6 +37,15 @@ def test_names_keep_the_structure(source, names):
     assert [str(entry.name) for entry in find_inputs(Path(source), Path("out"))] == names
 
 
+def test_folders_that_are_links_are_looked_into_once(place):
+    (place / "elsewhere").mkdir()
+    (place / "elsewhere" / "z.jpg").touch()
+    (place / "in" / "linked").symlink_to("../elsewhere")
+    (place / "elsewhere" / "up").symlink_to("../in")
+    names = [str(entry.name) for entry in find_inputs(Path("in"), Path("out"))]
+    assert names == ["a", "day 1/b", "day 1/c", "day [2]/ü/b", "linked/z"]
+
+
 @pytest.mark.usefixtures("place")
 @pytest.mark.parametrize(("source", "is_told"), [("in", True), ("in/day 1", False), ("in/*", False)])
 def test_videos_that_a_folder_has_beside_pictures_are_told(source, is_told, capsys):

@@ -162,6 +162,8 @@ def test_who_waits_too_long_is_told(client_of, network, picture_file):
     client = client_of(Limits(seconds=0.5))
     network.go_on.clear()
     assert client.post("/v1/predict", files={"image": ("x", picture_file())}).status_code == 504
+    assert client.post("/v1/predict", files={"image": ("x", picture_file())}).status_code == 504
+    assert "segtune_waiting 0.0" in client.get("/metrics").text  # nobody waits for the second any longer
 
 
 def test_what_goes_wrong_inside_is_not_shown(client_of, network, picture_file):

@@ -17,7 +17,7 @@ from segtune.annotations.label_image import channels, decode
 from segtune.classes import IGNORE, ClassTable
 from segtune.errors import UserError
 from segtune.files import write_text
-from segtune.pictures import DECODE_ERRORS, open_picture, upright
+from segtune.pictures import DECODE_ERRORS, open_picture, shown_pixels
 from segtune.web_page import css_color, data_uri, web_page
 
 THUMBNAIL = 280
@@ -202,10 +202,9 @@ def _picture(path: Path | None) -> Image.Image:
         picture = open_picture(path)
         # A JPEG is decoded at an eighth of its size in half the time.
         picture.draft("RGB", (2 * THUMBNAIL, 2 * THUMBNAIL))
-        picture.load()
+        shown = Image.fromarray(shown_pixels(picture, str(path)))
     except (UserError, *DECODE_ERRORS) as error:
         raise _NothingToShow("can't be decoded") from error
-    shown = upright(picture).convert("RGB")
     return shown.resize(_fitting(shown.size), Image.Resampling.BOX)
 
 

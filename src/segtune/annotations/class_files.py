@@ -5,16 +5,15 @@ import io
 import json
 import re
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import PurePosixPath
-from typing import Any
 
 import yaml
 
 from segtune.annotations.label_image import LabelTable, make_table
 from segtune.annotations.source import ExportSource
-from segtune.classes import IGNORE, ClassTable, Color
+from segtune.classes import IGNORE, ClassTable, Color, PlainLoader
 from segtune.errors import UserError, listed
 
 Entry = tuple[int | None, str | None, Color | None]
@@ -42,15 +41,37 @@ def read_class_file(source: ExportSource, only: str = ".*") -> LabelTable | None
         UserError: The file is broken, or gives two classes one colour.
     """
     for pattern, parse in PARSERS:
-        for name in sorted(source.names, key=lambda name: name.count("/")):
-            if all(re.fullmatch(one, PurePosixPath(name).name, re.IGNORECASE) for one in (pattern, only)):
-                entries = _parsed(source, name, parse)
-                if entries:
-                    _refuse_shared_colors(f"{source.path}: {name}", entries)
-                    if IGNORE not in {value for value, _, _ in entries}:
-                        entries = [*entries, (IGNORE, None, None)]
-                    return replace(make_table(entries), by_value=parse in BY_VALUE)
+        names = [
+            name
+            for name in sorted(source.names, key=lambda name: name.count("/"))
+            if all(re.fullmatch(one, PurePosixPath(name).name, re.IGNORECASE) for one in (pattern, only))
+        ]
+        found = {name: entries for name in names if (entries := _parsed(source, name, parse))}
+        if found:
+            _refuse_different(source, found)
+            name, entries = next(iter(found.items()))
+            _refuse_shared_colors(f"{source.path}: {name}", entries)
+            if IGNORE not in {value for value, _, _ in entries}:
+                entries = [*entries, (IGNORE, None, None)]
+            return replace(make_table(entries), by_value=parse in BY_VALUE)
     return None
+
+
+def _refuse_different(source: ExportSource, found: Mapping[str, list[Entry]]) -> None:
+    """Raise UserError where files of one name, as near to the root as each other, say different things."""
+    first, *others = found
+    rivals = [
+        name
+        for name in others
+        if PurePosixPath(name).name == PurePosixPath(first).name
+        and name.count("/") == first.count("/")
+        and found[name] != found[first]
+    ]
+    if rivals:
+        raise UserError(
+            f"{source.path} holds class files that differ: {listed([first, *rivals], 4)}.",
+            "If these are several exports, convert the first, and add each of the others with --merge.",
+        )
 
 
 def _parsed(source: ExportSource, name: str, parse: Callable[[str], list[Entry]]) -> list[Entry]:
@@ -139,23 +160,9 @@ def _parse_names(text: str) -> list[Entry]:
     return [(index, name, None) for index, name in enumerate(names)]
 
 
-class NoAliases:
-    """A YAML loader that refuses what makes a small file endless."""
-
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        """Compose a node that is no alias."""
-        if self.check_event(yaml.AliasEvent):  # type: ignore[attr-defined]
-            raise yaml.YAMLError("it has aliases, which a list of classes does not need")
-        return super().compose_node(parent, index)  # type: ignore[misc]
-
-
-class _SafeLoader(NoAliases, yaml.SafeLoader):
-    """Plain values alone."""
-
-
 def _parse_yaml(text: str) -> list[Entry]:
     """Segtune's classes.yaml; a list or a mapping of names serves as well."""
-    content = yaml.load(text, _SafeLoader)
+    content = yaml.load(text, PlainLoader)
     if isinstance(content, dict) and "classes" in content:
         table = ClassTable.from_dict(content, "classes.yaml")
         # The colours that the table makes up for classes without one are not the export's.

@@ -91,7 +91,8 @@ def write_label_images(jobs: Iterable[LabelJob], choice: ClassChoice, fill: Fill
         except (BrokenProcessPool, MemoryError) as error:
             raise UserError(
                 f"One of {num_processes} processes that paint label images has died. Most likely memory is out.",
-                "Free some; or let fewer paint, one a processor: taskset --cpu-list 0 segtune convert …",
+                "Free some; or let fewer paint, one a processor: taskset --cpu-list 0 segtune convert …; in a script of"
+                " your own, call segtune below a line: if __name__ == '__main__':",
             ) from error
 
 

@@ -8,12 +8,15 @@ from segtune.annotations.image_builder import BadAnnotation, runs
 from segtune.pictures import DECODE_ERRORS, open_picture
 
 
-def picture_mask(content: bytes, size: tuple[int, int] | None = None) -> npt.NDArray[np.bool_]:
+def picture_mask(
+    content: bytes, size: tuple[int, int] | None = None, called: str = "its mask"
+) -> npt.NDArray[np.bool_]:
     """A mask that is stored as a picture: what is not transparent; where nothing is, what is not black.
 
     Args:
         content: The picture file.
         size: The height and width that it must have; checked before it is decoded.
+        called: What it is, for errors.
 
     Returns:
         bool (H, W).
@@ -22,15 +25,15 @@ def picture_mask(content: bytes, size: tuple[int, int] | None = None) -> npt.NDA
         BadAnnotation: It is another size, or can't be decoded.
         UserError: It is no picture.
     """
-    picture = open_picture(content, "its mask")
+    picture = open_picture(content, called)
     if size is not None and (picture.height, picture.width) != size:
-        raise BadAnnotation(f"its mask has {picture.width} x {picture.height} pixels, expected {size[1]} x {size[0]}")
+        raise BadAnnotation(f"{called} has {picture.width} x {picture.height} pixels, expected {size[1]} x {size[0]}")
     try:
         if picture.mode == "P" or "transparency" in picture.info:
             picture = picture.convert("RGBA")
         pixels = np.asarray(picture)
     except DECODE_ERRORS as error:
-        raise BadAnnotation(f"its mask can't be decoded ({error})") from error
+        raise BadAnnotation(f"{called} can't be decoded ({error})") from error
     if pixels.ndim == 2:
         return np.asarray(pixels != 0)
     if picture.mode in {"RGBA", "LA"}:

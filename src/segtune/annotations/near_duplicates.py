@@ -13,6 +13,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from segtune.pictures import shown_pixels
+
 THUMBNAIL = 32
 LOWEST = 8
 MAX_BITS = 10
@@ -28,6 +30,8 @@ MAX_PAIRS = 1000
 
 def thumbnail(picture: Image.Image) -> npt.NDArray[np.float32]:
     """A decoded picture as grey float32 (32, 32)."""
+    if picture.mode.startswith(("I", "F")):  # Pillow would cut them to 8 bits
+        picture = Image.fromarray(shown_pixels(picture, "the picture"))
     grey = picture.convert("L").resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX)
     return np.asarray(grey, np.float32)
 

@@ -87,9 +87,14 @@ class PictureIndex:
         if unread:
             suffix = PurePosixPath(unread[0]).suffix
             return f"its picture {unread[0]} is there, but {suffix} files are not read; convert it to PNG or JPEG"
-        others = [
-            other for key in _keys(path) for other in self._by_key.get(name_key(key), ()) if other in self._pictures
-        ]
+        named = [other for key in _keys(path) for other in self._by_key.get(name_key(key), ())]
+        others = [other for other in named if other in self._pictures]
+        if named and not others:
+            folder = PurePosixPath(named[0]).parent
+            return (
+                f"its picture is not there; {named[0]} has its name, but lies among label images (if that is the"
+                f" picture: --images {self._source_of[named[0]].path / folder})"
+            )
         if others:
             folder = PurePosixPath(others[0]).parent
             return (

@@ -124,12 +124,17 @@ def _voc_subsets(source: ExportSource) -> dict[str, str]:
 def palette_or_plain(content: bytes, name: str, table: LabelTable) -> npt.NDArray[np.integer]:
     """The pixels of a label image; the colours of a palette picture where the table has them all."""
     picture = decode(content, name)
-    colors = palette_colors(picture)
-    if colors is not None and table.colors and not table.by_value:
-        used = np.flatnonzero(np.bincount(np.asarray(picture).ravel()))
-        if all(index < len(colors) and colors[index] in table.colors for index in used if index != IGNORE):
-            return np.asarray(picture.convert("RGB")) if IGNORE not in used else channels(picture)
-    return channels(picture)
+    values, colors = channels(picture), palette_colors(picture)
+    if colors is None or not table.colors or table.by_value:
+        return values
+    value_of = {name: value for value, name in table.names.items()}
+    lookup = np.full(256, IGNORE, np.int64)
+    for index in np.flatnonzero(np.bincount(values.ravel())).tolist():
+        if index != IGNORE:  # no class, whatever its colour
+            if index >= len(colors) or table.colors.get(colors[index], "no class") not in value_of:
+                return values
+            lookup[index] = value_of[table.colors[colors[index]]]
+    return np.asarray(lookup[values])
 
 
 def voc_color(index: int) -> Color:

@@ -11,7 +11,6 @@ from functools import partial
 from pathlib import PurePosixPath
 from xml.etree.ElementTree import Element, ParseError
 
-import numpy as np
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
@@ -28,9 +27,8 @@ from segtune.annotations.image_builder import (
     subset_of,
     to_points,
 )
-from segtune.annotations.mask_picture import mask_runs
+from segtune.annotations.mask_picture import mask_runs, picture_mask
 from segtune.annotations.source import ExportSource
-from segtune.pictures import DECODE_ERRORS, open_picture
 
 
 def is_labelme_xml(source: ExportSource) -> bool:
@@ -113,27 +111,16 @@ def _add(export: Export, image: ImageBuilder, element: Element, masks: dict[str,
 
 
 def _read_mask(export: Export, image: ImageBuilder, filename: str, masks: dict[str, list[str]]) -> Runs:
-    """A mask of the picture's size: every pixel of which any channel is not 0."""
-    names = masks.get(filename, [])
+    """A mask of the picture's size."""
+    path = PurePosixPath(filename.replace("\\", "/"))
+    names = masks.get(path.name, [])
     if not names:
         raise BadAnnotation(f"its mask {filename or '(not named)'} is not in the export")
-    folders = set(PurePosixPath(image.file).parts[:-1])
-    # Of several of a name, the one that lies in the XML's own folders.
+    folders = {*PurePosixPath(image.file).parts[:-1], *path.parts[:-1]}
+    # Of several of a name, the one that lies in the XML's own folders, and in those that it names.
     name = max(names, key=lambda name: (len(folders & set(PurePosixPath(name).parts)), name))
-    picture = open_picture(export.source.read(name), name)
     size = image.size or (export.pictures.size(image.picture) if image.picture else None)
-    if size is not None and (picture.height, picture.width) != size:
-        raise BadAnnotation(
-            f"its mask {name} has {picture.width} x {picture.height} pixels, its picture {size[1]} x {size[0]}"
-        )
-    try:
-        # Palette indices would hide which entries are black.
-        pixels = np.asarray(picture.convert("RGBA") if picture.mode == "P" else picture)
-    except DECODE_ERRORS as error:
-        raise BadAnnotation(f"its mask {name} can't be decoded ({error})") from error
-    if pixels.ndim == 3 and pixels.shape[2] == 4 and (pixels[:, :, 3] == 255).all():
-        pixels = pixels[:, :, :3]
-    return mask_runs(pixels != 0 if pixels.ndim == 2 else (pixels != 0).any(axis=2))
+    return mask_runs(picture_mask(export.source.read(name), size, f"its mask {name}"))
 
 
 def _text(element: Element, path: str) -> str:

@@ -66,7 +66,7 @@ def read_supervisely(export: Export) -> Annotations:
     declared: dict[str, DeclaredClass] = {}
     for entry in (entry for meta in metas.values() for entry in meta):
         title = str(entry.get("title", "")).strip()
-        if title and entry.get("shape") not in WITHOUT_AREA:
+        if title and str(entry.get("shape")) not in WITHOUT_AREA:
             declared.setdefault(title, DeclaredClass(title, hex_color(entry.get("color"))))
     return Annotations(partial(_images, export, metas), list(declared.values()))
 
@@ -152,8 +152,8 @@ def _geometry(item: Mapping[str, Any], entry: Mapping[str, Any]) -> str:
     stated = item.get("geometryType") or item.get("shape")
     if not stated and isinstance(item.get("bitmap"), dict):
         return "bitmap"
-    shape = entry.get("shape")
-    return str(stated or (shape if shape not in {None, "any", "bitmap"} else "polygon"))
+    shape = str(entry.get("shape") or "any")
+    return str(stated or (shape if shape not in {"any", "bitmap"} else "polygon"))
 
 
 def _add(image: ImageBuilder, item: Mapping[str, Any], geometry: str, title: Any) -> None:
@@ -177,7 +177,10 @@ def _outlines(item: Mapping[str, Any]) -> tuple[Any, list[Any]]:
 
 def _add_polygon(image: ImageBuilder, item: Mapping[str, Any], label: str) -> None:
     exterior, interior = _outlines(item)
-    image.add_polygon(label, [exterior], interior)
+    rings = [to_points(ring) for ring in (exterior, *interior)]
+    if all((ring == np.floor(ring)).all() for ring in rings):
+        rings = [ring + 0.5 for ring in rings]  # Supervisely cuts coordinates to whole numbers, which name pixels
+    image.add_polygon(label, rings[:1], rings[1:])
 
 
 def _add_box(image: ImageBuilder, item: Mapping[str, Any], label: str) -> None:

@@ -16,7 +16,6 @@ import numpy as np
 import yaml
 
 from segtune.annotations.annotated_image import AnnotatedImage, Annotations, DeclaredClass
-from segtune.annotations.class_files import NoAliases
 from segtune.annotations.export import Export
 from segtune.annotations.image_builder import (
     BadAnnotation,
@@ -31,6 +30,7 @@ from segtune.annotations.image_builder import (
     whole_number,
 )
 from segtune.annotations.source import ExportSource
+from segtune.classes import PlainLoader
 from segtune.errors import UserError, listed
 
 MAX_YAML_BYTES = 2**20
@@ -121,10 +121,6 @@ def _starts_with_label(source: ExportSource, name: str) -> bool:
         return False
 
 
-class _PlainLoader(NoAliases, yaml.BaseLoader):
-    """Reads all values as text, so that a class may be called 'no' or '1.0'."""
-
-
 def _describe(source: ExportSource, name: str) -> _Description:
     """Read a YAML file; without names where it is about something else.
 
@@ -136,7 +132,7 @@ def _describe(source: ExportSource, name: str) -> _Description:
     if len(content) > MAX_YAML_BYTES:
         raise UserError(f"{where} is longer than {MAX_YAML_BYTES:,} bytes, too long for a list of classes.")
     try:
-        loader = _PlainLoader(content.decode("utf-8-sig", "replace"))
+        loader = PlainLoader(content.decode("utf-8-sig", "replace"))
         described = loader.get_single_data()
     except (yaml.YAMLError, RecursionError) as error:
         raise UserError(f"{where} is no YAML that can be read: {error}.") from error

@@ -107,6 +107,9 @@ def repair_dataset(config: ConvertConfig) -> RepairReport:
     table = dataset_classes(dataset, config.num_classes, config.ignore_value)
     changed: Counter[str] = Counter(dict.fromkeys((name for name in REPAIRS if name in chosen), 0))
     splits = [split for split in ALL_SPLITS if (dataset / split / IMAGES).is_dir()]
+    missing = [folder for split in splits if not (folder := dataset / split / LABELS).is_dir()]
+    if missing:
+        raise UserError(f"{listed(missing)} is missing.", "Each split needs Images and Labels.")
     if "shift" in chosen and not _numbered_from_1(dataset, table):
         raise UserError(
             f"The repair shift fits classes that are numbered from 1; those of {dataset} are not.",
@@ -270,7 +273,7 @@ def _shown(path: Path) -> Shown | None:
 def _decoded(path: Path) -> Pixels | None:
     try:
         return channels(decode(path.read_bytes(), str(path)))
-    except (UserError, BadAnnotation):
+    except (UserError, BadAnnotation, OSError):
         return None
 
 
@@ -293,7 +296,7 @@ def _binary(pixels: Pixels, path: Path, shown: Shown | None, meaning: Meaning) -
 
 
 def _shift(pixels: Pixels, path: Path, shown: Shown | None, meaning: Meaning) -> Pixels | None:  # noqa: ARG001
-    if pixels.ndim == 3:
+    if pixels.ndim == 3 or pixels.max(initial=0) > IGNORE:
         return None
     ignored = np.isin(pixels, [0, IGNORE, meaning.table.ignore_value])
     return np.where(ignored, IGNORE, pixels - 1).astype(np.uint8)
@@ -329,7 +332,7 @@ def _orientation(pixels: Pixels, path: Path, shown: Shown | None, meaning: Meani
     if shown is None or pixels.shape[:2] == shown.size or pixels.shape[:2] != shown.size[::-1]:
         return None
     # The picture's own orientation says in which direction.
-    if shown.orientation not in TURNED:
+    if shown.orientation not in TURNED or pixels.max(initial=0) > IGNORE:
         return None
     turned = Image.fromarray(pixels.astype(np.uint8)).transpose(TURNS[shown.orientation])
     return np.asarray(turned)
@@ -339,8 +342,9 @@ def _scale(pixels: Pixels, path: Path, shown: Shown | None, meaning: Meaning) ->
     size = None if shown is None else shown.size
     if size is None or pixels.shape[:2] == size or not same_shape((pixels.shape[0], pixels.shape[1]), size):
         return None
-    values = pixels if pixels.ndim == 3 else pixels.astype(np.uint8)
-    return np.asarray(cv2.resize(values, size[::-1], interpolation=cv2.INTER_NEAREST_EXACT), np.uint8)
+    if pixels.max(initial=0) > IGNORE:
+        return None
+    return np.asarray(cv2.resize(pixels.astype(np.uint8), size[::-1], interpolation=cv2.INTER_NEAREST_EXACT))
 
 
 Mend = Callable[[Pixels, Path, Shown | None, Meaning], Pixels | None]

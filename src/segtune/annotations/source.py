@@ -161,11 +161,21 @@ class FolderSource(ExportSource):
     """
 
     def __init__(self, path: Path, only: str = "") -> None:
-        names = []
-        for folder, _, files in os.walk(path):
+        names: list[str] = []
+        unseen: list[str] = []
+
+        def note(error: OSError) -> None:
+            unseen.append(f"{error.filename}: {error.strerror}")
+
+        for folder, folders, files in os.walk(path, onerror=note):
+            unseen += [f"{link}: a link" for name in folders if (link := Path(folder, name)).is_symlink()]
             files = [file for file in files if _is_file(Path(folder, file))]
             relative = os.path.relpath(folder, path).replace(os.sep, "/")
             names += files if relative == "." else [f"{relative}/{file}" for file in files]
+        if unseen and not only:  # beside a single file there may be anything
+            raise DataError(
+                f"{path} holds folders that are not looked into:", unseen, "Put the folders themselves there, readable."
+            )
         if only:
             pictures = PICTURE_SUFFIXES | UNREAD_SUFFIXES
             names = [name for name in names if name == only or PurePosixPath(name).suffix.lower() in pictures]

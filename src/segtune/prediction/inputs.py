@@ -96,12 +96,15 @@ def _with_places(inputs: list[Input]) -> list[Input]:
 def _files_below(folder: Path, output: Path) -> list[Path]:
     # Results of an earlier run are no pictures to predict. Where OUTPUT holds INPUT, nothing would be left.
     own = output.resolve()
-    skipped = own if own.is_relative_to(folder.resolve()) and own != folder.resolve() else None
+    seen = {folder.resolve()}
+    if own.is_relative_to(folder.resolve()):
+        seen.add(own)
     paths = []
-    for place, folders, files in os.walk(folder):
-        folders[:] = sorted(
-            name for name in folders if not name.startswith(".") and (Path(place) / name).resolve() != skipped
-        )
+    for place, folders, files in os.walk(folder, followlinks=True):
+        real = {name: (Path(place) / name).resolve() for name in sorted(folders) if not name.startswith(".")}
+        # A link may lead to a folder above it.
+        folders[:] = [name for name, path in real.items() if path not in seen]
+        seen.update(real.values())
         paths += [Path(place) / name for name in sorted(files) if not name.startswith(".")]
     return paths
 

@@ -356,7 +356,7 @@ def _values(plan: dict[str, Any], titles: dict[str, str]) -> list[tuple[str, str
     return [
         (title, " ".join(map(_g, value)) if isinstance(value := plan[name], list) else _g(value))
         for name, title in titles.items()
-        if plan.get(name) not in (*UNUSED, WITHOUT_EFFECT.get(name))
+        if name == "seed" or plan.get(name) not in (*UNUSED, WITHOUT_EFFECT.get(name))
     ]
 
 

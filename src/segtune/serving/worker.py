@@ -7,7 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from types import TracebackType
@@ -65,7 +65,7 @@ Encode = Callable[[Answer], tuple[bytes, str]]
 """An answer -> what is sent back, and its media type."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Job:
     """A picture that waits: as a file, which takes a tenth of the memory.
 
@@ -175,7 +175,11 @@ class Worker:
             self._changed.notify()
         try:
             return await asyncio.wait_for(asyncio.wrap_future(job.done), seconds)
-        except TimeoutError as error:
+        except (TimeoutError, asyncio.CancelledError) as error:
+            with self._changed, suppress(ValueError):  # it may be under way
+                self._waiting.remove(job)
+            if isinstance(error, asyncio.CancelledError):
+                raise
             raise Problem(
                 HTTPStatus.GATEWAY_TIMEOUT, f"The prediction was not done within {seconds:g} seconds."
             ) from error
