@@ -1,4 +1,4 @@
-"""The command 'segtune check', and what 'train' does first: everything that ruins a training, found before it."""
+"""'segtune check', and what 'train' does first with train and val: all that ruins a training, found before it."""
 
 import hashlib
 import json

@@ -8,7 +8,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from segtune.annotations.check import check_dataset
-from segtune.annotations.dataset_folder import dataset_classes, is_dataset_folder
+from segtune.annotations.dataset_folder import SPLITS, dataset_classes, is_dataset_folder
 from segtune.annotations.dataset_report import DatasetReport
 from segtune.errors import UserError
 
@@ -32,7 +32,7 @@ class CheckAhead:
 
 @contextmanager
 def checked_ahead(dataset: Path, num_classes: int | None, ignore_value: int | None) -> Iterator[CheckAhead]:
-    """Begin to check a dataset folder, where that can be done beside other work; it ends with the block at the latest.
+    """Begin to check train and val, where that can be done beside other work; it ends with the block at the latest.
 
     Args:
         dataset: The dataset folder.
@@ -57,7 +57,7 @@ def checked_ahead(dataset: Path, num_classes: int | None, ignore_value: int | No
 
 def _check(sender: Connection, dataset: Path, num_classes: int | None, ignore_value: int | None) -> None:
     try:
-        report = check_dataset(dataset, dataset_classes(dataset, num_classes, ignore_value))
+        report = check_dataset(dataset, dataset_classes(dataset, num_classes, ignore_value), SPLITS)
     except (UserError, OSError, KeyboardInterrupt):
         report = None
     sender.send(report)

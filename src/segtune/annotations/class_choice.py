@@ -22,6 +22,10 @@ CONVENTIONS = frozenset({"_background_", "__ignore__"})
 """labelme's own names, whose meaning is in no doubt."""
 
 
+class UnknownClassesError(DataError):
+    """Objects have classes that are not among those asked for."""
+
+
 @dataclass(frozen=True)
 class ClassChoice:
     """What the labels of an export become.
@@ -79,9 +83,8 @@ def choose_classes(
         background = "class" if not complete or any(map(is_background, known)) else "error"
     ignored |= {label for label in known if label not in named and _means_ignored(label, background)}
     targets = {label: renamed.get(label, label) for label in known if label not in ignored}
-    targets = {
-        label: BACKGROUND if is_background(name) and name not in chosen else name for label, name in targets.items()
-    }
+    called = next((name for name in chosen if is_background(name)), BACKGROUND)
+    targets = {label: called if is_background(name) and name not in chosen else name for label, name in targets.items()}
     names = _class_names(options, chosen, targets, objects, background)
     table = ClassTable(
         names=names,
@@ -166,7 +169,7 @@ def _class_names(
     """The names in the order of their ids.
 
     Raises:
-        DataError: Objects have classes that --classes doesn't name.
+        UnknownClassesError: Objects have classes that --classes doesn't name.
     """
     wanted = list(chosen or dict.fromkeys(targets.values()))
     own = next((name for name in wanted if is_background(name)), BACKGROUND if background == "class" else None)
@@ -177,7 +180,7 @@ def _class_names(
         if target not in names and objects.get(label)
     ]
     if unknown:
-        raise DataError(
+        raise UnknownClassesError(
             f"{listed(names)} are the classes asked for, but there are objects of other classes:",
             unknown,
             f"Add them to --classes {options.classes}, or to --ignore-labels, or merge them with --map.",

@@ -16,7 +16,7 @@ from PIL import Image
 from rich.table import Table
 from rich.text import Text
 
-from segtune.annotations.class_choice import ClassChoice, background_id
+from segtune.annotations.class_choice import ClassChoice, UnknownClassesError, background_id
 from segtune.annotations.conversion import (
     Conversion,
     ConvertReport,
@@ -40,6 +40,9 @@ from segtune.errors import DataError, UserError, listed, unwritable
 from segtune.files import name_key, sha256
 from segtune.pictures import open_picture, read_labels, read_picture, shown_size, write_labels
 
+TO_MERGE_CLASSES = (
+    "Merge these with --map NEW=OLD, leave their pixels out with --ignore-labels NEW, or convert all anew."
+)
 REPLACED = "replaced"
 """The folder of a dataset folder that keeps what merges have replaced: replaced/1/train/Labels/…"""
 
@@ -123,10 +126,18 @@ def merge_export(source: Path, dataset: Path, options: ConversionOptions, table:
     present = _present(dataset)
     if options.split_like is not None:
         raise UserError("--merge keeps the dataset's own split.", "Leave --split-like out.")
-    conversion = read_export(source, _options_like(options, table), min_pictures=0)
+    try:
+        conversion = read_export(source, _options_like(options, table), min_pictures=0)
+    except UnknownClassesError as error:
+        if options.classes:
+            raise
+        has = f"The dataset has the classes {listed(table.names)}; the export has objects of others:"
+        raise DataError(has, error.problems, TO_MERGE_CLASSES) from error
     # A correction is drawn on top of what it corrects, whatever their classes are.
-    if not options.paint_order and not FORMATS[conversion.format].has_z_order:
-        conversion = with_paint_order(conversion, _listed_names(table.paint_order))
+    if table.paint_order and not options.paint_order and not FORMATS[conversion.format].has_z_order:
+        # Of classes that had no objects then, nobody has said where they lie.
+        others = [name for name in table.names if name not in table.paint_order]
+        conversion = with_paint_order(conversion, _listed_names([*table.paint_order, *others]))
     conversion = replace(conversion, choice=_choice_like(conversion.choice, table))
     values = _values(conversion, table)
     with _working_folder(dataset) as folder:
@@ -216,7 +227,7 @@ def _values(conversion: Conversion, table: ClassTable) -> npt.NDArray[np.uint8]:
     if missing:
         raise UserError(
             f"The dataset has no class {listed(missing)}; it has {listed(table.names)}.",
-            "Merge these with --map NEW=OLD, leave their pixels out with --ignore-labels NEW, or convert all anew.",
+            TO_MERGE_CLASSES,
         )
     return values
 
@@ -250,7 +261,13 @@ def _assign(conversion: Conversion, present: Mapping[str, tuple[str, Pair]]) -> 
         return []
     known = {PurePosixPath(entry.target).stem for entry in entries}
     others = [(stem, pair.picture.name, split) for stem, (split, pair) in present.items() if stem not in known]
-    candidates = [Candidate(entry.name, entry.subset, frozenset(), entry.split, entry.target) for entry in entries]
+    # Files of the dataset have their folders in their names, and belong to the same groups.
+    is_joined = conversion.options.group_by == "auto"
+    names = [joined_name(entry.name) if is_joined else entry.name for entry in entries]
+    candidates = [
+        Candidate(name, entry.subset, frozenset(), entry.split, entry.target)
+        for name, entry in zip(names, entries, strict=True)
+    ]
     candidates += [Candidate(name, "", frozenset(), split, stem) for stem, name, split in others]
     assigned = assign_splits(candidates, conversion.options.val_fraction, conversion.options.group_by)
     for entry, split in zip(entries, assigned.splits, strict=False):

@@ -1,6 +1,7 @@
 """Scoring: exactly what prediction gives, against the label files, at the pictures' own size."""
 
 import heapq
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -32,6 +33,9 @@ Array = npt.NDArray[np.uint8]
 TellPicture = Callable[[Pair, tuple[int, int], Scores], None]
 
 WORST, BEST = "worst", "best"
+PANEL_NAME = re.compile(r"\d{2,}-[01]\.\d{3}-.*\.png")
+MAX_STEM_BYTES = 235
+"""Of a picture's name in that of its panel: file systems take 255 in all."""
 
 
 def evaluate_pairs(
@@ -185,12 +189,14 @@ def _tally(config: EvaluateConfig, table: ClassTable) -> Tally:
 def _draw(output: Path, predictor: Predictor, extremes: Extremes, table: ClassTable) -> None:
     """Panels of the worst and the best pictures, named by rank and mean IoU."""
     for kind, found in extremes.found().items():
-        for path in (output / kind).glob("[0-9][0-9]-[01].[0-9][0-9][0-9]-*.png"):
-            path.unlink()  # of an earlier evaluation; --overwrite has allowed it
+        for path in (output / kind).glob("*.png"):
+            if PANEL_NAME.fullmatch(path.name):
+                path.unlink()  # of an earlier evaluation; --overwrite has allowed it
         for rank, (mean_iou, pair) in enumerate(found, 1):
             picture, labels = read_picture(pair.picture), read_labels(pair.labels, table)
             panel = comparison(picture, labels, predictor.predict(picture).class_ids, table)
-            write_picture(output / kind / f"{rank:02}-{mean_iou:.3f}-{pair.stem}.png", panel)
+            stem = pair.stem.encode()[:MAX_STEM_BYTES].decode(errors="ignore")
+            write_picture(output / kind / f"{rank:02}-{mean_iou:.3f}-{stem}.png", panel)
 
 
 def _table(config: EvaluateConfig, model: Path, model_table: ClassTable) -> ClassTable:

@@ -163,10 +163,13 @@ def _pictures(config: ExportConfig, table: ClassTable) -> tuple[Sequence[Pair], 
         UserError: There is no dataset, or it is damaged.
     """
     dataset = config.data or _dataset_of_run(config.model)
-    if dataset is None:
+    if dataset is None or (config.data is None and not dataset.is_dir()):
+        record = config.model.parent / RUN_RECORD
+        what = "calibrate 8 bits with" if config.no_check else "check the export with"
+        found = "names no dataset" if dataset is None else f"names {dataset}, which is not there any more"
+        otherwise = "leave out --int8" if config.no_check else "export without a check: --no-check"
         raise UserError(
-            f"There are no pictures to check the export with: {config.model.parent / RUN_RECORD} names no dataset.",
-            "Name one: --data DATASET; or export without a check: --no-check.",
+            f"There are no pictures to {what}: {record} {found}.", f"Name the dataset: --data DATASET; or {otherwise}."
         )
     check_dataset(dataset, table, splits=("val",)).raise_for_errors()
     training = _spread(find_pairs(dataset, "train"), CALIBRATION_PICTURES) if config.int8 else []
@@ -181,10 +184,9 @@ def _spread(pairs: Sequence[Pair], number: int) -> Sequence[Pair]:
 
 
 def _dataset_of_run(model: Path) -> Path | None:
-    """The dataset that the run.json beside a model names, where it is still there."""
+    """The dataset that the run.json beside a model names."""
     try:
         record: Any = json.loads((model.parent / RUN_RECORD).read_text(encoding="utf-8"))
-        dataset = Path(record["dataset"])
+        return Path(record["dataset"])
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
-    return dataset if dataset.is_dir() else None

@@ -57,7 +57,7 @@ def quantize_onnx(path: Path, predictor: Predictor, pictures: Sequence[Path]) ->
     level = logger.level
     logger.setLevel(logging.ERROR)
     try:
-        prepared = path.with_name(f"prepared{path.suffix}")
+        prepared = path.with_name(f".prepared-{path.name}")
         quant_pre_process(str(path), str(prepared), skip_symbolic_shape=True)
         quantize_static(
             str(prepared), str(path), Reader(), quant_format=QuantFormat.QDQ, per_channel=True,

@@ -32,6 +32,8 @@ def predict_geotiff(predictor: Predictor, entry: Input, outputs: Outputs) -> Non
     kinds = [kind for kind in outputs.kinds_of(entry) if kind != POLYGONS]
     with open_raster(entry.path) as raster, ExitStack() as stack:
         raster.refuse_no_colors()
+        if POLYGONS in outputs.kinds:
+            raster.placed(np.zeros((1, 2), np.int64))  # better told before the work than after it
         height, width, _ = raster.shape
         files = {
             kind: stack.enter_context(
@@ -70,7 +72,8 @@ def _created(path: Any, kind: str, raster: Raster, table: ClassTable) -> Any:
         compress="deflate", tiled=True, blockxsize=256, blockysize=256, bigtiff="IF_SAFER",
     )  # fmt: skip
     if raster.tie_points[0]:
-        file.gcps = raster.tie_points
+        points, system = raster.tie_points
+        file.gcps = points, system or rasterio.crs.CRS()
     if kind == LABELS:
         file.write_colormap(1, {index: (*map(int, color), 255) for index, color in enumerate(table.palette)})
     return file

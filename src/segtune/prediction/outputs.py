@@ -1,5 +1,6 @@
 """What predict writes: which files for which input, that none is overwritten, and their content."""
 
+import os
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
@@ -28,6 +29,8 @@ CONFIDENCE, POLYGONS = "confidence", "polygons"
 CVAT, LABELME = "cvat", "labelme"
 KINDS = (LABELS, SEGMENTATION, OVERLAYS, CONFIDENCE, POLYGONS, CVAT, LABELME)
 VIDEO_KINDS = (OVERLAYS, LABELS)
+MAX_NAME_BYTES = 255
+"""What file systems take."""
 ONE_FILE = {CVAT: "cvat.zip", LABELME: "labelme.zip"}
 """Kinds of which all pictures are in one file."""
 COCO_FILE = "polygons.json"
@@ -122,6 +125,12 @@ class Outputs(AbstractContextManager["Outputs"]):
         if existing and not overwrite:
             raise UserError(
                 f"{self.folder} already holds {listed(existing, 3)}.", "Name another folder, or add --overwrite."
+            )
+        too_long = [path.name for path in paths if len(os.fsencode(path.name)) > MAX_NAME_BYTES]
+        if too_long:
+            raise UserError(
+                f"{too_long[0]} is a longer name than file systems take ({MAX_NAME_BYTES} bytes).",
+                "Rename the picture.",
             )
         sources = {entry.path.resolve() for entry in inputs}
         if any(path.resolve() in sources for path in paths):

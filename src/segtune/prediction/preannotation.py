@@ -13,7 +13,7 @@ from segtune.annotations.polygon_fill import is_endless
 from segtune.classes import ClassTable, Color
 from segtune.config import PreannotationOptions
 from segtune.errors import UserError
-from segtune.prediction.polygons import connected_areas, exact_rings, holes_of, keyhole, simplified
+from segtune.prediction.polygons import areas_of_classes, connected_areas, exact_rings, holes_of, keyhole, simplified
 from segtune.prediction.predictor import Prediction
 
 MIN_POLYGON_PIXELS = 20
@@ -113,16 +113,15 @@ def find_areas(prediction: Prediction, options: PreannotationOptions, kind: str)
         min_pixels = MIN_POLYGON_PIXELS if kind == "polygon" else MIN_MASK_PIXELS
     left_out = None if options.with_background else background_id(prediction.classes)
     found, small = [], []
-    for class_id in range(prediction.classes.num_classes):
-        for pixels, left, top, num_pixels in connected_areas(prediction.class_ids == class_id):
-            height, width = pixels.shape
-            window = prediction.confidence[top : top + height, left : left + width]
-            confidence = float(window[pixels].mean())
-            is_open = class_id == left_out or confidence < options.min_confidence
-            if is_open or num_pixels >= min_pixels:
-                found.append(Area(class_id, Mask(pixels, top, left), num_pixels, confidence, not is_open))
-            else:
-                small.append(Mask(pixels, top, left))
+    for class_id, mask, num_pixels in areas_of_classes(prediction.class_ids, prediction.classes.num_classes):
+        height, width = mask.pixels.shape
+        window = prediction.confidence[mask.top : mask.top + height, mask.left : mask.left + width]
+        confidence = float(window[mask.pixels].mean())
+        is_open = class_id == left_out or confidence < options.min_confidence
+        if is_open or num_pixels >= min_pixels:
+            found.append(Area(class_id, mask, num_pixels, confidence, not is_open))
+        else:
+            small.append(mask)
     if small:
         _fill(small, found, _numbers(found, prediction.class_ids.shape))
     return found

@@ -26,7 +26,7 @@ class PredictReport:
     Attributes:
         output: The folder that holds the results.
         num_pictures: How many were predicted; a video is one.
-        unreadable: What is wrong with each picture that could not be.
+        unreadable: What is wrong with each picture that could not be, or only in part.
         kinds: What was written, as in ``--save``.
     """
 
@@ -50,12 +50,13 @@ def predict(config: PredictConfig) -> PredictReport:
     if (CONFIDENCE in outputs.kinds or config.min_confidence) and not predictor.has_confidence:
         raise UserError(f"{config.model} puts out class ids, without a confidence.", "Export it without --argmax.")
     unreadable: list[str] = []
+    cut_short: list[str] = []
     with outputs:
         predict_pictures(predictor, [entry for entry in inputs if entry.is_picture], outputs, unreadable)
         for entry in inputs:
             try:
                 if entry.is_video:
-                    predict_video(predictor, entry, outputs)
+                    cut_short += filter(None, [predict_video(predictor, entry, outputs)])
                 elif entry.is_geotiff:
                     predict_geotiff(predictor, entry, outputs)
             except WriteError:  # nor could what comes next be written
@@ -67,7 +68,7 @@ def predict(config: PredictConfig) -> PredictReport:
         raise DataError("No picture could be read:", unreadable)
     used = {kind for entry in inputs for kind in outputs.kinds_of(entry)}
     kinds = [kind for kind in outputs.kinds if kind in used]
-    return PredictReport(config.output, len(inputs) - len(unreadable), unreadable, kinds)
+    return PredictReport(config.output, len(inputs) - len(unreadable), [*unreadable, *cut_short], kinds)
 
 
 def predict_pictures(predictor: Predictor, inputs: Sequence[Input], outputs: Outputs, unreadable: list[str]) -> None:

@@ -139,13 +139,17 @@ class Raster:
         a, b, c, d, e, f = transformation[:6]
         along, up = a * x + b * y + c, d * x + e * y + f
         if system is not None:
-            along, up = (np.asarray(values) for values in transform(system, "EPSG:4326", along, up))
+            try:
+                along, up = (np.asarray(values) for values in transform(system, "EPSG:4326", along, up))
+            except Exception as error:  # GDAL's own errors are of no public class
+                raise self._no_degrees() from error
         if not (np.isfinite(along).all() and np.isfinite(up).all()):
-            raise UserError(
-                f"{self.name} has a place that can't be turned into degrees.", "Leave polygons out of --save."
-            )
+            raise self._no_degrees()
         # The seventh digit of a degree is a centimetre.
         return np.stack([along, up], axis=1).round(7)
+
+    def _no_degrees(self) -> UserError:
+        return UserError(f"{self.name} has a place that can't be turned into degrees.", "Leave polygons out of --save.")
 
     @contextmanager
     def _errors_told(self) -> Iterator[None]:

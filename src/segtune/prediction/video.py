@@ -26,6 +26,9 @@ CODEC = "mp4v"
 
 FRAME_NAME = re.compile(r"\d{6,}\.png")
 
+FEWEST_FRAMES = 0.95
+"""Of those that a video states, as some state them about: the share that can be decoded if it is whole."""
+
 DEFAULT_RATE = 25.0
 """Frames a second, where a video does not say."""
 
@@ -57,8 +60,8 @@ class OverlayVideo:
             self._writer.release()
 
 
-def predict_video(predictor: Predictor, entry: Input, outputs: Outputs) -> int:
-    """Predict all frames; returns how many there are.
+def predict_video(predictor: Predictor, entry: Input, outputs: Outputs) -> str:
+    """Predict all frames; returns what is wrong with the video all the same, or an empty string.
 
     Raises:
         UserError: It can't be decoded, or the results can't be written.
@@ -69,10 +72,8 @@ def predict_video(predictor: Predictor, entry: Input, outputs: Outputs) -> int:
     rate = capture.get(cv2.CAP_PROP_FPS)
     total = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
     labels = outputs.path(entry, LABELS)
-    if LABELS in outputs.video_kinds and labels.is_dir():
-        for path in labels.iterdir():  # frames of a longer video would stay; --overwrite has allowed it
-            if FRAME_NAME.fullmatch(path.name):
-                path.unlink()
+    if LABELS in outputs.video_kinds:
+        _clear_frames(labels)
     numbers = iter(range(1, 1 << 31))
     with ExitStack() as stack:
         stack.callback(capture.release)
@@ -100,7 +101,16 @@ def predict_video(predictor: Predictor, entry: Input, outputs: Outputs) -> int:
         count = sum(1 for _ in track(written, entry.path.name, total if total > 0 else None))
         if not count:
             raise UserError(f"{entry.path} holds no frame that OpenCV can decode.", "Convert it to mp4 (H.264).")
-    return count
+    if count < FEWEST_FRAMES * total:
+        return f"{entry.path} states {total} frames, but only {count} could be decoded, and are done: is it cut short?"
+    return ""
+
+
+def _clear_frames(folder: Path) -> None:
+    """Remove the frames of a video that may have been longer; --overwrite has allowed it."""
+    for path in folder.iterdir() if folder.is_dir() else ():
+        if FRAME_NAME.fullmatch(path.name):
+            path.unlink()
 
 
 def _frames(capture: cv2.VideoCapture) -> Iterator[Array]:

@@ -251,7 +251,9 @@ def _epoch(values: dict[str, Any]) -> Epoch:
 
 
 def _refuse_stale(values: dict[str, Any], of_model: dict[str, Any]) -> None:
-    """Raise ValueError for scores of another model file: the training has gone on, or it is of another split."""
+    """Raise ValueError for scores of another model file, as the training has gone on, or of other pixels."""
+    if values.get("split", "val") != "val" or values.get("exclude_background"):
+        raise ValueError("it is of another split, or without the background")
     found, expected = number_in(values, "mean_iou"), number_in(of_model, "mean_iou")
     if found is not None and expected is not None and abs(found - expected) > SAME_SCORE:
         raise ValueError(f"its mean IoU is {found:.3f}, the model's own {expected:.3f}")

@@ -14,6 +14,8 @@ from segtune.serving.problems import Problem
 
 FIELD = "image"
 RAW_TYPES = ("image/", "application/octet-stream")
+MAX_SIDE = 65_500
+"""Pixels of a side that a JPEG can have, as which pictures go back."""
 ROOM_FOR_HEADERS = 65_536
 """Bytes of a multipart body that are not the picture's."""
 
@@ -99,6 +101,11 @@ def size_of(content: bytes, max_pixels: int) -> tuple[int, int]:
         raise Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, error.message) from error
     except UserError as error:
         raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, f"{error.message} Expected: {', '.join(FORMATS)}.") from error
+    if max(height, width) > MAX_SIDE:
+        raise Problem(
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+            f"The picture has {width} x {height} pixels; a side has at most {MAX_SIDE}.",
+        )
     if height * width > max_pixels:
         raise Problem(
             HTTPStatus.REQUEST_ENTITY_TOO_LARGE,

@@ -74,6 +74,7 @@ class Job:
         size: Height and width that its head states.
         encode: What to make of the answer.
         done: Becomes the answer.
+        is_left: Set when nobody waits for it any longer.
         since: When it came.
     """
 
@@ -81,6 +82,7 @@ class Job:
     size: tuple[int, int]
     encode: Encode
     done: "Future[Encoded]" = field(default_factory=Future)
+    is_left: threading.Event = field(default_factory=threading.Event)
     since: float = field(default_factory=time.monotonic)
 
     @property
@@ -176,6 +178,7 @@ class Worker:
         try:
             return await asyncio.wait_for(asyncio.wrap_future(job.done), seconds)
         except (TimeoutError, asyncio.CancelledError) as error:
+            job.is_left.set()
             with self._changed, suppress(ValueError):  # it may be under way
                 self._waiting.remove(job)
             if isinstance(error, asyncio.CancelledError):
@@ -241,6 +244,9 @@ class Worker:
             return None
 
     def _encode(self, job: Job, answer: Answer) -> None:
+        if job.is_left.is_set():
+            self._fail(job, TimeoutError())
+            return
         try:
             body, media_type = job.encode(answer)
         except Exception as error:  # noqa: BLE001 - as above

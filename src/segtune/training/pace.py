@@ -32,7 +32,6 @@ class Pace:
         self._started = time.monotonic() - progress.seconds
         self._saved = time.monotonic()
         self._saving = 0.0
-        self._validating = 0.0
         self._num_steps = 0
         self._seconds_a_pixel = math.inf
 
@@ -74,10 +73,10 @@ class Pace:
         """Whether there is time for a validation beside the last one."""
         if not self.plan.time_budget or not self.progress.validation_seconds:
             return True
-        after = self._validating + self.progress.validation_seconds
+        after = self.progress.validating_seconds + self.progress.validation_seconds
         return after <= SHARE_OF_VALIDATION * (time.monotonic() - self._started)
 
     def validated(self, seconds: float) -> None:
         """A validation took so long."""
         self.progress.validation_seconds = seconds
-        self._validating += seconds
+        self.progress.validating_seconds += seconds

@@ -229,7 +229,7 @@ def make_plan(config: TrainConfig, facts: Facts) -> TrainPlan:
         total_steps=total_steps,
         freeze=-1 if config.keep_feature_extract else config.freeze,
         class_weights=class_weights,
-        validate_every=_validate_every(config, facts),
+        validate_every=_validate_every(config, facts, time_budget),
         precision=precision_of(config, facts.device, facts.has_bf16),
         compile=_switch(
             config.compile,
@@ -335,11 +335,11 @@ def _class_weights(config: TrainConfig, facts: Facts, balance: bool) -> tuple[fl
     return balanced_weights(facts.pixels) if config.class_weights == "auto" else tuple(config.class_weights)
 
 
-def _validate_every(config: TrainConfig, facts: Facts) -> int:
-    """So rarely that no more pictures are validated than trained on."""
+def _validate_every(config: TrainConfig, facts: Facts, time_budget: float) -> int:
+    """So rarely that no more pictures are validated than trained on; where time is bounded, time says."""
     if config.validate_every != "auto":
         return config.validate_every
-    return 1 if config.recipe == "original" else max(1, -(-facts.num_val // facts.num_train))
+    return 1 if config.recipe == "original" or time_budget else max(1, -(-facts.num_val // facts.num_train))
 
 
 def _num_workers(config: TrainConfig, facts: Facts) -> int:

@@ -32,6 +32,7 @@ class Progress:
         step: Steps done in all.
         seconds: Time spent in all.
         validation_seconds: Time that the last validation took.
+        validating_seconds: Time that all of them took.
         loss_sum: Sum of the losses of the epoch's steps.
         num_losses: How many these are.
         num_pictures: Pictures trained on in the epoch.
@@ -51,6 +52,7 @@ class Progress:
     step: int = 0
     seconds: float = 0.0
     validation_seconds: float = 0.0
+    validating_seconds: float = 0.0
     loss_sum: float = 0.0
     num_losses: int = 0
     num_pictures: int = 0

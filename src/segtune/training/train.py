@@ -13,7 +13,7 @@ from torch import nn
 from segtune.annotations.check import check_dataset
 from segtune.annotations.check_ahead import CheckAhead
 from segtune.annotations.convert import convert_export
-from segtune.annotations.dataset_folder import Pair, dataset_classes, find_pairs, is_dataset_folder
+from segtune.annotations.dataset_folder import SPLITS, Pair, dataset_classes, find_pairs, is_dataset_folder
 from segtune.annotations.dataset_report import DatasetReport
 from segtune.classes import ClassTable
 from segtune.config import (
@@ -277,7 +277,7 @@ def _prepare(config: TrainConfig, folder: RunFolder, earlier: Earlier | None, ch
     """The dataset, checked; of an earlier run it must be the same."""
     dataset = _dataset_folder(config, folder, earlier)
     table = dataset_classes(dataset, config.num_classes, config.ignore_value)
-    report = (check.report() if check else None) or check_dataset(dataset, table)
+    report = (check.report() if check else None) or check_dataset(dataset, table, SPLITS)
     report.raise_for_errors()
     if earlier is not None and report.fingerprint != earlier.fingerprint:
         raise UserError(

@@ -5,6 +5,7 @@ const at = (id) => document.getElementById(id);
 const entries = [];
 let current = null;
 let token = "";
+const HOW_TO_POINT = at("here").textContent;
 const hidden = new Set(); // ids of classes that are switched off
 
 async function call(path, options = {}) {
@@ -12,7 +13,7 @@ async function call(path, options = {}) {
     const headers = { ...options.headers, ...(token ? { Authorization: `Bearer ${token}` } : {}) };
     const answer = await fetch(path, { ...options, headers });
     if (answer.status === 401) {
-      await askToken();
+      await askToken(token ? "The server did not take that token." : "");
       continue;
     }
     if (answer.status === 503 && answer.headers.get("Retry-After")) {
@@ -28,8 +29,9 @@ async function call(path, options = {}) {
   }
 }
 
-function askToken() {
+function askToken(problem) {
   const dialog = at("ask-token");
+  at("token-problem").textContent = problem;
   dialog.showModal();
   return new Promise((done) => {
     dialog.addEventListener("close", () => { token = at("token").value; done(); }, { once: true });
@@ -111,6 +113,7 @@ function show(entry) {
   at("picture").getContext("2d").drawImage(bitmap, 0, 0);
   cursor = { x: Math.floor(width / 2), y: Math.floor(height / 2) };
   at("cursor").hidden = true;
+  at("here").textContent = HOW_TO_POINT;
   listClasses(classes);
   paint();
 }
