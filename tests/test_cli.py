@@ -38,21 +38,10 @@ def test_dashes_and_underscores_mean_the_same(options):
 @pytest.mark.parametrize(
     "command",
     [
-        "",
-        "convert",
-        "train",
-        "evaluate",
-        "report",
-        "predict",
-        "suggest",
-        "export",
-        "serve",
-        "import-weights",
-        "models",
-        "cache",
-        "demo",
+        "", "convert", "check", "train", "resume", "crossval", "evaluate", "report", "predict", "suggest", "export",
+        "serve", "import-weights", "models", "cache", "demo",
     ],
-)
+)  # fmt: skip
 def test_help_teaches_without_importing_torch(command):
     code = (
         "import sys; from segtune.cli import main\n"

@@ -30,9 +30,8 @@ def test_all_that_does_not_pair_up_is_named_together(dataset):
     shutil.copy(folder / "Images" / "002.jpg", folder / "Images" / "002.webp")
     with pytest.raises(DataError) as error:
         find_pairs(dataset, "train")
-    assert [
-        part in problem for part, problem in zip(["002.webp", "000.jpg", "001.png"], error.value.problems, strict=True)
-    ]
+    named = zip(["002.webp", "000.jpg", "001.png"], error.value.problems, strict=True)
+    assert all(part in problem for part, problem in named)
 
 
 def test_number_of_classes_must_agree_with_the_names(dataset):

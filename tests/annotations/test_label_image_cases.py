@@ -182,6 +182,27 @@ def test_hostile_tables_raise_nothing_else(tmp_path, name, content):
         pass
 
 
+SAID = [
+    ("classes.yaml", "classes: [{name: a, color: [0, 0, 0]}, {name: b, color: [200, 0, 0]}]"),
+    ("labelmap.txt", "c:0,0,0::\nd:200,0,0::\n"),
+    ("label_colors.txt", "0 0 0 e\n200 0 0 f\n"),
+    ("_classes.csv", "Pixel Value, Class\n0, g\n1, h\n"),
+    ("id2label.json", '{"0": "i", "1": "j"}'),
+    ("classes.txt", "k\nl\n"),
+]
+"""In the order of docs/annotations.md."""
+
+
+@pytest.mark.parametrize("place", range(len(SAID) - 1))
+def test_the_first_of_several_tables_counts(tmp_path, place):
+    values = VALUES % 2
+    files = {**pairs("images/{}.jpg", "masks/{}.png", values), **dict(SAID[place:])}
+    _, annotations = read_annotations(open_export(write(tmp_path / "all", files)), "mask-folder")
+    alone = {**pairs("images/{}.jpg", "masks/{}.png", values), **dict(SAID[place : place + 1])}
+    _, expected = read_annotations(open_export(write(tmp_path / "alone", alone)), "mask-folder")
+    assert [entry.name for entry in annotations.classes] == [entry.name for entry in expected.classes]
+
+
 def test_broken_masks_of_camvid_without_table(tmp_path):
     files = {**pairs("train/{}.png", "trainannot/{}.png"), "trainannot/a.png": b"x"}
     _, annotations = read_annotations(open_export(write(tmp_path, files)))

@@ -112,10 +112,55 @@ def test_new_pictures_are_added_and_keep_their_place(dataset, export, tmp_path):
     assert all(find_pairs(dataset, split) for split in ("train", "val"))
 
 
-def test_series_of_the_dataset_stay_together(dataset, tmp_path):
-    picture = dataset / "val" / "Images" / "100.jpg"
-    report = merge(corrected(tmp_path / "more", {"jump_1.jpg": picture}), dataset, group_by=r"(.).*")
-    assert list(report.added) == ["train" if find_split(dataset)["jump_1"] == "train" else "val"]
+@pytest.mark.parametrize(("split", "stem"), [("train", "000"), ("val", "100")])
+def test_series_of_the_dataset_stay_together(dataset, tmp_path, split, stem):
+    """In one of the cases the hash of the name says otherwise."""
+    for kind, suffix in (("Images", "jpg"), ("Labels", "png")):
+        (dataset / split / kind / f"{stem}.{suffix}").rename(dataset / split / kind / f"jump_0.{suffix}")
+    Image.new("RGB", (96, 72), (9, 99, 200)).save(tmp_path / "jump_1.png")
+    report = merge(corrected(tmp_path / "more", {"jump_1.png": tmp_path / "jump_1.png"}), dataset, group_by=r"(jump)_")
+    assert list(report.added) == [split]
+
+
+def test_new_frames_of_a_folder_go_where_its_frames_are(tmp_path):
+    def frames(folder: Path, numbers: range) -> Path:
+        images = []
+        for camera in range(8):
+            for number in numbers:
+                path = folder / "images" / f"cam{camera}" / f"{number:06}.png"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                Image.new("RGB", (30, 20), (30 * camera, number, 90)).save(path)
+                name = f"cam{camera}/{number:06}.png"
+                images.append(
+                    f'<image name="{name}" width="30" height="20"><polygon label="box" points="1,1;9,1;9,9"/></image>'
+                )
+        (folder / "annotations.xml").write_text(f"<annotations>{''.join(images)}</annotations>")
+        return folder / "annotations.xml"
+
+    first, more = frames(tmp_path / "first", range(5)), frames(tmp_path / "more", range(10, 15))
+    convert(ConvertConfig(first, tmp_path / "data", images=first.parent / "images"))
+    before = {name[:4]: split for name, split in find_split(tmp_path / "data").items()}
+    assert set(before.values()) == {"train", "val"}
+    merge(more, tmp_path / "data")
+    assert {name[:4]: split for name, split in find_split(tmp_path / "data").items()} == before
+
+
+def test_classes_that_the_dataset_lacks_are_told_as_that(dataset, tmp_path):
+    picture = dataset / "train" / "Images" / "000.jpg"
+    export = corrected(tmp_path / "e", {"000.jpg": picture}, change="roof", names=[*NAMES, "roof"])
+    with pytest.raises(DataError, match=r"The dataset has the classes floor, wall, box; .*others:\n  - roof") as caught:
+        merge(export, dataset)
+    assert "--map NEW=OLD" in caught.value.hint
+
+
+def test_classes_that_had_no_place_in_the_paint_order_lie_on_top(dataset, tmp_path):
+    write_classes(dataset / "classes.yaml", replace(class_table(NAMES), paint_order=("wall", "floor")))
+    outline = np.array([[0.0, 0], [96, 0], [96, 72], [0, 72]])
+    shapes = [Shape(name, Polygon((outline,)), "polygon") for name in ("box", "floor", "wall")]
+    with labelme_file(tmp_path / "e.zip") as add:
+        add(AnnotatedImage("000.jpg", shapes, (72, 96)))
+    convert(ConvertConfig(tmp_path / "e.zip", dataset, merge=True, images=dataset / "train" / "Images"))
+    assert (read_labels(dataset / "train" / "Labels" / "000.png") == NAMES.index("box")).all()
 
 
 def test_classes_are_found_by_name(dataset, tmp_path):

@@ -254,7 +254,7 @@ def test_real_project_export_is_read(shared_data):
     _, annotations, images = read(shared_data / SAMPLES / "export_project")
     assert {image.subset for image in images} == {"train", "val", "test"}
     assert len({image.name for image in images}) >= 2
-    assert all(entry.color for entry in annotations.classes) or annotations.classes
+    assert [(entry.name, entry.color) for entry in annotations.classes] == [("label1", None), ("label2", None)]
 
 
 def test_real_task_export_is_read(shared_data):

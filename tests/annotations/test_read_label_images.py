@@ -65,7 +65,7 @@ LAYOUTS = {
     ),
     "CVAT, palette in another order": (
         "segmentation-mask",
-        {**pairs(*CVAT, palette(VALUES[:, ::1] % 3, COLORS)), "labelmap.txt": LABELMAP},
+        {**pairs(*CVAT, palette(np.array([2, 0, 1], np.uint8)[VALUES], COLORS[[1, 2, 0]])), "labelmap.txt": LABELMAP},
         ["background", "car: red", "sky"],
     ),
     "CVAT, values": (
@@ -211,6 +211,9 @@ def test_a_dataset_folder_comes_back_as_it_was(tmp_path):
     report = convert(ConvertConfig(source, tmp_path / "d"))
     assert report.classes.names == ("sky", "road", "car")
     assert report.num_pictures == {"train": 3, "val": 3}
+    for path in (source / "train" / "Labels").iterdir():
+        copy = np.asarray(Image.open(tmp_path / "d" / "train" / "Labels" / path.name))
+        assert (copy == np.asarray(Image.open(path))).all()
 
 
 def test_subsets_of_lists_are_kept_and_pictures_without_mask_are_counted(tmp_path):

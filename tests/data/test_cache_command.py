@@ -5,7 +5,7 @@ import pytest
 from segtune.annotations.dataset_folder import dataset_classes, find_pairs
 from segtune.cli import main
 from segtune.data.cache import open_samples
-from segtune.data.cache_folder import cache_folder
+from segtune.data.cache_folder import cache_folder, session_folder
 from segtune.preprocessing import Preprocessing
 
 
@@ -24,6 +24,16 @@ def test_place_and_size_are_shown(filled, capsys):
     out = capsys.readouterr().out
     assert f"{filled}: 7 pictures, 0.2 MB" in out
     assert "segtune cache --clear" in out
+
+
+def test_exported_models_are_shown_and_removed_too(filled, capsys):
+    session_folder().mkdir()
+    session = session_folder() / f"{'0' * 64}.onnx"
+    session.write_bytes(bytes(1000))
+    assert main(["cache"]) == 0
+    assert f"{filled.with_name('sessions')}: 1 files of exported models" in capsys.readouterr().out
+    assert main(["cache", "--clear"]) == 0
+    assert not session.exists()
 
 
 def test_clear_removes_what_is_its_own(filled, capsys):

@@ -40,6 +40,31 @@ def write_geotiff(path, picture, **options):
     return path
 
 
+LOCAL = 'LOCAL_CS["Local Coordinates (m)",LOCAL_DATUM["Local",0],UNIT["metre",1],AXIS["X",EAST],AXIS["Y",NORTH]]'
+
+
+def test_places_without_degrees_are_told_and_other_kinds_are_written(trained_run, picture, tmp_path):
+    write_geotiff(tmp_path / "a.tif", picture, crs=LOCAL)
+    config = PredictConfig(trained_run / "model.safetensors", tmp_path / "a.tif", tmp_path / "o", save="labels")
+    predict(config)
+    assert (tmp_path / "o" / "labels" / "a.tif").exists()
+    with pytest.raises(UserError, match="can't be turned into degrees"):
+        predict(replace(config, save="polygons"))
+
+
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+def test_control_points_without_a_reference_system_are_kept(trained_run, picture, tmp_path):
+    points = [GroundControlPoint(row, column, column, -row) for row in (0, 90) for column in (0, 90)]
+    with rasterio.open(
+        tmp_path / "a.tif", "w", driver="GTiff", height=picture.shape[0], width=picture.shape[1], count=3, dtype="uint8"
+    ) as file:
+        file.write(picture.transpose(2, 0, 1))
+        file.gcps = points, rasterio.crs.CRS()
+    predict(PredictConfig(trained_run / "model.safetensors", tmp_path / "a.tif", tmp_path / "o", save="labels"))
+    with rasterio.open(tmp_path / "o" / "labels" / "a.tif") as file:
+        assert len(file.gcps[0]) == 4
+
+
 @pytest.mark.parametrize("options", [{}, {"tile": 96, "overlap": 32}, {"tta": "flip"}])
 def test_results_have_the_same_place_and_the_pixels_of_a_png(trained_run, picture, tmp_path, options):
     write_geotiff(tmp_path / "a.tif", picture)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from segtune.cli import main
 from segtune.config import PredictConfig
 from segtune.errors import UserError
 from segtune.pictures import open_picture, read_picture
@@ -51,6 +52,20 @@ def test_unreadable_picture_is_told_and_the_others_are_done(trained_run, picture
     report = predict(PredictConfig(trained_run / "model.safetensors", pictures, tmp_path / "o"))
     assert report.num_pictures == 3
     assert "broken.jpg" in report.unreadable[0]
+
+
+def test_a_picture_that_can_not_be_read_makes_the_exit_code_1(trained_run, pictures, tmp_path, capsys):
+    (pictures / "broken.jpg").write_bytes(b"broken")
+    assert main(["predict", str(trained_run / "model.safetensors"), str(pictures), str(tmp_path / "o")]) == 1
+    assert "broken.jpg" in capsys.readouterr().err
+    assert (tmp_path / "o" / "labels" / "grey.png").exists()
+
+
+def test_names_that_are_too_long_are_told_before_the_work(trained_run, tmp_path):
+    Image.new("RGB", (64, 64)).save(tmp_path / f"{'x' * 250}.png")
+    config = PredictConfig(trained_run / "model.safetensors", tmp_path, tmp_path / "o", save="polygons")
+    with pytest.raises(UserError, match="longer name than file systems take"):
+        predict(config)
 
 
 def test_nothing_is_overwritten_unless_told(trained_run, pictures, tmp_path):

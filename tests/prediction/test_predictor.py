@@ -6,11 +6,16 @@ import torch
 from PIL import Image
 
 import segtune
+from segtune.arrays import NumpyArrays
 from segtune.classes import numbered_classes
+from segtune.description import Description
 from segtune.errors import UserError
 from segtune.model_file import Model
 from segtune.models.catalog import build_model, model_preprocessing
 from segtune.prediction.predictor import PredictOptions, Predictor
+from segtune.prediction.test_time_augmentation import augmented
+from segtune.preprocessing import Preprocessing
+from segtune.runtimes.backend import Interface, Workers
 from segtune.runtimes.eager import Eager, choose_device
 
 MODEL = "deeplabv3plus:efficientnet_lite0"
@@ -67,6 +72,57 @@ def test_tiles_and_augmentation_keep_size_and_range(predictor, tile, tta):
     prediction = Predictor(predictor.model, predictor.backend, PredictOptions(tile, tta=tta)).predict(picture)
     assert prediction.class_ids.shape == prediction.confidence.shape == (70, 130)
     assert 0.25 <= prediction.confidence.min() <= prediction.confidence.max() <= 1
+
+
+class Noting(NumpyArrays):
+    """A network that notes the sizes that it is shown, and answers each time with other logits."""
+
+    interface = Interface()
+    workers = Workers()
+
+    def __init__(self):
+        self.sizes: list[tuple[int, int]] = []
+
+    def run(self, images):
+        self.sizes.append(images.shape[2:])
+        logits = np.zeros((1, 3, *images.shape[2:]), np.float32)
+        logits[:, len(self.sizes) % 3] = len(self.sizes)
+        return logits
+
+
+@pytest.mark.parametrize(
+    ("picture", "longest_side", "crop", "options", "expected"),
+    [
+        ((2048, 2048), 0, 224, {}, (2048, 2048)),
+        ((2080, 2048), 0, 224, {}, (1280, 1280)),
+        ((2080, 2048), 0, 512, {}, (2048, 2048)),
+        ((2080, 2048), 0, 224, {"tile": 0}, (2080, 2048)),
+        ((200, 100), 100, 224, {}, (128, 64)),
+        ((200, 100), 100, 224, {"tile": 0}, (128, 64)),
+        ((200, 100), 100, 224, {"tile": 128}, (128, 128)),
+    ],
+)
+def test_large_pictures_are_shrunk_or_cut(picture, longest_side, crop, options, expected):
+    """docs/prediction.md: cut above 2048 x 2048 into tiles of four crops, at least 1280; --tile does not shrink."""
+    backend, rule = Noting(), Preprocessing(size_multiple=32, longest_side=longest_side)
+    model = Description("noting", numbered_classes(3), rule, training={"crop": crop})
+    Predictor(model, backend, PredictOptions(**options)).predict(np.zeros((*picture, 3), np.uint8))
+    largest = max(backend.sizes, key=lambda size: size[0] * size[1])
+    assert tuple(largest) == expected
+
+
+@pytest.mark.parametrize(
+    ("kind", "sides"), [("none", [128]), ("flip", [128] * 2), ("flip+scale", [96, 96, 128, 128, 160, 160])]
+)
+def test_augmentation_is_the_mean_of_the_probabilities(kind, sides):
+    backend = Noting()
+    answer = augmented(backend.run, kind, 32, NumpyArrays())(np.zeros((1, 3, 128, 128), np.float32))
+    assert [size[0] for size in backend.sizes] == sides
+    seen = np.zeros((len(sides), 3, 1, 1), np.float32)
+    for number in range(1, len(sides) + 1):
+        seen[number - 1, number % 3] = number
+    mean = NumpyArrays().softmax(seen).mean(axis=0)
+    np.testing.assert_allclose(NumpyArrays().softmax(answer)[0, :, :1, :1], mean, rtol=1e-5)
 
 
 def test_flip_makes_the_mirrored_picture_the_mirrored_prediction(predictor):

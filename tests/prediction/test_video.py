@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
+from segtune.cli import main
 from segtune.config import PredictConfig
 from segtune.errors import UserError
 from segtune.pictures import read_labels
@@ -15,7 +16,7 @@ from segtune.prediction.predict import predict
 def write_video(path, num_frames, codec="mp4v"):
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*codec), 10, (96, 72))
     for index in range(num_frames):
-        writer.write(np.full((72, 96, 3), 40 * index, np.uint8))
+        writer.write(np.full((72, 96, 3), 40 * index % 256, np.uint8))
     writer.release()
 
 
@@ -39,6 +40,16 @@ def test_every_frame_gets_an_overlay_and_labels_on_request(trained_run, tmp_path
     labels = sorted((tmp_path / "o" / "labels" / stem).iterdir())
     assert [path.name for path in labels] == [f"{index:06}.png" for index in range(1, 7)]
     assert read_labels(labels[0]).shape == (72, 96)
+
+
+def test_a_video_that_is_cut_short_is_told_and_done_so_far(trained_run, tmp_path, capsys):
+    write_video(tmp_path / "whole.avi", 20, "MJPG")
+    content = (tmp_path / "whole.avi").read_bytes()
+    (tmp_path / "cut.avi").write_bytes(content[: len(content) * 7 // 10])
+    words = ["predict", str(trained_run / "model.safetensors"), str(tmp_path / "cut.avi"), str(tmp_path / "o")]
+    assert main(words) == 1
+    assert "states 20 frames, but only" in " ".join(capsys.readouterr().err.split())
+    assert 0 < frames(tmp_path / "o" / "overlays" / "cut.mp4")[0] < 20
 
 
 def test_what_else_lies_where_frames_go_stays(trained_run, tmp_path):

@@ -241,12 +241,29 @@ def test_the_report_is_replaced_and_other_files_are_not(run, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    "options", [["--pictures", "-1"], ["--dataset", "gone"], ["--output", "/proc/report.html"], ["--device", "cuda"]]
+    ("options", "told"),
+    [
+        (["--pictures", "-1"], "--pictures is -1"),
+        (["--dataset", "gone"], "gone"),
+        (["--output", "/proc/report.html"], "could not be written"),
+        (["--device", "cuda"], "no CUDA device"),
+    ],
 )
-def test_options_that_mean_nothing_are_refused(run, options):
+def test_options_that_mean_nothing_are_refused(run, options, told, capsys):
     if options == ["--device", "cuda"] and torch.cuda.is_available():
         pytest.skip("there is a CUDA device here")
     assert main(["report", str(run), *options]) == 2
+    assert told in " ".join(capsys.readouterr().err.split())
+
+
+def test_scores_of_another_split_are_not_shown_as_validation(run):
+    scores = json.loads((run / "scores.json").read_text())
+    (run / "scores.json").write_text(json.dumps({**scores, "split": "test"}))
+    try:
+        assert main(["report", str(run)]) == 0
+        assert "it is of another split" in (run / "report.html").read_text()
+    finally:
+        (run / "scores.json").write_text(json.dumps(scores))
 
 
 def test_a_report_that_fails_does_not_fail_the_training(dataset):

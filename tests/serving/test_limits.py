@@ -40,7 +40,8 @@ def gif() -> bytes:
         pytest.param(lambda _: b"", 422, "0 bytes", id="empty"),
         pytest.param(lambda _: b"no picture", 422, "Expected: JPEG, PNG", id="no picture"),
         pytest.param(lambda _: gif(), 422, "Expected: JPEG, PNG", id="a format that is not read"),
-        pytest.param(lambda make: make(kind="JPEG")[:-400], 422, "", id="cut off"),
+        pytest.param(lambda make: make(kind="JPEG")[:-400], 422, "can't be decoded", id="cut off"),
+        pytest.param(lambda make: make(66_000, 1), 413, "a side has at most 65500", id="a long side"),
     ],
 )
 @pytest.mark.parametrize("how", ["form", "raw"])

@@ -45,6 +45,17 @@ def test_sigterm_finishes_what_runs(serving, trained_run, picture_file):
     assert answers == [200]
 
 
+def test_an_upload_that_does_not_come_is_ended(serving, trained_run):
+    with serving(trained_run / "model.safetensors", "--backend", "eager", "--timeout", "1") as (address, _):
+        host, port = address.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port)), timeout=60) as connection:
+            head = (
+                f"POST /v1/predict HTTP/1.1\r\nHost: {host}\r\nContent-Type: image/png\r\nContent-Length: 1000\r\n\r\n"
+            )
+            connection.sendall(head.encode())
+            assert connection.recv(100).startswith(b"HTTP/1.1 408")
+
+
 def test_token_comes_from_the_environment(serving, trained_run):
     with serving(trained_run / "model.safetensors", "--backend", "eager", SEGTUNE_TOKEN="hidden") as (address, _):
         assert httpx2.get(f"{address}/v1/model").status_code == 401

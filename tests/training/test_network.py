@@ -13,6 +13,7 @@ from segtune.models.batch_norm import ProcessesBatchNorm2d
 from segtune.models.catalog import build_model
 from segtune.models.dilated import SplitDilatedConv2d, is_dilated_depthwise
 from segtune.training.network import Network
+from segtune.training.optimizer import make_optimizer
 from segtune.training.plan import Facts, make_plan
 
 CPU = torch.device("cpu")
@@ -44,6 +45,24 @@ def test_no_picture_goes_through_every_net_and_changes_nothing(decoder):
     assert all(not parameter.grad.any() for parameter in net.parameters() if parameter.grad is not None)
     assert all(torch.equal(value, before[key]) for key, value in net.state_dict().items())
     assert all(module.training for module in net.modules())
+
+
+@pytest.mark.parametrize(("options", "fixed"), [({"batch_norm": "frozen"}, 0), ({"freeze": 3}, 3)])
+def test_what_is_frozen_stays_as_it_was(options, fixed):
+    name = "deeplabv3plus:efficientnet_lite0"
+    plan = replace(PLAN, **options)
+    network = Network(build_model(name, 3), name, plan, CPU)
+    before = copy.deepcopy(network.net.state_dict())
+    network.train_mode()
+    network(torch.rand(2, 3, 64, 64)).square().mean().backward()
+    make_optimizer(network.net, network.stages, plan).step()
+    moved = {key for key, value in network.net.state_dict().items() if not torch.equal(value, before[key])}
+    names = {module: key for key, module in network.net.named_modules()}
+    frozen = [f"{names[module]}." for stage in network.stages[:fixed] for module in stage]
+    assert not {key for key in moved if key.startswith(tuple(frozen))} if frozen else True
+    statistics = {key for key in moved if key.startswith("encoder.") and "running" in key}
+    assert bool(statistics) == bool(fixed)
+    assert {key.split(".")[0] for key in moved} == {"encoder", "decoder", "segmentation_head"}
 
 
 def test_dilated_depthwise_convolutions_are_split_on_cpus():

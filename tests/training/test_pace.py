@@ -44,6 +44,16 @@ def test_a_guess_keeps_no_more_than_half_of_the_time():
     assert pace.done() == pytest.approx(0.5, abs=0.01)
 
 
+@pytest.mark.parametrize(
+    ("seconds", "validating", "last", "is_time"),
+    [(1, 0, 0, True), (100, 0, 4, True), (100, 2, 4, False), (100, 0, 6, False), (100, 4, 0.5, True)],
+)
+def test_validations_take_a_twentieth_of_the_time_over_all_resumes(seconds, validating, last, is_time):
+    plan = replace(PLAN, epochs=0, total_steps=0, time_budget=1000.0)
+    progress = Progress(seconds=seconds, validating_seconds=validating, validation_seconds=last)
+    assert Pace(plan, progress, 1).is_time_to_validate() == is_time
+
+
 def test_steps_and_time_whichever_comes_first():
     plan = replace(PLAN, time_budget=100.0)
     assert Pace(plan, Progress(seconds=25, step=70), 1).done() == pytest.approx(0.7)

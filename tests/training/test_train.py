@@ -197,6 +197,22 @@ def test_weights_that_are_not_finite_are_never_written(dataset, options, message
         assert all(tensor.isfinite().all() for tensor in load_file(path).values()), path
 
 
+def test_what_is_wrong_with_test_pictures_does_not_concern_a_training(dataset):
+    (dataset / "test" / "Images").mkdir(parents=True)
+    Image.new("RGB", (2000, 1500)).save(dataset / "test" / "Images" / "x.jpg")
+    train(config(dataset), listeners=[])
+    assert json.loads((dataset.parent / "run" / "run.json").read_text())["plan"]["longest_side"] == 0
+
+
+def test_the_better_of_weights_and_their_average_is_kept(dataset):
+    train(config(dataset, ema=0.5, epochs=3), listeners=[])
+    run = dataset.parent / "run"
+    for line in metrics(run):
+        assert line["mean_iou"] == max(line["mean_iou_weights"], line["mean_iou_average"])
+    best = max(line["mean_iou"] for line in metrics(run))
+    assert evaluate(EvaluateConfig(run / "model.safetensors", dataset)).mean_iou == best
+
+
 @pytest.fixture
 def export(tmp_path):
     """A LabelMe export of a few pictures with a box each."""
