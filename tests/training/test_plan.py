@@ -83,10 +83,15 @@ def test_balanced_weights_count_by_half_in_decisions_and_given_ones_wholly(optio
 
 
 @pytest.mark.parametrize(
-    ("largest", "chosen", "expected"), [(0, "auto", 1024), (1024, "auto", 0), (1025, "auto", 1024), (99, 640, 640)]
-)
-def test_pictures_are_shrunk_only_where_some_are_large(largest, chosen, expected):
-    assert make_plan(config(longest_side=chosen), replace(FACTS, largest_side=largest)).longest_side == expected
+    ("largest", "crop", "chosen", "expected"),
+    [
+        (0, "auto", "auto", 512), (512, "auto", "auto", 0), (513, "auto", "auto", 512), (99, "auto", 640, 640),
+        (2000, 448, "auto", 1024), (1000, 448, "auto", 0), (2000, 64, "auto", 512), (2000, 448, 512, 512),
+    ],
+)  # fmt: skip
+def test_pictures_are_shrunk_so_that_a_crop_shows_much_of_them(largest, crop, chosen, expected):
+    plan = make_plan(config(longest_side=chosen, crop=crop), replace(FACTS, largest_side=largest))
+    assert plan.longest_side == expected
 
 
 def test_steps_count_short_batches():

@@ -204,6 +204,15 @@ def test_what_is_wrong_with_test_pictures_does_not_concern_a_training(dataset):
     assert json.loads((dataset.parent / "run" / "run.json").read_text())["plan"]["longest_side"] == 0
 
 
+@pytest.mark.parametrize(("longest_side", "is_told"), [(0, False), (40, True)])
+def test_classes_that_nearly_vanish_are_told(dataset, longest_side, is_told):
+    events = []
+    train(config(dataset, longest_side=longest_side), listeners=[events.append])
+    (begun,) = (event for event in events if isinstance(event, RunStarted))
+    told = [note for note in begun.notes if "few pixels where they occur: box " in note]
+    assert bool(told) == is_told
+
+
 def test_the_better_of_weights_and_their_average_is_kept(dataset):
     train(config(dataset, ema=0.5, epochs=3), listeners=[])
     run = dataset.parent / "run"

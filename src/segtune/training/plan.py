@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from segtune.config import BatchNorm, Loss, Precision, Schedule, TrainConfig
 from segtune.errors import UserError
-from segtune.training.recipes import RECIPES
+from segtune.training.recipes import DEFAULT_RECIPE, RECIPES
 
 MIN_CROP = 33
 """It is padded to 64, of which encoders make 2 x 2 features: batch norms can't train on a single value."""
@@ -209,9 +209,8 @@ def make_plan(config: TrainConfig, facts: Facts) -> TrainPlan:
     class_weights = _class_weights(config, facts, balance)
     if not class_weights or (config.class_weights != "auto" and config.logit_adjustment == "auto"):
         values["logit_adjustment"] = 0.0  # weights that were chosen count as they are
-    if config.longest_side == "auto" and 0 < facts.largest_side <= values["longest_side"]:
-        # What was never shrunk in training is not to be shrunk in prediction: a large picture is cut into tiles there.
-        values["longest_side"] = 0
+    if config.longest_side == "auto":
+        values["longest_side"] = _longest_side(values["longest_side"], values["crop"], facts)
     time_budget = seconds_in(config.time_budget) if config.time_budget else 0.0
     batch_size = _batch_size(config, facts)
     # The last batch of an epoch may be short, and the original leaves it out where it has one picture.
@@ -327,6 +326,13 @@ def _parts(config: TrainConfig, facts: Facts, batch_size: int) -> int:
     room = facts.free_memory * MEMORY_SHARE - facts.fixed_memory
     at_once = max(1, int(room // facts.memory_per_picture))
     return -(-share // at_once)
+
+
+def _longest_side(usual: int, crop: int, facts: Facts) -> int:
+    """Such that a crop shows nearly half of a picture, as it does for the usual ones; more of it with larger crops."""
+    longest = max(usual, usual * crop // DEFAULT_RECIPE["crop"])
+    # What was never shrunk in training is not to be shrunk in prediction: a large picture is cut into tiles there.
+    return 0 if 0 < facts.largest_side <= longest else longest
 
 
 def _class_weights(config: TrainConfig, facts: Facts, balance: bool) -> tuple[float, ...]:

@@ -17,7 +17,7 @@ DEFAULT_RECIPE: dict[str, Any] = {
     "cutout": 0.0,
     "cutmix": 0.0,
     "copy_paste": 0.0,
-    "longest_side": 1024,
+    "longest_side": 512,
     "batch_norm": "train",
     "frozen_batch_norm": True,
     "skip_single": False,

@@ -66,6 +66,8 @@ NUM_SAMPLES = 6
 """Validation pictures shown in samples/."""
 NUM_AUGMENTED = 12
 """Training samples shown there, as the network sees them."""
+FEW_PIXELS = 200
+"""Of a class in a picture, as the network sees it: less than 16 x 16, which are one of an encoder's deeper features."""
 
 
 @dataclass(frozen=True)
@@ -365,6 +367,13 @@ def _choose_cache(data: Data, preprocessing: Preprocessing, num_workers: int, nu
 
 def _notes(plan: TrainPlan, data: Data, weights: WeightsReport) -> tuple[str, ...]:
     notes = [f"Warning: {warning}" for warning in data.report.warnings]
+    small = _shrunk_classes(plan, data)
+    if small:
+        larger = f"--longest-side {2 * plan.longest_side} --crop {2 * plan.crop}"
+        notes.append(
+            f"Warning: as the network sees the pictures ({plan.longest_side} px), some classes have few pixels where"
+            f" they occur: {listed(small)}. If they matter: {larger}"
+        )
     if plan.freeze and not weights.taken:
         notes.append("Warning: the feature extractor is frozen, and its weights are random: give --weights")
     idle = plan.world_size - plan.batch_size
@@ -374,6 +383,17 @@ def _notes(plan: TrainPlan, data: Data, weights: WeightsReport) -> tuple[str, ..
             " nothing to do: raise --batch-size"
         )
     return (*notes, *weights.describe())
+
+
+def _shrunk_classes(plan: TrainPlan, data: Data) -> list[str]:
+    """Classes that are small once the pictures are shrunk, with the mean number of pixels where they occur."""
+    facts, rule = data.report.splits["train"], Preprocessing(longest_side=plan.longest_side)
+    seen = sum(number * math.prod(rule.working_size(*size)) for size, number in facts.sizes.items())
+    whole = sum(number * math.prod(size) for size, number in facts.sizes.items())
+    areas = seen / whole * facts.pixels / facts.pictures_with_class.clip(min=1)
+    if not plan.longest_side:
+        return []
+    return [f"{name} {area:.0f}" for name, area in zip(data.table.names, areas, strict=True) if 0 < area < FEW_PIXELS]
 
 
 def _show_best(folder: RunFolder, val_pairs: Sequence[Pair], progress: Progress, device: torch.device) -> Scores:
