@@ -196,7 +196,9 @@ def run_predict(config: PredictConfig) -> int:
     output.print(f"{report.num_pictures} pictures: {places} in {report.output}")
     for problem in report.unreadable:
         messages.print(f"Left out: {problem}")
-    return 1 if report.unreadable else 0
+    for problem in report.incomplete:
+        messages.print(f"Incomplete: {problem}")
+    return 1 if report.unreadable or report.incomplete else 0
 
 
 def run_suggest(config: SuggestConfig) -> int:

@@ -13,6 +13,9 @@ from typing import Any
 
 from segtune.errors import UserError, listed, unwritable
 
+MAX_NAME_BYTES = 255
+"""Of a file's name: what file systems take."""
+
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:

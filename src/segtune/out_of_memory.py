@@ -7,13 +7,15 @@ from segtune.errors import UserError
 
 WORDS = (
     "DefaultCPUAllocator", "out of memory", "std::bad_alloc", "ALLOC_FAILED", "ALLOCATION_FAILED",
-    "could not create a primitive", "could not execute a primitive",
+    "could not create a primitive", "could not execute a primitive", "Insufficient memory",
 )  # fmt: skip
-"""What torch, CUDA, cuBLAS, cuDNN and oneDNN (the last two) say, in errors that have no type of their own."""
+"""What torch, CUDA, cuBLAS, cuDNN, oneDNN (two of them) and OpenCV say, in errors that have no type of their own."""
 
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error says that the device or the system has no memory left; torch's are RuntimeErrors."""
+    if type(error).__module__ == "cv2":  # which is not imported for that
+        return any(word in str(error) for word in WORDS)
     return isinstance(error, MemoryError) or (
         isinstance(error, RuntimeError) and any(word in str(error) for word in WORDS)
     )
@@ -28,7 +30,7 @@ def shortage_told(make_error: Callable[[], UserError]) -> Iterator[None]:
     """
     try:
         yield
-    except (MemoryError, RuntimeError) as error:
+    except Exception as error:
         if not is_out_of_memory(error):
             raise
         raise make_error() from error

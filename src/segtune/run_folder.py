@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import secrets
 import shlex
 import shutil
 from collections.abc import Iterator, Sequence
@@ -99,11 +100,13 @@ class RunFolder:
             self._put_dataset_back()  # a start that was killed may have left it aside
             yield
         finally:
-            self._put_dataset_back()
-            started = bool(self.made())
-            if not started:  # a training that did not begin leaves nothing behind
-                (self.path / ".lock").unlink(missing_ok=True)
-            lock.release()
+            try:
+                self._put_dataset_back()
+            finally:
+                started = bool(self.made())
+                if not started:  # a training that did not begin leaves nothing behind
+                    (self.path / ".lock").unlink(missing_ok=True)
+                lock.release()
             if not started and self._is_ours:
                 with suppress(OSError):  # where somebody has put something into it
                     self.path.rmdir()
@@ -162,7 +165,13 @@ class RunFolder:
     def clear(self) -> None:
         """Remove the files of an earlier run, and nothing else; the dataset is a run's from here on."""
         self.dataset_mark.unlink(missing_ok=True)
-        shutil.rmtree(self.replaced_dataset, ignore_errors=True)
+        if self.replaced_dataset.exists():
+            # In one step it is not to be put back any more, whatever its removal meets.
+            old = self.replaced_dataset.rename(self.path / f".{secrets.token_hex(6)}")
+            if old.is_symlink():
+                old.unlink()
+            else:
+                shutil.rmtree(old, ignore_errors=True)
         for path in self.made():
             if path.is_dir():
                 shutil.rmtree(path)

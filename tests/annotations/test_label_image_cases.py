@@ -203,6 +203,14 @@ def test_the_first_of_several_tables_counts(tmp_path, place):
     assert [entry.name for entry in annotations.classes] == [entry.name for entry in expected.classes]
 
 
+def test_class_files_further_down_do_not_matter(tmp_path):
+    files = {**pairs("images/{}.jpg", "masks/{}.png", VALUES % 2), "classes.txt": "a\nb\n", "old/classes.txt": "b\na\n"}
+    source = write(tmp_path, files)
+    (source / "old" / "labels.txt").write_bytes(b"x" * 2**21)
+    _, annotations = read_annotations(open_export(source), "mask-folder")
+    assert [entry.name for entry in annotations.classes] == ["a", "b"]
+
+
 def test_broken_masks_of_camvid_without_table(tmp_path):
     files = {**pairs("train/{}.png", "trainannot/{}.png"), "trainannot/a.png": b"x"}
     _, annotations = read_annotations(open_export(write(tmp_path, files)))

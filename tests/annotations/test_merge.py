@@ -153,13 +153,16 @@ def test_classes_that_the_dataset_lacks_are_told_as_that(dataset, tmp_path):
     assert "--map NEW=OLD" in caught.value.hint
 
 
-def test_classes_that_had_no_place_in_the_paint_order_lie_on_top(dataset, tmp_path):
+@pytest.mark.parametrize("classes", ["", "wall,box"])
+def test_classes_that_had_no_place_in_the_paint_order_lie_on_top(dataset, tmp_path, classes):
     write_classes(dataset / "classes.yaml", replace(class_table(NAMES), paint_order=("wall", "floor")))
     outline = np.array([[0.0, 0], [96, 0], [96, 72], [0, 72]])
-    shapes = [Shape(name, Polygon((outline,)), "polygon") for name in ("box", "floor", "wall")]
+    drawn = ("box", "wall") if classes else ("box", "floor", "wall")
+    shapes = [Shape(name, Polygon((outline,)), "polygon") for name in drawn]
     with labelme_file(tmp_path / "e.zip") as add:
         add(AnnotatedImage("000.jpg", shapes, (72, 96)))
-    convert(ConvertConfig(tmp_path / "e.zip", dataset, merge=True, images=dataset / "train" / "Images"))
+    images = dataset / "train" / "Images"
+    convert(ConvertConfig(tmp_path / "e.zip", dataset, merge=True, images=images, classes=classes))
     assert (read_labels(dataset / "train" / "Labels" / "000.png") == NAMES.index("box")).all()
 
 

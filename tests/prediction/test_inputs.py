@@ -42,6 +42,11 @@ def test_folders_that_are_links_are_looked_into_once(place):
     (place / "elsewhere" / "z.jpg").touch()
     (place / "in" / "linked").symlink_to("../elsewhere")
     (place / "elsewhere" / "up").symlink_to("../in")
+    (place / "in" / "again").symlink_to("day 1")
+    (place / "in" / "linked twice").symlink_to("../elsewhere")
+    (place / "out").mkdir()
+    (place / "out" / "a.png").touch()
+    (place / "in" / "results").symlink_to("../out")
     names = [str(entry.name) for entry in find_inputs(Path("in"), Path("out"))]
     assert names == ["a", "day 1/b", "day 1/c", "day [2]/ü/b", "linked/z"]
 

@@ -118,7 +118,7 @@ def test_batch_without_counted_pixels_costs_nothing(name, label, weights, label_
     assert not logits.grad.any()
 
 
-@pytest.mark.parametrize("name", ["cross-entropy", "focal", "ohem"])
+@pytest.mark.parametrize("name", LOSSES)
 def test_pixels_of_a_class_of_weight_zero_are_as_if_not_labelled(name):
     logits, labels = data()
     options = {"loss": name, "class_weights": (0.0, 1.0, 2.0), "label_smoothing": 0.1}

@@ -9,6 +9,7 @@ import weakref
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import pytest
 import torch
 
@@ -123,6 +124,8 @@ def test_a_failed_attempt_leaves_nothing_in_memory(hungry):
         (RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED"), True),
         (RuntimeError("CUDA error: out of memory"), True),
         (RuntimeError("could not create a primitive"), True),
+        (cv2.error("OpenCV(5.0) alloc.cpp: error: (-4:Insufficient memory) Failed to allocate 9 bytes"), True),
+        (cv2.error("OpenCV(5.0) resize.cpp: error: (-215:Assertion failed) !ssize.empty()"), False),
         (RuntimeError("shapes can't be multiplied"), False),
         (UserError("pictures out of memory lane"), False),
     ],

@@ -204,7 +204,7 @@ def test_what_is_wrong_with_test_pictures_does_not_concern_a_training(dataset):
     assert json.loads((dataset.parent / "run" / "run.json").read_text())["plan"]["longest_side"] == 0
 
 
-@pytest.mark.parametrize(("longest_side", "is_told"), [(0, False), (40, True)])
+@pytest.mark.parametrize(("longest_side", "is_told"), [(0, False), (40, True), (200, False)])
 def test_classes_that_nearly_vanish_are_told(dataset, longest_side, is_told):
     events = []
     train(config(dataset, longest_side=longest_side), listeners=[events.append])
@@ -270,6 +270,17 @@ def test_an_export_that_is_not_trained_on_leaves_the_earlier_dataset(export):
     assert (run / "model.safetensors").exists()
     train(config(export, overwrite=True), listeners=[])
     assert not (run / "dataset" / "classes.yaml").read_text().endswith("# mine\n")
+    assert [path.name for path in run.glob(".*")] == [".lock"]
+
+
+def test_a_dataset_that_is_a_link_is_replaced_and_what_it_shows_stays(export):
+    run = export.parent / "run"
+    train(config(export), listeners=[])
+    (run / "dataset").rename(export.parent / "elsewhere")
+    (run / "dataset").symlink_to(export.parent / "elsewhere")
+    train(config(export, overwrite=True), listeners=[])
+    assert not (run / "dataset").is_symlink()
+    assert (export.parent / "elsewhere" / "classes.yaml").exists()
     assert [path.name for path in run.glob(".*")] == [".lock"]
 
 

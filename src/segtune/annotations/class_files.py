@@ -43,11 +43,14 @@ def read_class_file(source: ExportSource, only: str = ".*") -> LabelTable | None
     for pattern, parse in PARSERS:
         names = [
             name
-            for name in sorted(source.names, key=lambda name: name.count("/"))
+            for name in source.names
             if all(re.fullmatch(one, PurePosixPath(name).name, re.IGNORECASE) for one in (pattern, only))
         ]
-        found = {name: entries for name in names if (entries := _parsed(source, name, parse))}
-        if found:
+        for depth in sorted({name.count("/") for name in names}):
+            near = [name for name in names if name.count("/") == depth]
+            found = {name: entries for name in near if (entries := _parsed(source, name, parse))}
+            if not found:
+                continue
             _refuse_different(source, found)
             name, entries = next(iter(found.items()))
             _refuse_shared_colors(f"{source.path}: {name}", entries)
@@ -58,14 +61,10 @@ def read_class_file(source: ExportSource, only: str = ".*") -> LabelTable | None
 
 
 def _refuse_different(source: ExportSource, found: Mapping[str, list[Entry]]) -> None:
-    """Raise UserError where files of one name, as near to the root as each other, say different things."""
+    """Raise UserError where files of one name say different things."""
     first, *others = found
     rivals = [
-        name
-        for name in others
-        if PurePosixPath(name).name == PurePosixPath(first).name
-        and name.count("/") == first.count("/")
-        and found[name] != found[first]
+        name for name in others if PurePosixPath(name).name == PurePosixPath(first).name and found[name] != found[first]
     ]
     if rivals:
         raise UserError(

@@ -136,8 +136,10 @@ def merge_export(source: Path, dataset: Path, options: ConversionOptions, table:
     # A correction is drawn on top of what it corrects, whatever their classes are.
     if table.paint_order and not options.paint_order and not FORMATS[conversion.format].has_z_order:
         # Of classes that had no objects then, nobody has said where they lie.
-        others = [name for name in table.names if name not in table.paint_order]
-        conversion = with_paint_order(conversion, _listed_names([*table.paint_order, *others]))
+        names = conversion.choice.table.names
+        order = [name for name in table.paint_order if name in names]
+        others = [name for name in names if name not in order]
+        conversion = with_paint_order(conversion, _listed_names([*order, *others]))
     conversion = replace(conversion, choice=_choice_like(conversion.choice, table))
     values = _values(conversion, table)
     with _working_folder(dataset) as folder:

@@ -131,7 +131,9 @@ def palette_or_plain(content: bytes, name: str, table: LabelTable) -> npt.NDArra
     lookup = np.full(256, IGNORE, np.int64)
     for index in np.flatnonzero(np.bincount(values.ravel())).tolist():
         if index != IGNORE:  # no class, whatever its colour
-            if index >= len(colors) or table.colors.get(colors[index], "no class") not in value_of:
+            if index >= len(colors) or colors[index] not in table.colors:
+                return values
+            if table.colors[colors[index]] not in value_of:
                 return values
             lookup[index] = value_of[table.colors[colors[index]]]
     return np.asarray(lookup[values])

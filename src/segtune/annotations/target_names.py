@@ -7,10 +7,7 @@ from collections.abc import Sequence
 from pathlib import PurePosixPath
 
 from segtune.errors import DataError
-from segtune.files import name_key
-
-MAX_NAME_BYTES = 255
-"""The longest file name that Linux, macOS and Windows take."""
+from segtune.files import MAX_NAME_BYTES, name_key
 
 
 def target_names(pictures: Sequence[str]) -> list[str]:

@@ -22,7 +22,7 @@ from segtune.evaluation.confusion_picture import confusion_picture
 from segtune.evaluation.per_image import per_image_file
 from segtune.evaluation.scores import Scores
 from segtune.evaluation.tally import Tally
-from segtune.files import write_json
+from segtune.files import MAX_NAME_BYTES, write_json
 from segtune.pictures import read_labels, read_picture, write_picture
 from segtune.prediction.draw import comparison
 from segtune.prediction.pipeline import PixelBudget, overlapped
@@ -34,8 +34,8 @@ TellPicture = Callable[[Pair, tuple[int, int], Scores], None]
 
 WORST, BEST = "worst", "best"
 PANEL_NAME = re.compile(r"\d{2,}-[01]\.\d{3}-.*\.png")
-MAX_STEM_BYTES = 235
-"""Of a picture's name in that of its panel: file systems take 255 in all."""
+MAX_STEM_BYTES = MAX_NAME_BYTES - 20
+"""Of a picture's name in that of its panel, beside rank and mean IoU."""
 
 
 def evaluate_pairs(

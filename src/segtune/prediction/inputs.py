@@ -94,17 +94,21 @@ def _with_places(inputs: list[Input]) -> list[Input]:
 
 
 def _files_below(folder: Path, output: Path) -> list[Path]:
-    # Results of an earlier run are no pictures to predict. Where OUTPUT holds INPUT, nothing would be left.
-    own = output.resolve()
-    seen = {folder.resolve()}
-    if own.is_relative_to(folder.resolve()):
-        seen.add(own)
+    root = folder.resolve()
+    # Results of an earlier run are no pictures to predict.
+    seen = {root, output.resolve()}
     paths = []
     for place, folders, files in os.walk(folder, followlinks=True):
-        real = {name: (Path(place) / name).resolve() for name in sorted(folders) if not name.startswith(".")}
-        # A link may lead to a folder above it.
-        folders[:] = [name for name, path in real.items() if path not in seen]
-        seen.update(real.values())
+        kept = []
+        for name in sorted(folders):
+            path = Path(place) / name
+            real = path.resolve()
+            # What a link shows of the folder itself is seen at its own place; other links may meet, or lead round.
+            is_double = real in seen or (path.is_symlink() and real.is_relative_to(root))
+            if not name.startswith(".") and not is_double:
+                seen.add(real)
+                kept.append(name)
+        folders[:] = kept
         paths += [Path(place) / name for name in sorted(files) if not name.startswith(".")]
     return paths
 

@@ -14,7 +14,7 @@ from segtune.annotations.write_labelme_xml import labelme_file
 from segtune.classes import ClassTable
 from segtune.config import PreannotationOptions, changed_options, names_in
 from segtune.errors import UserError, listed, nearest
-from segtune.files import write_bytes, write_json
+from segtune.files import MAX_NAME_BYTES, write_bytes, write_json
 from segtune.pictures import gray_png, labels_png, rgb_png
 from segtune.prediction.draw import overlay
 from segtune.prediction.inputs import Input
@@ -29,8 +29,6 @@ CONFIDENCE, POLYGONS = "confidence", "polygons"
 CVAT, LABELME = "cvat", "labelme"
 KINDS = (LABELS, SEGMENTATION, OVERLAYS, CONFIDENCE, POLYGONS, CVAT, LABELME)
 VIDEO_KINDS = (OVERLAYS, LABELS)
-MAX_NAME_BYTES = 255
-"""What file systems take."""
 ONE_FILE = {CVAT: "cvat.zip", LABELME: "labelme.zip"}
 """Kinds of which all pictures are in one file."""
 COCO_FILE = "polygons.json"

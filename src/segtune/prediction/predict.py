@@ -26,7 +26,8 @@ class PredictReport:
     Attributes:
         output: The folder that holds the results.
         num_pictures: How many were predicted; a video is one.
-        unreadable: What is wrong with each picture that could not be, or only in part.
+        unreadable: What is wrong with each picture that could not be.
+        incomplete: What is missing of videos that could be decoded in part.
         kinds: What was written, as in ``--save``.
     """
 
@@ -34,6 +35,7 @@ class PredictReport:
     num_pictures: int
     unreadable: Sequence[str]
     kinds: Sequence[str]
+    incomplete: Sequence[str] = ()
 
 
 def predict(config: PredictConfig) -> PredictReport:
@@ -50,13 +52,14 @@ def predict(config: PredictConfig) -> PredictReport:
     if (CONFIDENCE in outputs.kinds or config.min_confidence) and not predictor.has_confidence:
         raise UserError(f"{config.model} puts out class ids, without a confidence.", "Export it without --argmax.")
     unreadable: list[str] = []
-    cut_short: list[str] = []
+    incomplete: list[str] = []
     with outputs:
         predict_pictures(predictor, [entry for entry in inputs if entry.is_picture], outputs, unreadable)
         for entry in inputs:
             try:
                 if entry.is_video:
-                    cut_short += filter(None, [predict_video(predictor, entry, outputs)])
+                    if problem := predict_video(predictor, entry, outputs):
+                        incomplete.append(problem)
                 elif entry.is_geotiff:
                     predict_geotiff(predictor, entry, outputs)
             except WriteError:  # nor could what comes next be written
@@ -65,10 +68,10 @@ def predict(config: PredictConfig) -> PredictReport:
                 unreadable.append(error.message)
         outputs.finish(predictor.model.classes)
     if len(unreadable) == len(inputs):
-        raise DataError("No picture could be read:", unreadable)
+        raise DataError("No picture could be predicted:", unreadable)
     used = {kind for entry in inputs for kind in outputs.kinds_of(entry)}
     kinds = [kind for kind in outputs.kinds if kind in used]
-    return PredictReport(config.output, len(inputs) - len(unreadable), [*unreadable, *cut_short], kinds)
+    return PredictReport(config.output, len(inputs) - len(unreadable), unreadable, kinds, incomplete)
 
 
 def predict_pictures(predictor: Predictor, inputs: Sequence[Input], outputs: Outputs, unreadable: list[str]) -> None:

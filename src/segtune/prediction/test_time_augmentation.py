@@ -3,13 +3,16 @@
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from segtune.arrays import Arrays, Floats, NumpyArrays, Values
 from segtune.config import TestTimeAugmentation
 
 SCALES = {"none": (1.0,), "flip": (1.0,), "flip+scale": (0.75, 1.0, 1.25)}
 """Sizes that pictures are shown at, by the name of the augmentation."""
 
-TINY = 1e-38
+TINY = float(np.finfo(np.float32).tiny)
+"""Added to probabilities, so that they have a logarithm."""
 
 
 def augmented(

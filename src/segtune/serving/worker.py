@@ -222,6 +222,10 @@ class Worker:
     def _answer(self, jobs: Sequence[Job]) -> None:
         start = time.monotonic()
         self._budget.take(sum(job.pixels for job in jobs))
+        for job in jobs:
+            if job.is_left.is_set():
+                self._fail(job, TimeoutError())
+        jobs = [job for job in jobs if not job.is_left.is_set()]
         decoded = [(job, picture) for job in jobs if (picture := self._decoded(job)) is not None]
         before = time.monotonic()
         try:

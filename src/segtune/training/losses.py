@@ -137,6 +137,7 @@ class WithRegions:
 
     def __call__(self, logits: Tensor, labels: Tensor, total: Tensor) -> Tensor:
         """The sum of both shares."""
+        labels = self.pixels.counted(labels)
         share = self.count(labels) / total.clamp(min=torch.finfo(torch.float32).tiny)
         if not bool((labels != IGNORE).any()):
             return logits.sum() * 0

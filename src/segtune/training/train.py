@@ -53,7 +53,7 @@ from segtune.training.initial_model import load_initial, with_architecture
 from segtune.training.loop import Run, StopRequested, make_state, run_epochs
 from segtune.training.memory import StepMemory, measure_step
 from segtune.training.network import Network
-from segtune.training.plan import Facts, TrainPlan, make_plan, value_of
+from segtune.training.plan import Facts, TrainPlan, make_plan
 from segtune.training.processes import Processes, join, launch, was_launched
 from segtune.training.record import header_scores, run_record
 from segtune.training.resume import Progress
@@ -259,7 +259,7 @@ def _run(
     elif processes.is_first:
         folder.write_metrics([])
         write_picture(folder.augmented, augmented_sheet(pictures, model.classes, NUM_AUGMENTED))
-    tell(RunStarted(plan, _notes(plan, data, weights), model.classes.names, state.progress.step))
+    tell(RunStarted(plan, _notes(plan, data, weights, earlier is not None), model.classes.names, state.progress.step))
     if state.progress.has_ended(plan):
         tell(Notice(_why_it_ended(state.progress, plan, folder)))
     with worker_deaths_told():
@@ -328,11 +328,10 @@ def _plan(
     """The plan for the data and the machine; of an earlier run, its own where the machine does not matter."""
     if earlier is not None:
         config = replace(config, batch_size=earlier.plan.batch_size)  # 'auto' may be another on this machine
-    preprocessing = model_preprocessing(config.model, value_of(config, "longest_side"))
     cuda = device.type == "cuda"
     memory = StepMemory()
     if cuda and config.accumulate == "auto":
-        memory = measure_step(net, config, preprocessing, device)
+        memory = measure_step(net, config, find_model(config.model).preprocessing, device)
     facts = Facts(
         num_classes=data.table.num_classes,
         num_train=len(data.train),
@@ -350,6 +349,8 @@ def _plan(
     )
     plan = make_plan(config, facts)
     if config.cache == "auto":
+        seen = plan if earlier is None else earlier.plan
+        preprocessing = model_preprocessing(config.model, seen.longest_side)
         plan = replace(plan, cache=_choose_cache(data, preprocessing, plan.num_workers, processes.local_world_size))
     return plan if earlier is None else resumed_plan(earlier, config, plan)
 
@@ -365,9 +366,9 @@ def _choose_cache(data: Data, preprocessing: Preprocessing, num_workers: int, nu
     return choose_cache(facts, num_workers)
 
 
-def _notes(plan: TrainPlan, data: Data, weights: WeightsReport) -> tuple[str, ...]:
+def _notes(plan: TrainPlan, data: Data, weights: WeightsReport, goes_on: bool) -> tuple[str, ...]:
     notes = [f"Warning: {warning}" for warning in data.report.warnings]
-    small = _shrunk_classes(plan, data)
+    small = [] if goes_on else _shrunk_classes(plan, data)
     if small:
         larger = f"--longest-side {2 * plan.longest_side} --crop {2 * plan.crop}"
         notes.append(
@@ -390,10 +391,12 @@ def _shrunk_classes(plan: TrainPlan, data: Data) -> list[str]:
     facts, rule = data.report.splits["train"], Preprocessing(longest_side=plan.longest_side)
     seen = sum(number * math.prod(rule.working_size(*size)) for size, number in facts.sizes.items())
     whole = sum(number * math.prod(size) for size, number in facts.sizes.items())
-    areas = seen / whole * facts.pixels / facts.pictures_with_class.clip(min=1)
-    if not plan.longest_side:
-        return []
-    return [f"{name} {area:.0f}" for name, area in zip(data.table.names, areas, strict=True) if 0 < area < FEW_PIXELS]
+    areas = facts.pixels / facts.pictures_with_class.clip(min=1)
+    return [
+        f"{name} {area * seen / whole:.0f}"
+        for name, area in zip(data.table.names, areas, strict=True)
+        if area * seen / whole < FEW_PIXELS <= area
+    ]
 
 
 def _show_best(folder: RunFolder, val_pairs: Sequence[Pair], progress: Progress, device: torch.device) -> Scores:
