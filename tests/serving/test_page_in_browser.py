@@ -172,8 +172,11 @@ def test_token_is_asked_for(browser, serving, trained_run, picture_file):
     with serving(trained_run / "model.safetensors", "--backend", "eager", SEGTUNE_TOKEN="hidden") as (address, _):
         page = browser.new_page()
         page.goto(address)
-        page.get_by_role("textbox", name="Token").fill("hidden")
-        page.keyboard.press("Enter")
+        for token in ("wrong", "hidden"):
+            page.get_by_role("textbox", name="Token").fill(token)
+            page.keyboard.press("Enter")
+            if token == "wrong":
+                page.get_by_text("The server did not take that token.").wait_for()
         page.get_by_text("3 classes").wait_for()
         choose(page, picture_file())
         page.close()
