@@ -1,5 +1,6 @@
 """What is refused, how that is said, and what never happens."""
 
+import asyncio
 import io
 import tempfile
 import threading
@@ -9,9 +10,11 @@ import zlib
 import pytest
 from PIL import Image
 
+from segtune.prediction.predictor import Predictor
 from segtune.serving.app import Limits
 from segtune.serving.problems import MEDIA_TYPE
 from segtune.serving.uploads import size_of
+from segtune.serving.worker import Job, Worker
 
 
 def chunk(kind: bytes, content: bytes) -> bytes:
@@ -165,6 +168,21 @@ def test_who_waits_too_long_is_told(client_of, network, picture_file):
     assert client.post("/v1/predict", files={"image": ("x", picture_file())}).status_code == 504
     assert client.post("/v1/predict", files={"image": ("x", picture_file())}).status_code == 504
     assert "segtune_waiting 0.0" in client.get("/metrics").text  # nobody waits for the second any longer
+    network.go_on.set()
+    wait_for(lambda: client.post("/v1/predict", files={"image": ("x", picture_file())}).status_code == 200)
+
+
+def test_a_batch_that_nobody_waits_for_is_not_predicted(predictor, network, picture_file):
+    with Worker(Predictor(predictor.model, network), 4, 1) as worker:
+        left = Job(picture_file(), (72, 96), lambda _: (b"", ""))
+        left.is_left.set()
+        with worker._changed:
+            worker._waiting.append(left)
+            worker._changed.notify()
+        assert isinstance(left.done.exception(60), TimeoutError)
+        content, size = picture_file(), (72, 96)
+        assert asyncio.run(worker.predict(content, size, lambda _: (b"answer", "x"), 60)).body == b"answer"
+    assert network.batches == [1]
 
 
 def test_what_goes_wrong_inside_is_not_shown(client_of, network, picture_file):

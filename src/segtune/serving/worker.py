@@ -222,10 +222,6 @@ class Worker:
     def _answer(self, jobs: Sequence[Job]) -> None:
         start = time.monotonic()
         self._budget.take(sum(job.pixels for job in jobs))
-        for job in jobs:
-            if job.is_left.is_set():
-                self._fail(job, TimeoutError())
-        jobs = [job for job in jobs if not job.is_left.is_set()]
         decoded = [(job, picture) for job in jobs if (picture := self._decoded(job)) is not None]
         before = time.monotonic()
         try:
@@ -241,6 +237,9 @@ class Worker:
             self._encoders.submit(self._encode, job, answer)
 
     def _decoded(self, job: Job) -> Array | None:
+        if job.is_left.is_set():
+            self._fail(job, TimeoutError())
+            return None
         try:
             return read_picture(job.content)
         except Exception as error:  # noqa: BLE001 - as above
