@@ -128,14 +128,13 @@ def palette_or_plain(content: bytes, name: str, table: LabelTable) -> npt.NDArra
     if colors is None or not table.colors or table.by_value:
         return values
     value_of = {name: value for value, name in table.names.items()}
+    value_of_color = {color: value_of[name] for color, name in table.colors.items() if name in value_of}
+    used = np.flatnonzero(np.bincount(values.ravel()))
+    used = used[used != IGNORE]  # which is no class, whatever its colour
+    if any(index >= len(colors) or colors[index] not in value_of_color for index in used):
+        return values
     lookup = np.full(256, IGNORE, np.int64)
-    for index in np.flatnonzero(np.bincount(values.ravel())).tolist():
-        if index != IGNORE:  # no class, whatever its colour
-            if index >= len(colors) or colors[index] not in table.colors:
-                return values
-            if table.colors[colors[index]] not in value_of:
-                return values
-            lookup[index] = value_of[table.colors[colors[index]]]
+    lookup[used] = [value_of_color[colors[index]] for index in used]
     return np.asarray(lookup[values])
 
 
