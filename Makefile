@@ -59,11 +59,8 @@ bench: setup
 # Quality: half a day. Other libraries are given the same minutes as segtune; stopped, it goes on where it was.
 bench-quality: setup
 	benchmarks/peers/setup.sh $(PEERS) lightning huggingface ultralytics
-	$(BIN)/python benchmarks/quality.py --camvid $(CAMVID) --environments $(PEERS) --part quality
-	$(BIN)/python benchmarks/quality.py --camvid $(CAMVID) --environments $(PEERS) --part few-labels time-to-quality \
-		--peers segtune plain-smp
-	$(BIN)/python benchmarks/quality.py --camvid $(CAMVID) --environments $(PEERS) --part hour --seeds 0
-	$(BIN)/python benchmarks/table.py
+	$(BIN)/python benchmarks/quality.py --camvid $(CAMVID) --environments $(PEERS) \
+		--part quality few-labels time-to-quality hour; status=$$?; $(BIN)/python benchmarks/table.py; exit $$status
 
 # Ten minutes of spoiled exports.
 fuzz: setup

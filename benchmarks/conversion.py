@@ -17,8 +17,6 @@ import tempfile
 from pathlib import Path
 from xml.etree import ElementTree
 
-sys.path.insert(0, str(Path(__file__).parent))
-
 from exports import HEIGHT, NUM_CLASSES, NUM_OBJECTS, WIDTH, write_cvat_export
 from record import record
 

@@ -1,4 +1,4 @@
-"""Draws large annotation exports for the other benchmarks: CVAT for images 1.1, and COCO with the same polygons."""
+"""Draws large annotation exports for the other benchmarks: CVAT for images 1.1."""
 
 import os
 from pathlib import Path

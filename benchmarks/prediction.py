@@ -5,7 +5,6 @@
 
 import argparse
 import json
-import resource
 import statistics
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from memory import peak_mb
 from PIL import Image
 from record import record
 
@@ -91,9 +91,9 @@ def measure_memory(model: Path, picture: Path, output: Path) -> None:
     """In the process of its own: megabytes with the model loaded and used once, and at most."""
     predictor = load(model)
     predictor.predict(np.zeros((64, 64, 3), np.uint8))
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    before = peak_mb()
     predict(PredictConfig(model, picture, output))
-    print(before, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    print(before, peak_mb())
 
 
 def seams(model: Path, pictures: list[Path]) -> dict[str, float]:

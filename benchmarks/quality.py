@@ -7,6 +7,8 @@ Each contestant is a script in peers/ that is called alike, and writes label ima
 full size; they are scored here, all by the same code. Contestants take turns, seed by seed, so that what else the
 machine does meets all. A run's result is kept under --work and not made again; all that is there goes into the result
 file, after each run. Results of another day are gone on from with --add RESULT.json; those of this day always are.
+Those of another machine are refused. Unless --peers and --seeds say otherwise, few labels and the time to quality are
+of segtune and the plain loop, and the hour is of one seed.
 """
 
 import argparse
@@ -16,11 +18,12 @@ import os
 import platform
 import shlex
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -112,23 +115,41 @@ class Run:
         return work / f"{self.labels}-{self.minutes:g}-minutes" / f"{self.contestant}-seed-{self.seed}"
 
 
-def wanted_runs(parts: Sequence[str], peers: Sequence[str], seeds: Sequence[int], minutes: float) -> list[Run]:
-    """All runs of some parts, each once, in the order in which they are done."""
-    both = [name for name in peers if name in {SEGTUNE, PLAIN}]
-    lists: dict[str, list[tuple[str, float, Sequence[str]]]] = {
-        "quality": [(ALL, minutes, peers)],
-        "few-labels": [(FEW, minutes, peers)],
-        "time-to-quality": [
-            (ALL, minutes, [PLAIN]), *((ALL, length, [SEGTUNE]) for length in TIMES_TO_QUALITY if SEGTUNE in both)
-        ],
-        "hour": [(ALL, HOUR, peers)],
-    }  # fmt: skip
+@dataclass(frozen=True)
+class Part:
+    """A question.
+
+    Attributes:
+        labels: With which pictures, 'all' or 'few'.
+        minutes: For how long each contestant trains, by its name.
+        seeds: Whose.
+    """
+
+    labels: str
+    minutes: Mapping[str, Sequence[float]]
+    seeds: Sequence[int] = (0, 1, 2)
+
+
+def parts_of(minutes: float) -> dict[str, Part]:
+    """All questions, by name, where 'the same minutes' are these."""
+    return {
+        "quality": Part(ALL, {name: [minutes] for name in CONTESTANTS}),
+        "few-labels": Part(FEW, {name: [minutes] for name in (SEGTUNE, PLAIN)}),
+        "time-to-quality": Part(ALL, {PLAIN: [minutes], SEGTUNE: TIMES_TO_QUALITY}),
+        "hour": Part(ALL, {name: [HOUR] for name in CONTESTANTS}, seeds=[0]),
+    }
+
+
+def wanted_runs(
+    names: Sequence[str], minutes: float, peers: Sequence[str] | None = None, seeds: Sequence[int] | None = None
+) -> list[Run]:
+    """All runs of some parts, each once, in the order in which they are done; of these peers and seeds, where given."""
     runs = [
-        Run(labels, length, name, seed)
-        for part in parts
-        for seed in seeds
-        for labels, length, names in lists[part]
-        for name in names
+        Run(part.labels, length, peer, seed)
+        for part in (parts_of(minutes)[name] for name in names)
+        for seed in (part.seeds if seeds is None else seeds)
+        for peer in (part.minutes if peers is None else peers)
+        for length in part.minutes.get(peer, [minutes])
     ]
     return list(dict.fromkeys(runs))
 
@@ -195,11 +216,8 @@ def train_and_score(run: Run, camvid: Path, folder: Path, python: Path) -> dict[
     script = HERE / "peers" / contestant.script
     arguments = ["--minutes", f"{run.minutes:g}", "--seed", str(run.seed)]
     command = [str(python), str(script), "--camvid", str(camvid), "--output", str(folder), *arguments]
-    started, load = time.monotonic(), os.getloadavg()
-    with (folder / "log.txt").open("w") as log:
-        subprocess.run(
-            command, stdout=log, stderr=subprocess.STDOUT, check=True, timeout=60 * (2 * run.minutes + SET_UP_MINUTES)
-        )
+    started, load, code = time.monotonic(), os.getloadavg()[0], commit()
+    call(command, folder / "log.txt", 60 * (2 * run.minutes + SET_UP_MINUTES))
     pairs = find_pairs(camvid, "val")
     scores = score(folder / "labels", pairs, dataset_classes(camvid, NUM_CLASSES, UNLABELLED))
     shown = ["python", f"benchmarks/peers/{script.name}", "--camvid", "CAMVID", "--output", "OUTPUT", *arguments]
@@ -211,15 +229,37 @@ def train_and_score(run: Run, camvid: Path, folder: Path, python: Path) -> dict[
         "command": shlex.join(shown),
         "whole_seconds": round(time.monotonic() - started, 1),
         **json.loads((folder / "times.json").read_text()),
-        "load": {"before": load[0], "at the end": os.getloadavg()[1]},
+        "load before": load,
+        "machine": machine(),
         "versions": versions(python, ["torch", *contestant.packages]),
-        "commit": commit(),
+        "commit": code,
     }
+
+
+def call(command: Sequence[str], log: Path, seconds: float) -> None:
+    """Run a command, and end it with all that it has started where it takes longer than it may.
+
+    Raises:
+        subprocess.SubprocessError: It failed, or was ended.
+    """
+    with log.open("w") as file:
+        process = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT, start_new_session=True)
+    try:
+        code = process.wait(seconds)
+    except BaseException:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        raise
+    if code:
+        raise subprocess.CalledProcessError(code, command)
 
 
 def put_back(path: Path, work: Path) -> None:
     """Put the runs of a result file where they were made, unless they have been made there; tell which."""
-    for group, contestants in json.loads(path.read_text())["results"].items():
+    about = json.loads(path.read_text())
+    if about["machine"]["name"] != machine():
+        raise SystemExit(f"{path} is of {about['machine']['name']}, this is {machine()}: they don't belong together.")
+    for group, contestants in about["results"].items():
         for name, entry in contestants.items():
             for result in entry["runs"]:
                 kept = work / group / f"{name}-seed-{result['seed']}" / "result.json"
@@ -343,25 +383,19 @@ def tables(about: dict[str, Any]) -> str:
     return "\n\n".join([*texts, "\n".join(goals(about))])
 
 
-def result_file(options: argparse.Namespace) -> Path:
-    results: Path = options.results
-    return results / f"{today()}-{machine()}-quality.json"
-
-
-def write_summary(options: argparse.Namespace) -> str:
-    """The result file of all that is under --work; returns the tables."""
+def write_summary(path: Path, work: Path, minutes: float) -> str:
+    """The result file of all runs under a folder; returns the tables."""
     groups = {
         group: {name: summary(results) for name, results in contestants.items()}
-        for group, contestants in results_in(options.work).items()
+        for group, contestants in results_in(work).items()
     }
     about = {
         "what": "CamVid, validation pictures at full size; mean IoU over all labelled pixels, one scorer for all",
         "machine": {"name": machine(), "processor": processor(), "python": platform.python_version()},
-        "minutes": options.minutes,
-        "time_to_quality": time_to_quality(groups, options.minutes),
+        "minutes": minutes,
+        "time_to_quality": time_to_quality(groups, minutes),
         "results": groups,
     }
-    path = result_file(options)
     write(path, about)
     return f"{tables(about)}\n\nFigures, versions and commands: {path.name}"
 
@@ -370,25 +404,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--camvid", type=Path, required=True)
     parser.add_argument("--minutes", type=float, default=MINUTES, help=f"of all parts but 'hour', which has {HOUR:g}")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--peers", choices=CONTESTANTS, nargs="+", default=list(CONTESTANTS))
-    parser.add_argument(
-        "--part", choices=["quality", "few-labels", "time-to-quality", "hour"], nargs="+", default=["quality"]
-    )
+    parser.add_argument("--seeds", type=int, nargs="+")
+    parser.add_argument("--peers", choices=CONTESTANTS, nargs="+")
+    parser.add_argument("--part", choices=parts_of(MINUTES), nargs="+", default=["quality"])
     parser.add_argument("--work", type=Path, default=Path("runs/quality"), help="where runs are kept")
     parser.add_argument("--environments", type=Path, default=Path("runs/environments"), help="what peers/setup.sh made")
     parser.add_argument("--add", type=Path, nargs="+", default=[], help="result files to go on from")
     parser.add_argument("--results", type=Path, default=HERE / "results")
     options = parser.parse_args()
-    share_processors()  # segtune does it for itself, the peers inherit it
+    share_processors()  # the peers inherit what it finds; segtune looks again itself
     options.work.mkdir(parents=True, exist_ok=True)
     camvid = options.camvid.absolute()
-    runs = wanted_runs(options.part, options.peers, options.seeds, options.minutes)
+    runs = wanted_runs(options.part, options.minutes, options.peers, options.seeds)
     datasets = {ALL: camvid}
     if any(run.labels == FEW for run in runs):
         datasets[FEW] = few_labels(camvid, options.work.absolute() / "few-labels")
-    today = result_file(options)
-    for path in [*options.add, *([today] if today.exists() else [])]:
+    result = options.results / f"{today()}-{machine()}-quality.json"
+    for path in [*options.add, *([result] if result.exists() else [])]:
         put_back(path, options.work)
     failed = []
     for run in runs:
@@ -398,8 +430,8 @@ def main() -> None:
         if not kept.exists():
             if not do_run(run, datasets[run.labels], options):
                 failed.append(run)
-            write_summary(options)
-    print(write_summary(options))
+            write_summary(result, options.work, options.minutes)
+    print(write_summary(result, options.work, options.minutes))
     if failed:
         raise SystemExit(f"{len(failed)} of {len(runs)} runs failed; the same command tries them again.")
 

@@ -75,8 +75,18 @@ def processor() -> str:
 
 
 def commit() -> str:
-    """The commit of the code that ran; empty where that is no repository."""
-    command = ["git", "-C", str(HERE), "describe", "--always", "--dirty"]
+    """The commit of the code that ran, '-dirty' where that was changed since; empty where that is no repository.
+
+    Results and their tables are written by the benchmarks themselves.
+    """
+    described = _git("describe", "--always")
+    written_here = [f":(top,exclude){path}" for path in ("benchmarks/results", "benchmarks/README.md")]
+    changed = _git("status", "--porcelain", "--untracked-files=no", "--", ":(top)", *written_here)
+    return f"{described}-dirty" if changed else described
+
+
+def _git(*words: str) -> str:
+    command = ["git", "-C", str(HERE), *words]
     return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
 
 

@@ -2,7 +2,8 @@
 
     python benchmarks/resume.py --runs 20 --result benchmarks/results/resume.json
 
-Each run is killed with SIGKILL up to three times, and resumed each time, with a number of workers that the dice choose.
+Each run is killed with SIGKILL up to three times, the first time before its last epoch is done, and resumed each time,
+with a number of workers that the dice choose.
 The last line says how many of them ended with the same model.safetensors as the run that was never killed.
 """
 
@@ -23,9 +24,11 @@ from segtune.classes import class_table, write_classes
 from segtune.files import sha256
 from segtune.pictures import write_labels, write_picture
 
+EPOCHS = 8
 OPTIONS = [
-    "--model", "deeplabv3plus:efficientnet_lite0", "--epochs", "8", "--batch-size", "4", "--crop", "96", "--ema", "0.9",
-    "--rotation", "10", "--cutmix", "0.3", "--rare-crop", "0.3", "--clip-gradient", "1", "--layer-decay", "0.9",
+    "--model", "deeplabv3plus:efficientnet_lite0", "--epochs", str(EPOCHS), "--batch-size", "4", "--crop", "96",
+    "--ema", "0.9", "--rotation", "10", "--cutmix", "0.3", "--rare-crop", "0.3", "--clip-gradient", "1",
+    "--layer-decay", "0.9",
 ]  # fmt: skip
 NUM_TRAIN, NUM_VAL = 18, 4
 
@@ -71,6 +74,21 @@ def epochs_done(run: Path) -> int:
     return len(metrics.read_text().splitlines()) if metrics.exists() else 0
 
 
+def killed_training(dataset: Path, run: Path, whole_seconds: float, dice: random.Random) -> list[int]:
+    """Train, kill, and resume until it is done; returns how many epochs were done at each kill."""
+    shutil.rmtree(run, ignore_errors=True)
+    words: tuple[object, ...] = ("train", dataset, run, *OPTIONS)
+    kills = []
+    for _ in range(dice.randint(1, 3)):
+        process = segtune(*words, "--num-workers", dice.choice((0, 1, 2)))
+        if finish(process, dice.uniform(0, 0.8 * whole_seconds)):
+            return kills
+        kills.append(epochs_done(run))
+        words = ("resume", run) if (run / "run.json").exists() else words
+    finish(segtune(*words, "--num-workers", dice.choice((0, 1, 2))))
+    return kills
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=20)
@@ -87,19 +105,9 @@ def main() -> None:
         expected = sha256(folder / "whole" / "model.safetensors")
         runs = []
         for number in range(arguments.runs):
-            run = folder / "killed"
-            shutil.rmtree(run, ignore_errors=True)
-            words: tuple[object, ...] = ("train", dataset, run, *OPTIONS)
-            kills = []
-            for _ in range(dice.randint(1, 3)):
-                if finish(
-                    segtune(*words, "--num-workers", dice.choice((0, 1, 2))), dice.uniform(0, 0.8 * whole_seconds)
-                ):
-                    break
-                kills.append(epochs_done(run))
-                words = ("resume", run) if (run / "run.json").exists() else words
-            else:
-                finish(segtune(*words, "--num-workers", dice.choice((0, 1, 2))))
+            run, kills = folder / "killed", [EPOCHS]
+            while not kills or kills[0] == EPOCHS:  # nothing was left to train on
+                kills = killed_training(dataset, run, whole_seconds, dice)
             same = sha256(run / "model.safetensors") == expected
             runs.append({"kills_after_epochs": kills, "same": same})
             print(f"run {number + 1}: killed {len(kills)} times, after epochs {kills}: {'same' if same else 'OTHER'}")

@@ -15,6 +15,7 @@ from collections import Counter
 from pathlib import Path
 
 import httpx2
+from memory import resident_mb
 from record import record
 
 MAX_WAITING = 16
@@ -69,12 +70,6 @@ class Load:
                     self.statuses[status] += 1
                     if status == "200":
                         self.latencies.append(time.monotonic() - start)
-
-
-def resident_mb(pid: int) -> float:
-    """Resident memory of a process."""
-    status = Path(f"/proc/{pid}/status").read_text()
-    return int(re.search(r"VmRSS:\s+(\d+)", status)[1]) / 1024
 
 
 def main() -> None:

@@ -143,24 +143,32 @@ FORMATS = {"channels_last": True, "channels_first": False}
 FIRST_STEP = """
 import sys, time
 started = time.perf_counter()
+from contextlib import ExitStack
 from pathlib import Path
 from segtune.annotations.check_ahead import checked_ahead
 from segtune.config import TrainConfig
 config = TrainConfig(Path(sys.argv[1]), Path(sys.argv[2]), num_classes=11, ignore_value=11, model=sys.argv[3],
                      batch_size=8, report_to="tensorboard")
-with checked_ahead(config.dataset, config.num_classes, config.ignore_value) as check:
-    from segtune.training.train import TrainingInterrupted, train
+seconds = []
+with checked_ahead(config.dataset, config.num_classes, config.ignore_value) as check, ExitStack() as stack:
+    from segtune.run_folder import RunFolder
+    from segtune.training.console_listener import ConsoleListener
     from segtune.training.events import StepDone
+    from segtune.training.train import TrainingInterrupted, train
+    from segtune.training.watchers import make_watchers
     def stop(event):
         if isinstance(event, StepDone):
-            print(time.perf_counter() - started)
+            seconds.append(time.perf_counter() - started)
             raise KeyboardInterrupt
+    watchers = make_watchers(config.report_to, RunFolder(config.run), False)
+    listeners = map(stack.enter_context, [ConsoleListener(), *watchers])
     try:
-        train(config, listeners=[stop], check=check)
+        train(config, listeners=[*listeners, stop], check=check)
     except TrainingInterrupted:
         pass
+print(*seconds)
 """
-"""What the command does, ended by its first step."""
+"""What the command does once its options are read, ended by its first step."""
 
 IMPORTS = """
 import sys, time
@@ -193,19 +201,21 @@ def start(camvid: Path, repetitions: int = 5) -> dict[str, float]:
 
 def _run(program: str, *arguments: str) -> str:
     command = [sys.executable, "-c", program, *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    # There, what stands beside this file can be imported.
+    return subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True).stdout
 
 
 MEMORY = """
-import resource, sys
+import sys
 from pathlib import Path
+from memory import peak_mb
 from segtune.config import TrainConfig
 from segtune.training.events import EpochDone
 from segtune.training.train import train
 peaks = []
 def note(event):
     if isinstance(event, EpochDone):
-        peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+        peaks.append(peak_mb())
 options = dict(model=sys.argv[3], batch_size=4, crop=64, epochs=int(sys.argv[4]), cache=sys.argv[5], report_to="none")
 train(TrainConfig(Path(sys.argv[1]), Path(sys.argv[2]), **options), listeners=[note])
 print(*peaks)
@@ -218,9 +228,8 @@ def memory(folder: Path) -> dict[str, object]:
     for number, epochs in ((40, 6), (400, 2)):
         dataset = small_pictures(folder / str(number), number)
         for cache in ("none", "disk"):
-            words = [sys.executable, "-c", MEMORY, dataset, folder / f"run-{number}-{cache}", MODEL, epochs, cache]
-            result = subprocess.run([str(word) for word in words], capture_output=True, text=True, check=True)
-            peaks = [float(word) for word in result.stdout.splitlines()[-1].split()]
+            words = [dataset, folder / f"run-{number}-{cache}", MODEL, epochs, cache]
+            peaks = [float(word) for word in _run(MEMORY, *map(str, words)).splitlines()[-1].split()]
             figures[f"{number} pictures, cache {cache}"] = {"first_epoch_mb": peaks[0], "last_epoch_mb": peaks[-1]}
     return figures
 
@@ -265,7 +274,7 @@ def main() -> None:
     figures: dict[str, object] = {}
     for name in [arguments.only] if arguments.only else NAMES:
         with tempfile.TemporaryDirectory() as folder:
-            figures[name] = measure(name, arguments.camvid, Path(folder))
+            figures[name] = measure(name, arguments.camvid.absolute(), Path(folder))
         print(name, figures[name], flush=True)
     if arguments.result:
         record(arguments.result, figures)

@@ -83,6 +83,19 @@ def _called(source: Path | bytes | IO[bytes]) -> str:
     return str(source) if isinstance(source, Path) else "the picture"
 
 
+def num_frames(picture: Image.Image) -> int:
+    """How many pictures of its size an opened file holds, as scans and animations do; a smaller one is a preview."""
+    if picture.format not in {"TIFF", "WEBP", "PNG"}:
+        return 1
+    size = picture.size
+    with suppress(*DECODE_ERRORS):
+        count: int = getattr(picture, "n_frames", 1)
+        if count > 1:
+            picture.seek(1)
+        return count if picture.size == size else 1
+    return 1
+
+
 def shown_size(picture: Image.Image, name: str = "the picture") -> tuple[int, int]:
     """Height and width of an opened picture as viewers show it, its EXIF orientation applied.
 

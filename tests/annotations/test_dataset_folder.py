@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from segtune.annotations.check import check_dataset
-from segtune.annotations.dataset_folder import dataset_classes, find_pairs
+from segtune.annotations.dataset_folder import dataset_classes, find_pairs, scan_split
 from segtune.errors import DataError, UserError
 
 
@@ -32,6 +32,17 @@ def test_all_that_does_not_pair_up_is_named_together(dataset):
         find_pairs(dataset, "train")
     named = zip(["002.webp", "000.jpg", "001.png"], error.value.problems, strict=True)
     assert all(part in problem for part, problem in named)
+
+
+@pytest.mark.parametrize(("picture", "labels"), [("MU\u0308LLER", "M\u00fcller"), ("A", "a")])
+def test_names_that_only_look_different_are_told_and_not_dropped(dataset, picture, labels):
+    folder = dataset / "train"
+    (folder / "Images" / "000.jpg").rename(folder / "Images" / f"{picture}.jpg")
+    (folder / "Labels" / "000.png").rename(folder / "Labels" / f"{labels}.png")
+    pairs, (finding,) = scan_split(dataset, "train")
+    assert "differ in capitals, or in how accents are stored" in finding.message
+    assert (finding.repair, len(finding.files)) == ("", 2)
+    assert all(pair.stem != picture for pair in pairs)
 
 
 def test_number_of_classes_must_agree_with_the_names(dataset):

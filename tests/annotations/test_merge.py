@@ -235,6 +235,14 @@ def test_pictures_that_were_saved_anew_replace_the_old_file(dataset, tmp_path):
     assert (dataset / "replaced" / "1" / "train" / "Images" / "000.jpg").exists()
 
 
+def test_what_was_replaced_is_no_part_of_a_dataset_that_is_converted(dataset, export, tmp_path):
+    merge(export, dataset)
+    assert (dataset / "replaced").is_dir()
+    report = convert(ConvertConfig(dataset, tmp_path / "again"))
+    num_pictures = {split: len(list((dataset / split / "Images").iterdir())) for split in ("train", "val")}
+    assert report.num_pictures == num_pictures
+
+
 def test_suffixes_may_differ_in_capitals_alone(dataset, tmp_path):
     picture = (dataset / "train" / "Images" / "000.jpg").rename(dataset / "train" / "Images" / "000.JPG")
     export = corrected(tmp_path / "e", {"000.jpg": picture})

@@ -2,6 +2,7 @@
 
 import json
 import re
+import zipfile
 
 import pytest
 from PIL import Image
@@ -9,7 +10,7 @@ from PIL import Image
 from segtune.annotations.convert import convert
 from segtune.annotations.mask_pairs import pair_masks
 from segtune.annotations.picture_index import PictureIndex
-from segtune.annotations.source import FolderSource
+from segtune.annotations.source import FolderSource, ZipSource
 from segtune.config import ConvertConfig
 from segtune.errors import UserError
 
@@ -69,6 +70,29 @@ def test_pictures_are_found_by(tmp_path, name, near, pictures, expected):
     assert index(tmp_path, *pictures).find(name, near=near) == expected
 
 
+@pytest.mark.parametrize(
+    ("subset", "own_subset", "pictures", "expected"),
+    [
+        ("train", "", ["images/test1/a.png"], "images/test1/a.png"),  # the name's own folder is no subset
+        ("train", "", ["images/val/test1/a.png"], None),
+        ("", "night", ["images/day/a.png", "images/night/a.png"], "images/night/a.png"),
+        ("", "Day", ["images/day/a.png", "images/night/a.png"], "images/day/a.png"),
+        ("", "dusk", ["images/day/a.png", "images/night/a.png"], None),
+        ("", "dusk", ["images/a.png"], "images/a.png"),
+    ],
+)
+def test_subsets_tell_pictures_apart(tmp_path, subset, own_subset, pictures, expected):
+    name = "a.png" if own_subset else "test1/a.png"
+    assert index(tmp_path, *pictures).find(name, subset, "annotations.xml", own_subset) == expected
+
+
+def test_a_folder_of_a_zip_is_not_proposed(tmp_path):
+    with zipfile.ZipFile(tmp_path / "e.zip", "w") as file:
+        file.writestr("cam2/a.png", "")
+    told = PictureIndex(ZipSource(tmp_path / "e.zip")).why_missing("cam1/a.png")
+    assert told.endswith("cam2/a.png has its name, but lies in another folder")
+
+
 def test_a_picture_seen_twice_is_no_question(tmp_path):
     index(tmp_path, "cam1/a.png", "images/b.png")
     assert PictureIndex(FolderSource(tmp_path), tmp_path / "cam1").find("a.png") == "a.png"
@@ -104,6 +128,25 @@ def test_why_a_picture_is_missing(tmp_path, name, pictures, message):
 )
 def test_masks_are_not_given_pictures_of_other_folders(mask, picture, expected):
     assert [file.picture for file in pair_masks([mask, picture])] == [expected]
+
+
+@pytest.mark.parametrize(
+    ("mask", "pictures", "expected"),
+    [
+        ("masks/1.png", ["images/1.jpg", "images/img1.jpg"], "images/1.jpg"),
+        ("masks/img1.png", ["images/1.jpg", "images/img1.jpg"], "images/img1.jpg"),
+        ("masks/1.png", ["images/img1.jpg"], "images/img1.jpg"),
+        ("masks/0001.png", ["images/0001.png", "images/0001_rgb.png"], "images/0001.png"),
+        ("masks/a_mask.png", ["images/a.jpg", "images/img_a.jpg"], "images/a.jpg"),
+        ("z_mask.png", ["img_z.jpg", "z.jpg"], "z.jpg"),
+        ("masks/a.png", ["images/a.jpg", "images/a.png"], ""),
+        ("z_mask.png", ["z.jpg", "z.png"], ""),
+    ],
+)
+def test_a_mask_belongs_to_the_picture_of_its_own_name(mask, pictures, expected):
+    (file,) = pair_masks([mask, *pictures])
+    assert file.picture == expected
+    assert set(file.candidates) == (set() if expected else set(pictures))
 
 
 def coco(folder, *names, pictures):

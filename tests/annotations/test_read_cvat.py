@@ -308,8 +308,10 @@ def test_real_video_export_is_read(shared_data):
     assert [(image.picture, image.size) for image in images] == [
         ("images/frame_000010.png", (20, 25)),
         ("images/frame_000013.png", (20, 25)),
+        ("images/frame_000016.png", (20, 25)),  # nothing is drawn on it
     ]
-    assert [dict(image.skipped) for image in images] == [{"points": 1}, {"polylines": 1}]
+    assert [dict(image.skipped) for image in images] == [{"points": 1}, {"polylines": 1}, {}]
+    assert [len(image.shapes) for image in images][2:] == [0]
 
 
 def track(*frames, label="car", task=""):
@@ -347,9 +349,15 @@ def test_frames_are_found_by_number(tmp_path, meta, annotated, pictures, expecte
         Image.new("RGB", (30, 20)).save(tmp_path / "old" / "frame_000000.png")
     images = read(export(tmp_path, track(*annotated), meta=meta, pictures=pictures))[2]
     assert [problem for image in images for problem in image.problems] == []
-    assert [image.picture for image in images] == [f"images/{name}" for name in expected]
+    assert [image.picture for image in images if image.shapes] == [f"images/{name}" for name in expected]
     assert all(warning in " ".join(image.warnings) for image in images)
     assert bool(warning) == bool(images[0].warnings)
+
+
+@pytest.mark.parametrize(("meta", "empty"), [(video(4), [1, 2]), (video(2), [1]), (VIDEO, [])])
+def test_frames_of_the_video_that_have_a_picture_are_empty_where_nothing_is_drawn(tmp_path, meta, empty):
+    images = read(export(tmp_path, track(0, 3), meta=meta, pictures=frames(0, 1, 2, 3, 7)))[2]
+    assert [image.picture for image in images if not image.shapes] == [f"images/{name}" for name in frames(*empty)]
 
 
 @pytest.mark.parametrize(

@@ -171,6 +171,17 @@ def test_latest_valid_annotation_is_taken(tmp_path, annotations, label, skipped)
     assert image.skipped == skipped
 
 
+@pytest.mark.parametrize("annotations", [[], [annotation(was_cancelled=True)], [annotation(result(), skipped=True)]])
+def test_tasks_that_nobody_annotated_are_not_empty_pictures(tmp_path, annotations):
+    (image,) = images(write(tmp_path, [task(annotation(result())), task(*annotations, image="b.jpg")]))
+    assert image.skipped == {"tasks without annotations": 1}
+
+
+def test_an_annotation_of_nothing_is_an_empty_picture(tmp_path):
+    (image,) = images(write(tmp_path, [task(annotation())]))
+    assert (list(image.shapes), dict(image.skipped)) == ([], {})
+
+
 def test_predictions_drafts_and_unannotated_tasks_are_counted(tmp_path):
     prediction = {"result": [OTHER], "score": 0.5}
     tasks = [

@@ -211,10 +211,15 @@ def test_empty_files_are_pictures_without_objects(tmp_path):
 
 def test_pictures_without_objects_are_background_on_request(tmp_path):
     texts = {"labels/a.txt": f"0 {RECTANGLE}", "labels/b.txt": f"0 {RECTANGLE}", "labels/c.txt": ""}
-    folder = write(tmp_path / "e", texts, [f"images/{name}.jpg" for name in "abcd"])
+    texts["labels/e.txt"] = "0 0.35 0.3 0.5 0.3"  # a box that is not painted: there is an object
+    folder = write(tmp_path / "e", texts, [f"images/{name}.jpg" for name in "abcde"])
     report = convert(ConvertConfig(folder, tmp_path / "d", empty="background"))
     assert sum(report.num_pictures.values()) == 3
-    assert report.skipped == {"pictures without annotations": 1}
+    assert report.skipped == {
+        "pictures without annotations": 1,
+        "boxes (--boxes fills them)": 1,
+        "pictures that have objects, of which none is painted": 1,
+    }
 
 
 @pytest.mark.parametrize(
@@ -260,6 +265,17 @@ def test_data_yamls_that_differ_are_told(tmp_path):
     write(tmp_path, {"one/labels/a.txt": "0", "two/data.yaml": "names: [bus, car]"}, ["one/images/a.jpg"])
     with pytest.raises(UserError, match=r"different names: data\.yaml, two/data\.yaml"):
         read_annotations(open_export(tmp_path))
+
+
+@pytest.mark.parametrize(("other", "differs"), [("bus\ncar\n", True), ("\ufeffcar\r\nbus", False), ("", False)])
+def test_lists_of_classes_that_differ_are_told(tmp_path, other, differs):
+    texts = {"one/labels/a.txt": f"1 {RECTANGLE}", "one/classes.txt": "car\nbus\n", "two/classes.txt": other}
+    folder = write(tmp_path, texts, ["one/images/a.jpg"], yaml=None)
+    if differs:
+        with pytest.raises(UserError, match=r"lists of classes that differ: one/classes\.txt, two/classes\.txt"):
+            images(folder)
+    else:
+        assert [shape.label for image in images(folder) for shape in image.shapes] == ["bus"]
 
 
 def test_points_of_1_or_2_are_counted(tmp_path):

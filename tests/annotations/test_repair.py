@@ -283,6 +283,36 @@ def test_copies_across_splits_leave_train(dataset, tmp_path):
     assert (tmp_path / "fixed" / "val" / "Images" / "100.jpg").exists()
 
 
+def test_copies_stay_in_the_split_that_is_scored_last(dataset, tmp_path):
+    for kind, suffix in (("Images", "jpg"), ("Labels", "png")):
+        (dataset / "test" / kind).mkdir(parents=True)
+        for split, name in (("train", "000"), ("val", "100")):
+            shutil.copy(dataset / split / kind / f"{name}.{suffix}", dataset / "test" / kind / f"{name}.{suffix}")
+    assert check_dataset(dataset, dataset_classes(dataset)).repair.endswith("--repair duplicates")
+    report = repair_dataset(ConvertConfig(dataset, tmp_path / "fixed", repair="duplicates"))
+    assert report.changed == {"duplicates": 2}
+    left = [(tmp_path / "fixed" / path).exists() for path in ("train/Images/000.jpg", "val/Images/100.jpg")]
+    assert left == [False, False]
+    assert len(list((tmp_path / "fixed" / "test" / "Images").iterdir())) == 2
+
+
+def test_classes_from_1_are_shifted_whatever_the_case_of_the_suffix(dataset, tmp_path):
+    from_1(dataset)
+    for path in all_labels(dataset):
+        path.rename(path.with_suffix(".PNG"))
+    report = repair_dataset(ConvertConfig(dataset, tmp_path / "fixed", repair="shift"))
+    assert not report.after.errors
+
+
+def test_label_images_with_an_alpha_channel_become_plain(dataset, tmp_path):
+    sound = values(dataset / NAME)
+    Image.fromarray(sound).convert("LA").save(dataset / NAME)
+    assert check_dataset(dataset, dataset_classes(dataset)).repair.endswith("--repair format")
+    report = repair_dataset(ConvertConfig(dataset, tmp_path / "fixed", repair="format"))
+    assert not report.after.findings
+    assert (values(tmp_path / "fixed" / NAME) == sound).all()
+
+
 def test_the_original_is_not_changed(dataset, tmp_path):
     from_1(dataset)
     before = {path: hashlib.sha256(path.read_bytes()).digest() for path in dataset.rglob("*.*")}

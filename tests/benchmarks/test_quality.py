@@ -2,7 +2,9 @@
 
 import json
 import shutil
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -90,6 +92,32 @@ def test_runs_are_made_once_and_told(camvid, tmp_path, monkeypatch, capsys):
     quality.main()
     assert "mean IoU 1.0000, 3 steps" not in capsys.readouterr().out
     assert json.loads(path.read_text())["results"]["all-7-minutes"][quality.PLAIN] == figures
+
+
+def test_results_of_another_machine_are_refused(tmp_path):
+    quality.write(tmp_path / "other.json", {"machine": {"name": "another"}, "results": {}})
+    with pytest.raises(SystemExit, match=r"other\.json is of another, this is "):
+        quality.put_back(tmp_path / "other.json", tmp_path)
+
+
+def test_what_hangs_is_ended_with_all_that_it_started(tmp_path):
+    script = "import subprocess, sys; p = subprocess.Popen(['sleep', '600']); print(p.pid, flush=True); p.wait()"
+    with pytest.raises(subprocess.TimeoutExpired):
+        quality.call([sys.executable, "-c", script], tmp_path / "log.txt", 2)
+    process = Path("/proc", (tmp_path / "log.txt").read_text().strip())
+    deadline = time.monotonic() + 10
+    while process.exists() and "State:\tZ" not in (process / "status").read_text() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not process.exists() or "State:\tZ" in (process / "status").read_text()
+
+
+@pytest.mark.parametrize(
+    ("parts", "number"), [(["quality"], 3 * 6), (["few-labels"], 3 * 2), (["time-to-quality"], 3 * 5), (["hour"], 6)]
+)
+def test_each_part_has_its_contestants_and_seeds(parts, number):
+    assert len(quality.wanted_runs(parts, 10)) == number
+    one = quality.wanted_runs(parts, 10, [quality.PLAIN], [7])
+    assert {(run.contestant, run.seed) for run in one} == {(quality.PLAIN, 7)}
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ def test_a_figure_stands_beside_its_limit(tmp_path):
     rows = [line.split(" | ") for line in table.table(tmp_path).splitlines()[2:]]
     assert {cells[4] for cells in rows} == {"training.json, 2026-11-29 |"}
     assert [cells[1:4] for cells in rows] == [
-        ["1.25 s", "the bare step: 1 s", "0.80"],
+        ["1.25 s", "on a batch in memory: 1 s", "0.80"],
         ["1.5 s", "channels first: 3 s", "2.00"],
         ["8 s", "importing torch: 2 s", "0.25"],
     ]

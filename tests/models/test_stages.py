@@ -11,6 +11,7 @@ MODELS = [
     ("deeplabv3plus:efficientnet_lite0", 8),
     ("unet:resnet18", 5),
     ("fpn:convnext_atto", 4),
+    ("fpn:sam2_hiera_tiny", 4),
 ]
 
 

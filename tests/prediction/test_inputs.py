@@ -62,9 +62,27 @@ def test_videos_that_a_folder_has_beside_pictures_are_told(source, is_told, caps
 def test_a_list_is_taken_in_its_order(place, monkeypatch, from_stdin):
     text = f"in/day 1/c.tif\n\n{place}/in/a.jpg\nin/day 1/c.tif\nin/missing.jpg\n"
     Path("list.txt").write_text(text)
-    monkeypatch.setattr("sys.stdin", io.StringIO(text))
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
     found = find_inputs(STDIN if from_stdin else Path("list.txt"), Path("out"))
     assert [str(entry.name) for entry in found] == ["day 1/c", "a", "missing"]
+
+
+@pytest.mark.parametrize("from_stdin", [True, False])
+def test_a_list_may_have_nuls_between_its_paths(place, monkeypatch, from_stdin):  # noqa: ARG001
+    content = b"in/day 1/c.tif\0in/a.jpg\0"
+    Path("list.txt").write_bytes(content)
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content)))
+    found = find_inputs(STDIN if from_stdin else Path("list.txt"), Path("out"))
+    assert [str(entry.name) for entry in found] == ["day 1/c", "a"]
+
+
+@pytest.mark.parametrize("from_stdin", [True, False])
+def test_a_list_that_is_no_utf_8_is_told(place, monkeypatch, from_stdin):  # noqa: ARG001
+    content = "in/M\u00fcll.jpg\n".encode("latin-1")
+    Path("list.txt").write_bytes(content)
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content)))
+    with pytest.raises(UserError, match=r"(standard input|list\.txt) can't be read as a list"):
+        find_inputs(STDIN if from_stdin else Path("list.txt"), Path("out"))
 
 
 def test_results_of_an_earlier_run_inside_the_folder_are_no_pictures(place):

@@ -54,6 +54,17 @@ def test_unreadable_picture_is_told_and_the_others_are_done(trained_run, picture
     assert "broken.jpg" in report.unreadable[0]
 
 
+@pytest.mark.parametrize(("second", "is_told"), [((96, 72), True), ((48, 36), False)], ids=["a page", "a preview"])
+def test_of_a_file_with_several_pictures_the_first_is_predicted_and_that_is_told(
+    trained_run, tmp_path, second, is_told
+):
+    page = Image.new("RGB", (96, 72), (200, 60, 40))
+    page.save(tmp_path / "scan.tif", save_all=True, append_images=[page.resize(second)])
+    report = predict(PredictConfig(trained_run / "model.safetensors", tmp_path / "scan.tif", tmp_path / "o"))
+    assert report.num_pictures == 1
+    assert [f"{tmp_path}/scan.tif holds 2 pictures: the first was predicted"] * is_told == list(report.incomplete)
+
+
 def test_a_picture_that_can_not_be_read_makes_the_exit_code_1(trained_run, pictures, tmp_path, capsys):
     (pictures / "broken.jpg").write_bytes(b"broken")
     assert main(["predict", str(trained_run / "model.safetensors"), str(pictures), str(tmp_path / "o")]) == 1

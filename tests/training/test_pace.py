@@ -7,7 +7,7 @@ import pytest
 
 from segtune.config import TrainConfig
 from segtune.errors import UserError
-from segtune.training.events import EpochDone, StepDone
+from segtune.training.events import EpochDone, Notice, StepDone
 from segtune.training.pace import Pace
 from segtune.training.plan import Facts, make_plan, seconds_in
 from segtune.training.resume import Progress
@@ -17,31 +17,21 @@ PLAN = make_plan(TrainConfig(Path("d"), Path("r"), epochs=10, batch_size=1), Fac
 
 
 def test_share_of_the_steps():
-    assert [Pace(PLAN, Progress(step=step), 1).done() for step in (0, 50, 100)] == [0, 0.5, 1]
+    assert [Pace(PLAN, Progress(step=step)).done() for step in (0, 50, 100)] == [0, 0.5, 1]
 
 
 def test_share_of_the_time_leaves_room_for_the_last_validation():
     plan = replace(PLAN, epochs=0, total_steps=0, time_budget=100.0)
-    assert Pace(plan, Progress(seconds=25), 1).done() == pytest.approx(0.25, abs=0.01)
-    assert Pace(plan, Progress(seconds=25, validation_seconds=50 / 2.2), 1).done() == pytest.approx(0.5, abs=0.01)
+    assert Pace(plan, Progress(seconds=25)).done() == pytest.approx(0.25, abs=0.01)
+    assert Pace(plan, Progress(seconds=25, validation_seconds=50 / 2.2)).done() == pytest.approx(0.5, abs=0.01)
 
 
-def test_the_first_validation_is_guessed_by_the_pixels_of_the_fastest_step():
+@pytest.mark.parametrize(("expected", "fits", "kept"), [(10.0, True, 22.0), (30.0, False, 50.0)])
+def test_the_first_validation_is_expected_but_to_take_half_of_the_time_at_most(expected, fits, kept):
     plan = replace(PLAN, epochs=0, total_steps=0, time_budget=100.0)
-    pace = Pace(plan, Progress(seconds=25), 3 * plan.crop**2)
-    pace.stepped(20.0, 4)  # a first step, which starts workers, says nothing
-    assert pace.done() == pytest.approx(0.25, abs=0.01)
-    for seconds in (16.0, 4.0, 9.0):
-        pace.stepped(seconds, 4)
-    assert pace.done() == pytest.approx(25 / 94, abs=0.01)
-
-
-def test_a_guess_keeps_no_more_than_half_of_the_time():
-    plan = replace(PLAN, epochs=0, total_steps=0, time_budget=100.0)
-    pace = Pace(plan, Progress(seconds=25), 10_000 * plan.crop**2)
-    for _ in range(3):
-        pace.stepped(1.0, 4)
-    assert pace.done() == pytest.approx(0.5, abs=0.01)
+    pace = Pace(plan, Progress(seconds=25))
+    assert pace.expect_validation(expected) == fits
+    assert pace.done() == pytest.approx(25 / (100 - kept), abs=0.01)
 
 
 @pytest.mark.parametrize(
@@ -51,17 +41,17 @@ def test_a_guess_keeps_no_more_than_half_of_the_time():
 def test_validations_take_a_twentieth_of_the_time_over_all_resumes(seconds, validating, last, is_time):
     plan = replace(PLAN, epochs=0, total_steps=0, time_budget=1000.0)
     progress = Progress(seconds=seconds, validating_seconds=validating, validation_seconds=last)
-    assert Pace(plan, progress, 1).is_time_to_validate() == is_time
+    assert Pace(plan, progress).is_time_to_validate() == is_time
 
 
 def test_steps_and_time_whichever_comes_first():
     plan = replace(PLAN, time_budget=100.0)
-    assert Pace(plan, Progress(seconds=25, step=70), 1).done() == pytest.approx(0.7)
-    assert Pace(plan, Progress(seconds=125, step=7), 1).done() == 1
+    assert Pace(plan, Progress(seconds=25, step=70)).done() == pytest.approx(0.7)
+    assert Pace(plan, Progress(seconds=125, step=7)).done() == 1
 
 
 def test_state_is_saved_the_more_rarely_the_longer_it_takes():
-    pace = Pace(PLAN, Progress(), 1)
+    pace = Pace(PLAN, Progress())
     assert pace.is_time_to_save()
     pace.saved(1.0)
     assert not pace.is_time_to_save()
@@ -78,6 +68,15 @@ def test_times_are_read(text, seconds):
 def test_what_is_no_time_is_refused(text):
     with pytest.raises(UserError, match="--time-budget is"):
         seconds_in(text)
+
+
+@pytest.mark.parametrize(("time_budget", "warns"), [("0.02s", True), ("9s", False)])
+def test_too_short_a_time_to_validate_is_told(dataset, time_budget, warns):
+    events = []
+    options = {"model": "unet:efficientnet_lite0", "crop": 64, "batch_size": 2, "report_to": "none"}
+    train(TrainConfig(dataset, dataset.parent / "run", time_budget=time_budget, **options), listeners=[events.append])
+    notices = [event.text for event in events if isinstance(event, Notice)]
+    assert any("more than half of the 0.02 s" in text for text in notices) == warns
 
 
 def test_training_ends_when_the_time_is_up_with_its_rate_decayed(dataset):

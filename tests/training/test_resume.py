@@ -238,6 +238,16 @@ def test_training_that_lost_patience_goes_on_only_if_more_is_asked_for(config):
     assert len(told(config.run)) > stopped
 
 
+def test_more_time_that_was_asked_for_is_not_lost_when_no_step_was_done_in_it(config):
+    short = replace(config, epochs="auto", time_budget="1s")
+    train(short, listeners=[])
+    steps = told(config.run)[-1]["step"]
+    longer = replace(short, resume="auto", time_budget="6s")
+    interrupt(longer, RunStarted, 1)
+    train(longer, listeners=[])
+    assert told(config.run)[-1]["step"] > steps
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

@@ -110,6 +110,7 @@ class AnnotatedImage:
         problems: What is wrong with this picture's annotations, a sentence each; they stop the conversion.
         warnings: What was decided and may be wrong, a sentence each; one that several pictures have is told once.
         file: The annotation file, for messages; empty where the whole export is one file.
+        own_subset: What the export calls its subset, where that is none of these: a folder may be called so.
     """
 
     name: str
@@ -121,6 +122,7 @@ class AnnotatedImage:
     problems: Sequence[str] = ()
     warnings: Sequence[str] = ()
     file: str = ""
+    own_subset: str = ""
 
 
 @dataclass(frozen=True)

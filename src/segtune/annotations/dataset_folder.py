@@ -1,7 +1,7 @@
 """The dataset folder: train/ and val/, each with Images/ and Labels/, and classes.yaml. What lies where, and pairs."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,7 +10,7 @@ import numpy as np
 from segtune.annotations.findings import Finding, repair_command
 from segtune.classes import CLASSES_FILE, IGNORE, ClassTable, numbered_classes, read_classes
 from segtune.errors import DataError, UserError, listed
-from segtune.files import RENAME_TO_UNICODE, is_unicode, printable
+from segtune.files import RENAME_TO_UNICODE, is_unicode, name_key, printable
 from segtune.pictures import PICTURE_SUFFIXES, read_labels
 
 SPLITS = ("train", "val")
@@ -18,6 +18,8 @@ ALL_SPLITS = (*SPLITS, "test")
 """A test split is what an export may have beside the two that a training needs."""
 
 IMAGES, LABELS = "Images", "Labels"
+REPLACED = "replaced"
+"""The folder of a dataset folder that keeps what merges have replaced: replaced/1/train/Labels/…"""
 LAYOUT = "Expected: train/Images, train/Labels, val/Images, val/Labels; 'segtune convert' makes this from an export."
 
 
@@ -77,10 +79,8 @@ def scan_split(dataset: Path, split: str) -> tuple[list[Pair], list[Finding]]:
         if len(paths) > 1:
             names = listed(path.name for path in paths)
             found("same-name", f"{names} in {paths[0].parent} have the same name but for the suffix", paths, "")
-    for stem in sorted(pictures.keys() - label_images.keys()):
-        found("unpaired", f"{pictures[stem][0]} has no label image {stem}.png", pictures[stem], "drop")
-    for stem in sorted(label_images.keys() - pictures.keys()):
-        found("unpaired", f"{label_images[stem][0]} has no picture", label_images[stem], "drop")
+    for message, paths, repair in _unpaired(pictures, label_images):
+        found("unpaired", message, paths, repair)
     for stem, paths in sorted(label_images.items()):
         suffix = paths[0].suffix.lower()
         if suffix != ".png" and stem in pictures:
@@ -92,6 +92,23 @@ def scan_split(dataset: Path, split: str) -> tuple[list[Pair], list[Finding]]:
     both = [stem for stem in sorted(pictures) if stem in label_images]
     pairs = [Pair(stem, pictures[stem][0], label_images[stem][0]) for stem in both]
     return [pair for pair in pairs if pair.labels.suffix.lower() == ".png"], findings
+
+
+def _unpaired(
+    pictures: Mapping[str, list[Path]], label_images: Mapping[str, list[Path]]
+) -> Iterator[tuple[str, list[Path], str]]:
+    """What to say of files that have no partner, of which files, and how it may be mended."""
+    alone = {name_key(stem): stem for stem in label_images.keys() - pictures.keys()}
+    for stem in sorted(pictures.keys() - label_images.keys()):
+        paths, alike = pictures[stem], alone.pop(name_key(stem), None)
+        if alike is None:
+            yield f"{paths[0]} has no label image {stem}.png", paths, "drop"
+        else:
+            other = label_images[alike][0]
+            told = f"{paths[0]} and {other.name} differ in capitals, or in how accents are stored: name them alike"
+            yield told, [paths[0], other], ""
+    for stem in sorted(alone.values()):
+        yield f"{label_images[stem][0]} has no picture", label_images[stem], "drop"
 
 
 def _odd_names(folder: Path) -> list[Finding]:

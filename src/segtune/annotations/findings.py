@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 REPAIRS: dict[str, str] = {
     "drop": "leaves out pictures and label images that can't be read, or have no partner",
-    "duplicates": "leaves the copy in train out, where a picture is in train and in val",
+    "duplicates": "leaves a picture out of train where val or test has it, too, and out of val where test has it",
     "format": "saves label images of other formats or of 16 bits as 8-bit PNG, values unchanged",
     "binary": "makes 1 of 255 in masks of 0 and 255",
     "shift": "takes 1 off all values, where the classes are numbered from 1; 0 becomes ignored",

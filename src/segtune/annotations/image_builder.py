@@ -54,6 +54,7 @@ class ImageBuilder:
         self.picture = picture
         self.subset = subset
         self.file = file
+        self._own_subset = ""
         self._shapes: list[Shape] = []
         self._skipped: Counter[str] = Counter()
         self._problems: list[str] = []
@@ -78,6 +79,7 @@ class ImageBuilder:
         """Set the subset by the name that the export gives it; what becomes of an unknown one is said."""
         self.subset = subset_named(subset)
         if not self.subset and str(subset or "").strip().lower() not in NO_SUBSETS:
+            self._own_subset = str(subset).strip()
             self.warn(
                 f"the export's subset {_shown(subset)} is not known as train, val or test: where the export has a val,"
                 " its pictures are in train, else they are divided as the others are"
@@ -149,6 +151,7 @@ class ImageBuilder:
             problems=self._problems,
             warnings=self._warnings,
             file=self.file,
+            own_subset=self._own_subset,
         )
 
 
@@ -296,8 +299,8 @@ def subset_named(name: Any) -> str:
 
 
 def subset_of(path: str) -> str:
-    """Which part of the dataset the folders of a path put a file in: train, val, test, or empty."""
-    return next((subset for part in path.split("/")[:-1] if (subset := subset_named(part))), "")
+    """Which part of the dataset a path's innermost folder that tells puts a file in: train, val, test, or empty."""
+    return next((subset for part in reversed(path.split("/")[:-1]) if (subset := subset_named(part))), "")
 
 
 def numbered(items: Iterable[Any]) -> Iterator[tuple[int, Any]]:

@@ -13,6 +13,8 @@ from segtune.errors import DataError, UserError, listed
 from segtune.pictures import same_shape
 
 MISSING = "annotated pictures that are not there"
+OBJECTS_WITHOUT_AREA = frozenset({"polylines", "lines", "points", "keypoints", "skeletons", "cuboids"})
+"""Reasons to leave out what tells that a picture is not empty."""
 
 
 @dataclass
@@ -77,16 +79,20 @@ def take_inventory(export: Export, annotations: Annotations, options: Conversion
         inventory.warnings.update(dict.fromkeys(image.warnings))
         inventory.entries.append(None)
         files.add(image.file)
-        picture = image.picture or export.pictures.find(image.name, image.subset, image.file)
+        asked = image.name, image.subset, image.file, image.own_subset
+        picture = image.picture or export.pictures.find(*asked)
         where = f"{image.file}: {image.name}" if image.file and image.file != image.name else image.name
         if image.problems:
             problems += [f"{where}: {problem}" for problem in image.problems]
         elif picture is None:
-            missing.append(f"{where}: {export.pictures.why_missing(image.name, image.subset, image.file)}")
+            missing.append(f"{where}: {export.pictures.why_missing(*asked)}")
         else:
             annotated[picture].append(where)
             size, problem = _check_size(export, image, picture, options)
             problems += [f"{where}: {problem}"] if problem else []
+            if not shapes and (image.shapes or OBJECTS_WITHOUT_AREA & image.skipped.keys()):
+                inventory.skipped["pictures that have objects, of which none is painted"] += 1
+                continue
             if not shapes and options.empty == "skip":
                 inventory.skipped["pictures without objects (--empty background takes them as background)"] += 1
                 continue

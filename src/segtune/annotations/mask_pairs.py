@@ -2,7 +2,7 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -45,7 +45,7 @@ class LabelFile:
         labels: The label image, by its name in the source; empty: the export lists the picture, but has none.
         picture: The picture, by its name in the source; empty: to be found by ``name``.
         subset: train, val, test, or empty.
-        candidates: Pictures of several folders that fit alike: which camera's it is, nobody said.
+        candidates: Several pictures that fit alike: which of them it is, nobody said.
     """
 
     name: str
@@ -64,27 +64,50 @@ def pair_masks(names: Iterable[str], more_pictures: Iterable[str] = ()) -> list[
     """
     names = [name for name in names if PurePosixPath(name).suffix.lower() in PICTURE_SUFFIXES]
     masks = {name for name in names if _is_in_mask_folder(name)}
-    by_stem: dict[str, list[str]] = defaultdict(list)
-    for name in dict.fromkeys([*names, *more_pictures]):
-        if name not in masks:
-            for stem in dict.fromkeys(_picture_stems(name)):
-                by_stem[name_key(stem)].append(name)
+    pictures = [name for name in dict.fromkeys([*names, *more_pictures]) if name not in masks]
+    by_stem = _Stems(pictures)
     # Beside the pictures an ending tells, but only where the picture is there, too: 'a_L.jpg' may be a left picture.
-    beside = {
-        name: found
-        for name in names
-        if name not in masks and (found := _beside(name, by_stem.get(name_key(_ended(name)), ())))
-    }
-    files = [LabelFile(picture, name, picture, _subset(name) or _subset(picture)) for name, picture in beside.items()]
-    taken = {*beside}
+    beside = {name: found for name in names if name not in masks and (found := by_stem.beside(name))}
+    files = [_label_file(name, found) for name, found in beside.items()]
     for name in sorted(masks):
-        candidates = (by_stem.get(name_key(stem), ()) for stem in _mask_stems(name))
-        best = next(filter(None, (_nearest(name, others, taken) for others in candidates)), [])
-        several = tuple(best) if len({PurePosixPath(other).parent for other in best}) > 1 else ()
-        picture = "" if several else max(best, default="")
-        subset = _subset(name) or _subset(picture)
-        files.append(LabelFile(picture or _expected(name), name, picture, subset, several))
+        candidates = (others for stem in _mask_stems(name) for others in by_stem.of(stem))
+        best = next(filter(None, (_nearest(name, others, beside.keys()) for others in candidates)), [])
+        files.append(_label_file(name, best))
     return sorted(_without_shown(files), key=lambda file: file.labels)
+
+
+class _Stems:
+    """Pictures by what masks may be called after: their own stem first, then that without 'img' and the like."""
+
+    def __init__(self, pictures: Iterable[str]) -> None:
+        self._own: dict[str, list[str]] = defaultdict(list)
+        self._without_affix: dict[str, list[str]] = defaultdict(list)
+        for name in pictures:
+            stem = PurePosixPath(name).stem
+            self._own[name_key(stem)].append(name)
+            if found := PICTURE_AFFIX.match(stem):
+                self._without_affix[name_key(found["a"] or found["b"])].append(name)
+
+    def of(self, stem: str) -> list[Sequence[str]]:
+        """The pictures of a stem, those of which it is the own before others."""
+        key = name_key(stem)
+        return [self._own.get(key, ()), self._without_affix.get(key, ())]
+
+    def beside(self, mask: str) -> list[str]:
+        """The pictures in a mask's own folder that it is called after, with an ending of masks."""
+        ended, parent = MASK_ENDING.match(PurePosixPath(mask).stem), PurePosixPath(mask).parent
+        found = (
+            [name for name in names if name != mask and PurePosixPath(name).parent == parent]
+            for names in (self.of(ended[1]) if ended else ())
+        )
+        return next(filter(None, found), [])
+
+
+def _label_file(mask: str, pictures: Sequence[str]) -> LabelFile:
+    """A mask with its picture, where one alone is meant."""
+    picture = pictures[0] if len(pictures) == 1 else ""
+    subset = _subset(mask) or _subset(picture)
+    return LabelFile(picture or _expected(mask), mask, picture, subset, tuple(pictures) if len(pictures) > 1 else ())
 
 
 def _words(part: str) -> set[str]:
@@ -102,12 +125,6 @@ def _is_in_mask_folder(name: str) -> bool:
     return False
 
 
-def _picture_stems(name: str) -> Iterator[str]:
-    yield PurePosixPath(name).stem
-    if found := PICTURE_AFFIX.match(PurePosixPath(name).stem):
-        yield found["a"] or found["b"]
-
-
 def _mask_stems(name: str) -> Iterator[str]:
     """What the picture of a mask may be called, the likeliest first."""
     stem = PurePosixPath(name).stem
@@ -115,18 +132,7 @@ def _mask_stems(name: str) -> Iterator[str]:
     yield from (found[1] for pattern in (MASK_ENDING, MASK_START) if (found := pattern.match(stem)))
 
 
-def _ended(name: str) -> str:
-    """The stem without a mask's ending; empty where it has none."""
-    found = MASK_ENDING.match(PurePosixPath(name).stem)
-    return found[1] if found else ""
-
-
-def _beside(name: str, candidates: Iterable[str]) -> str:
-    parent = PurePosixPath(name).parent
-    return next((other for other in candidates if other != name and PurePosixPath(other).parent == parent), "")
-
-
-def _nearest(mask: str, candidates: Iterable[str], taken: set[str]) -> list[str]:
+def _nearest(mask: str, candidates: Iterable[str], taken: Collection[str]) -> list[str]:
     """The pictures that share most of a mask's folders; never one of another subset or where both have others."""
     subset, folders, named = _subset(mask), _folders(mask), _named(mask)
     fitting = [

@@ -26,7 +26,7 @@ from segtune.annotations.conversion import (
     with_paint_order,
     write_pictures,
 )
-from segtune.annotations.dataset_folder import ALL_SPLITS, IMAGES, LABELS, Pair, find_pairs
+from segtune.annotations.dataset_folder import ALL_SPLITS, IMAGES, LABELS, REPLACED, Pair, find_pairs
 from segtune.annotations.formats import FORMATS
 from segtune.annotations.inventory import Entry
 from segtune.annotations.near_duplicates import shows_same, thumbnail
@@ -43,8 +43,6 @@ from segtune.pictures import open_picture, read_labels, read_picture, shown_size
 TO_MERGE_CLASSES = (
     "Merge these with --map NEW=OLD, leave their pixels out with --ignore-labels NEW, or convert all anew."
 )
-REPLACED = "replaced"
-"""The folder of a dataset folder that keeps what merges have replaced: replaced/1/train/Labels/…"""
 
 
 @dataclass(frozen=True)

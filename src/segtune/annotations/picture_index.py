@@ -62,25 +62,27 @@ class PictureIndex:
         )
         self._pictures = frozenset(self.names)
 
-    def find(self, name: str, subset: str = "", near: str = "") -> str | None:
+    def find(self, name: str, subset: str = "", near: str = "", own_subset: str = "") -> str | None:
         """The picture that an annotation names; None where it is not there, or several could be meant.
 
-        Of several, that with most of the name's folders is taken, then one of the same subset, then the nearest to the
-        annotation file, then one without further folders. A picture of another suffix is taken where there is none of
+        Of several, one in a folder that is called like the export's own subset is taken, then that with most of the
+        name's folders, then one of the same subset, then the nearest to the annotation file, then one without further
+        folders. A picture of another suffix is taken where there is none of
         the same.
 
         Args:
             name: Its relative path as the export writes it.
             subset: The part of the dataset that it is in, or empty.
             near: Name of the annotation file.
+            own_subset: What the export calls its subset, where that is no part that a dataset has; or empty.
         """
-        found = self._find_all(name, subset, near)
+        found = self._find_all(name, subset, near, own_subset)
         return found[0] if len(found) == 1 else None
 
-    def why_missing(self, name: str, subset: str = "", near: str = "") -> str:
+    def why_missing(self, name: str, subset: str = "", near: str = "", own_subset: str = "") -> str:
         """Why ``find`` finds none, for a person: the rest of a sentence."""
         path = _path(name)
-        found = self._find_all(name, subset, near)
+        found = self._find_all(name, subset, near, own_subset)
         if len(found) > 1:
             return could_be_any_of(found)
         unread = [other for key in _keys(path) for other in self._unread.get(name_key(key), ())]
@@ -90,20 +92,25 @@ class PictureIndex:
         named = [other for key in _keys(path) for other in self._by_key.get(name_key(key), ())]
         others = [other for other in named if other in self._pictures]
         if named and not others:
-            folder = PurePosixPath(named[0]).parent
             return (
-                f"its picture is not there; {named[0]} has its name, but lies among label images (if that is the"
-                f" picture: --images {self._source_of[named[0]].path / folder})"
+                f"its picture is not there; {named[0]} has its name, but lies among label images"
+                f"{self._how_to_name(named[0])}"
             )
         if others:
-            folder = PurePosixPath(others[0]).parent
             return (
                 f"its picture is not there; {listed(dict.fromkeys(others), 4)} has its name, but lies in another folder"
-                f" (if that is the picture: --images {self._source_of[others[0]].path / folder})"
+                f"{self._how_to_name(others[0])}"
             )
         return "its picture is not there"
 
-    def _find_all(self, name: str, subset: str, near: str) -> list[str]:
+    def _how_to_name(self, picture: str) -> str:
+        """How to say that this is the picture; of a zip file no folder can be named."""
+        place = self._source_of[picture]
+        if not isinstance(place, FolderSource):
+            return ""
+        return f" (if that is the picture: --images {place.path / PurePosixPath(picture).parent})"
+
+    def _find_all(self, name: str, subset: str, near: str, own_subset: str) -> list[str]:
         """The picture, or those between which nothing decides."""
         if len(name) > MAX_NAME:
             return []
@@ -115,11 +122,11 @@ class PictureIndex:
                 for other in self._by_key.get(name_key(key), ())
                 if other in self._pictures
                 # A picture of the same name in another subset is another picture.
-                and (not subset or subset_of(other) in {"", subset})
+                and (not subset or _subset_beside(path, other) in {"", subset})
                 and _agree(_folders(path), _folders(PurePosixPath(other)), beside, is_elsewhere)
             ]
             if len(found) > 1:
-                ranks = {other: _rank(path, subset, beside, other) for other in found}
+                ranks = {other: _rank(path, subset, beside, other, own_subset) for other in found}
                 found = [other for other in found if ranks[other] == min(ranks.values())]
                 if len({tuple(_telling(_folders(PurePosixPath(other)))) for other in found}) == 1:
                     found = [min(found, key=lambda other: (other.count("/"), other))]
@@ -190,16 +197,23 @@ def _agree(named: Sequence[str], folders: Sequence[str], beside: Sequence[str], 
     return len(subsets) < 2 and all(one == other for one, other in pairs[: 1 if is_elsewhere else None])
 
 
+def _subset_beside(path: PurePosixPath, other: str) -> str:
+    """Which part of the dataset a picture's folders put it in, but those that the annotation's own path has, too."""
+    own = _folders(path)
+    return subset_of("/".join([*(part for part in other.split("/")[:-1] if name_key(part) not in own), "x"]))
+
+
 def _rank(
-    path: PurePosixPath, subset: str, beside: Sequence[str], other: str
-) -> tuple[int, int, bool, bool, int, bool]:
+    path: PurePosixPath, subset: str, beside: Sequence[str], other: str, own_subset: str
+) -> tuple[bool, int, int, bool, bool, int, bool]:
     named, folders = _folders(path), _folders(PurePosixPath(other))
     told, telling = _telling(named), _telling(folders)
     agreed = _shared(told[::-1], telling[::-1])
     return (
+        bool(own_subset) and name_key(own_subset) not in folders,
         -agreed,
         -_shared(named[::-1], folders[::-1]),
-        subset_of(other) != subset,
+        _subset_beside(path, other) != subset,
         path.name != PurePosixPath(other).name,
         -_shared(beside, folders),
         len(telling) > agreed,

@@ -6,7 +6,7 @@ their z order. The file is streamed: at no time does more than one picture of it
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Collection, Generator, Iterator, Mapping
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
@@ -265,7 +265,7 @@ class _Tracks:
 
 
 def _frames(export: Export, name: str) -> Iterator[AnnotatedImage]:
-    """The frames that have shapes; of a video all shapes lie in memory, as the file has them by track."""
+    """The frames that have shapes, or a picture; of a video all shapes lie in memory, as the file has them by track."""
     tracks = _tracks(export.source, name)
     folder, pictures, warning = "", dict[int, list[str]](), ""
     with tracks.broken.reading(""):
@@ -274,9 +274,9 @@ def _frames(export: Export, name: str) -> Iterator[AnnotatedImage]:
     if tracks.broken.build().problems:
         yield tracks.broken.build()
         return
-    for frame in sorted(tracks.frames):
+    for frame in sorted(tracks.frames.keys() | _empty_frames(tracks, pictures)):
         # Stable, as CVAT paints the shapes of a frame.
-        shapes = sorted(tracks.frames[frame], key=lambda item: _z_order(item[1]))
+        shapes = sorted(tracks.frames.get(frame, ()), key=lambda item: _z_order(item[1]))
         title = f"frame_{frame:06d}"
         found = pictures.get(frame, [])
         image = ImageBuilder(folder + title, tracks.video.size, found[0] if found else "", file=name)
@@ -288,6 +288,13 @@ def _frames(export: Export, name: str) -> Iterator[AnnotatedImage]:
         if warning:
             image.warn(f"{name}: {warning}")
         yield image.build()
+
+
+def _empty_frames(tracks: _Tracks, pictures: Mapping[int, Sequence[str]]) -> set[int]:
+    """The video's frames of which a picture is there, and on which nothing is drawn."""
+    video = tracks.video
+    frames = range(video.start, video.start + video.num_frames * video.step, video.step)
+    return {frame for frame, names in pictures.items() if len(names) == 1 and frame in frames} - tracks.frames.keys()
 
 
 def _tracks(source: ExportSource, name: str) -> _Tracks:

@@ -122,7 +122,7 @@ def _images_of_file(export: Export, file: str, left_out: Counter[str]) -> Iterat
         for item in items:
             if not isinstance(item, dict):
                 broken.problem(f"a task is {str(item)[:40]!r}, expected an object")
-            elif not any(key in item for key in ("annotations", "completions")):
+            elif not _is_annotated(item):
                 left_out["tasks without annotations"] += 1
             else:
                 image = ImageBuilder("", subset=subset_of(file), file=file)
@@ -151,6 +151,16 @@ def _images_of_records(export: Export, file: str, items: list[Any], left_out: Co
         yield image
 
 
+def _is_annotated(task: Mapping[str, Any]) -> bool:
+    """Whether somebody has submitted an annotation, be it one of nothing; what is no list is told when it is read."""
+    annotations = task.get("annotations", task.get("completions", []))
+    return not isinstance(annotations, list) or not all(map(_is_cancelled, annotations))
+
+
+def _is_cancelled(annotation: Any) -> bool:
+    return isinstance(annotation, dict) and bool(annotation.get("was_cancelled") or annotation.get("skipped"))
+
+
 def _read_task(export: Export, image: ImageBuilder, task: Mapping[str, Any]) -> None:
     data, upload = task.get("data"), task.get("file_upload")
     names = _picture_names(data if isinstance(data, dict) else {})
@@ -164,7 +174,7 @@ def _read_task(export: Export, image: ImageBuilder, task: Mapping[str, Any]) -> 
         if not isinstance(annotations, list) or not all(isinstance(entry, dict) for entry in annotations):
             image.name = names[0] if names else image.file
             raise BadAnnotation("its annotations are no list of objects")
-        valid = [entry for entry in annotations if not entry.get("was_cancelled") and not entry.get("skipped")]
+        valid = [entry for entry in annotations if not _is_cancelled(entry)]
         if len(valid) < len(annotations):
             image.skip("cancelled annotations", len(annotations) - len(valid))
         if len(valid) > 1:

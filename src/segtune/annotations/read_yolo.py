@@ -174,11 +174,7 @@ def read_yolo(export: Export) -> Annotations:
             f"{described.file} in {source.path} describes poses: lines of keypoints, not outlines.",
             "Export the format 'Ultralytics YOLO Segmentation' instead.",
         )
-    names = described.names
-    for name in _class_lists(source):
-        lines = source.text(name).splitlines()
-        names = names or {place: line.strip() for place, line in enumerate(lines) if line.strip()}
-    names = names or dict(enumerate(export.class_names))
+    names = described.names or _listed_names(source) or dict(enumerate(export.class_names))
     if not names:
         raise UserError(
             f"{source.path} has YOLO's label files, but no data.yaml that names the classes.",
@@ -192,6 +188,25 @@ def read_yolo(export: Export) -> Annotations:
         )
     ordered = [DeclaredClass(names[place]) for place in sorted(names)]
     return Annotations(partial(_images, export, names, described), ordered)
+
+
+def _listed_names(source: ExportSource) -> dict[int, str]:
+    """The names in a list of classes; none where there is no list.
+
+    Raises:
+        UserError: There are several that differ.
+    """
+    lists = {name: source.text(name).splitlines() for name in _class_lists(source)}
+    found = {
+        name: {place: line.strip() for place, line in enumerate(lines) if line.strip()} for name, lines in lists.items()
+    }
+    found = {name: names for name, names in found.items() if names}
+    if any(names != next(iter(found.values())) for names in found.values()):
+        raise UserError(
+            f"{source.path} has several lists of classes that differ: {listed(found, 4)}.",
+            "If these are several exports, convert the first, and add each of the others with --merge.",
+        )
+    return next(iter(found.values()), {})
 
 
 def _description(source: ExportSource) -> _Description:

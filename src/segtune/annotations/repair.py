@@ -117,12 +117,14 @@ def repair_dataset(config: ConvertConfig) -> RepairReport:
         )
     meaning = Meaning(table, _greys(dataset, table) if "nearest" in chosen else None)
     source = FolderSource(dataset)
-    in_val = _digests(dataset, "val") if "duplicates" in chosen else frozenset()
+    # Scores must be of pictures that were not trained on, nor chosen by.
+    later = {split: ALL_SPLITS[place + 1 :] for place, split in enumerate(ALL_SPLITS)} if "duplicates" in chosen else {}
     with atomic_folder(target) as folder:
         if (dataset / CLASSES_FILE).exists():
             shutil.copyfile(dataset / CLASSES_FILE, folder / CLASSES_FILE)
         for split in splits:
-            _repair_split(source, folder, split, meaning, in_val if split == "train" else frozenset(), changed)
+            elsewhere = frozenset[str]().union(*(_digests(dataset, other) for other in later.get(split, ())))
+            _repair_split(source, folder, split, meaning, elsewhere, changed)
         idle = [name for name, count in changed.items() if not count]
         if idle:
             raise UserError(
@@ -133,9 +135,9 @@ def repair_dataset(config: ConvertConfig) -> RepairReport:
 
 
 def _repair_split(
-    source: FolderSource, target: Path, split: str, meaning: Meaning, in_val: frozenset[str], changed: Counter[str]
+    source: FolderSource, target: Path, split: str, meaning: Meaning, elsewhere: frozenset[str], changed: Counter[str]
 ) -> None:
-    """Copy and mend the pairs of a split; pictures whose digest is ``in_val`` are left out."""
+    """Copy and mend the pairs of a split; pictures whose digest is ``elsewhere`` are left out."""
     for kind in (IMAGES, LABELS):
         (target / split / kind).mkdir(parents=True)
     pictures, labels = (folder_files(source.path / split / kind) for kind in (IMAGES, LABELS))
@@ -144,7 +146,7 @@ def _repair_split(
     done = {*pictures.values(), *(path for stem, path in labels.items() if stem not in several)}
     for stem in track(sorted(pictures | labels), f"Repairing {split}"):
         picture, label = pictures.get(stem), labels.get(stem)
-        if picture is not None and in_val and sha256(picture) in in_val:
+        if picture is not None and elsewhere and sha256(picture) in elsewhere:
             changed["duplicates"] += 1
         elif stem in several:
             done -= {picture}
@@ -165,8 +167,8 @@ def _copy_others(source: FolderSource, target: Path, split: str, done: set[Path]
 
 def _numbered_from_1(dataset: Path, table: ClassTable) -> bool:
     """Whether a label image has a value that is one above the last class."""
-    files = [path for split in ALL_SPLITS for path in sorted((dataset / split / LABELS).glob("*.png"))]
-    arrays = (_decoded(path) for path in files)
+    folders = [folder for split in ALL_SPLITS if (folder := dataset / split / LABELS).is_dir()]
+    arrays = (_decoded(path) for folder in folders for path in all_files(folder))
     return any(pixels is not None and pixels.ndim == 2 and (pixels == table.num_classes).any() for pixels in arrays)
 
 
@@ -281,11 +283,12 @@ def _decoded(path: Path) -> Pixels | None:
 
 
 def _format(pixels: Pixels, path: Path, shown: Shown | None, meaning: Meaning) -> Pixels | None:  # noqa: ARG001
-    kind = open_picture(path).format
+    picture = open_picture(path)
     values = _one_channel(pixels, meaning.table)
-    if values is None or kind == "JPEG" or values.max(initial=0) > IGNORE:
+    if values is None or picture.format == "JPEG" or values.max(initial=0) > IGNORE:
         return None
-    is_right = kind == "PNG" and path.suffix.lower() == ".png" and pixels.ndim == 2 and pixels.dtype == np.uint8
+    is_plain = picture.format == "PNG" and path.suffix.lower() == ".png"
+    is_right = is_plain and picture.mode in {"L", "P", "1"} and pixels.dtype == np.uint8
     return None if is_right else values.astype(np.uint8)
 
 

@@ -17,6 +17,7 @@ from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
+from segtune.annotations.dataset_folder import REPLACED, is_dataset_folder
 from segtune.errors import DataError, UserError
 from segtune.files import RENAME_TO_UNICODE, atomic_path, is_unicode, printable
 from segtune.pictures import PICTURE_SUFFIXES
@@ -168,6 +169,8 @@ class FolderSource(ExportSource):
             unseen.append(f"{error.filename}: {error.strerror}")
 
         for folder, folders, files in os.walk(path, onerror=note):
+            if Path(folder) == path and is_dataset_folder(path):
+                folders[:] = [name for name in folders if name != REPLACED]  # outdated labels
             unseen += [f"{link}: a link" for name in folders if (link := Path(folder, name)).is_symlink()]
             files = [file for file in files if _is_file(Path(folder, file))]
             relative = os.path.relpath(folder, path).replace(os.sep, "/")

@@ -1,7 +1,4 @@
-"""Augmentation: (Sample, random generator) -> Sample. Arrays that come in may be a cache's: none is written into.
-
-Each step draws from the generator only where it is on, so that an option that is off changes nothing.
-"""
+"""Augmentation: (Sample, random generator) -> Sample. Arrays that come in may be a cache's: none is written into."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

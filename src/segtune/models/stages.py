@@ -16,7 +16,8 @@ def extractor_stages(extractor: nn.Module) -> list[list[nn.Module]]:
     """The modules of each stage.
 
     A stage ends where the size or the number of the feature maps changes. Where that never happens (plain vision
-    transformers) the layers are dealt out to four stages.
+    transformers) the layers are dealt out to four stages. Weights outside of all layers, as position embeddings, are
+    added to what comes in: they belong to the first stage.
 
     Args:
         extractor: float32 (N, 3, H, W) -> feature maps.
@@ -41,10 +42,14 @@ def extractor_stages(extractor: nn.Module) -> list[list[nn.Module]]:
     for layer in layers:
         last = shapes.setdefault(layer, last)
     stages = [list(group) for _, group in groupby(layers, key=lambda layer: shapes[layer])]
-    if len(stages) >= FEWEST_STAGES:
-        return stages
-    size = -(-len(layers) // EVEN_STAGES)
-    return [layers[start : start + size] for start in range(0, len(layers), size)]
+    if len(stages) < FEWEST_STAGES:
+        size = -(-len(layers) // EVEN_STAGES)
+        stages = [layers[start : start + size] for start in range(0, len(layers), size)]
+    in_layers = {id(parameter) for layer in layers for parameter in layer.parameters()}
+    outside = [parameter for parameter in extractor.parameters() if id(parameter) not in in_layers]
+    if outside:
+        stages[0].append(nn.ParameterList(outside))
+    return stages
 
 
 def freeze_stages(extractor: nn.Module, stages: list[list[nn.Module]], number: int) -> list[nn.Module]:

@@ -64,11 +64,11 @@ def find_inputs(source: Path, output: Path, about_videos: str = BY_NAME) -> list
         UserError: Nothing there, no picture in it, or two files whose results would have the same name.
     """
     if source == STDIN:
-        inputs = _from_list(sys.stdin.read(), "standard input")
+        inputs = _from_list(sys.stdin.buffer.read(), "standard input")
     elif source.is_dir():
         inputs = _in_folder(source, output, about_videos)
     elif source.is_file() and source.suffix.lower() == LIST_SUFFIX:
-        inputs = _from_list(_list_text(source), str(source))
+        inputs = _from_list(_list_content(source), str(source))
     elif source.is_file():
         inputs = _named([source])
     elif glob.has_magic(str(source)):
@@ -137,15 +137,21 @@ def _matching(pattern: str) -> list[Input]:
     return _named(paths)
 
 
-def _list_text(path: Path) -> str:
+def _list_content(path: Path) -> bytes:
     try:
-        return path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} can't be read as a list: {error}.", "Expected: UTF-8, a path a line.") from error
+        return path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path} can't be read: {error.strerror}.") from error
 
 
-def _from_list(text: str, called: str) -> list[Input]:
-    paths = [Path(line.strip()) for line in text.splitlines() if line.strip()]
+def _from_list(content: bytes, called: str) -> list[Input]:
+    """The files of a list, a path a line, or with NULs between them as of 'find -print0'."""
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{called} can't be read as a list: {error}.", "Expected: UTF-8, a path a line.") from error
+    lines = text.split("\0") if "\0" in text else [line.strip() for line in text.splitlines()]
+    paths = [Path(line) for line in lines if line]
     if not paths:
         raise UserError(f"{called} lists no pictures.", "Expected: a path a line.")
     # A file listed twice is predicted once.

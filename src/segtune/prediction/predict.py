@@ -10,7 +10,7 @@ import numpy.typing as npt
 from segtune.config import PredictConfig
 from segtune.console import track
 from segtune.errors import DataError, UserError, WriteError
-from segtune.pictures import open_picture, read_picture, shown_size
+from segtune.pictures import num_frames, open_picture, read_picture, shown_size
 from segtune.prediction.geotiff import predict_geotiff
 from segtune.prediction.inputs import Input, find_inputs
 from segtune.prediction.outputs import CONFIDENCE, Outputs
@@ -27,7 +27,7 @@ class PredictReport:
         output: The folder that holds the results.
         num_pictures: How many were predicted; a video is one.
         unreadable: What is wrong with each picture that could not be.
-        incomplete: What is missing of videos that could be decoded in part.
+        incomplete: What is missing of videos that could be decoded in part, and of files with several pictures.
         kinds: What was written, as in ``--save``.
     """
 
@@ -54,7 +54,7 @@ def predict(config: PredictConfig) -> PredictReport:
     unreadable: list[str] = []
     incomplete: list[str] = []
     with outputs:
-        predict_pictures(predictor, [entry for entry in inputs if entry.is_picture], outputs, unreadable)
+        predict_pictures(predictor, [entry for entry in inputs if entry.is_picture], outputs, unreadable, incomplete)
         for entry in inputs:
             try:
                 if entry.is_video:
@@ -74,8 +74,13 @@ def predict(config: PredictConfig) -> PredictReport:
     return PredictReport(config.output, len(inputs) - len(unreadable), unreadable, kinds, incomplete)
 
 
-def predict_pictures(predictor: Predictor, inputs: Sequence[Input], outputs: Outputs, unreadable: list[str]) -> None:
-    """Predict and write pictures, while the next ones are read; what is wrong with some is added to ``unreadable``."""
+def predict_pictures(
+    predictor: Predictor, inputs: Sequence[Input], outputs: Outputs, unreadable: list[str], incomplete: list[str]
+) -> None:
+    """Predict and write pictures, while the next ones are read.
+
+    What is wrong with some is added to ``unreadable``, what is left out of others to ``incomplete``.
+    """
     budget = PixelBudget()
 
     def compute(picture: "Picture") -> "tuple[Picture, Prediction | None]":
@@ -93,6 +98,8 @@ def predict_pictures(predictor: Predictor, inputs: Sequence[Input], outputs: Out
             unreadable.append(picture.problem)
         else:
             outputs.write(picture.entry, picture.pixels, prediction)
+            if picture.problem:
+                incomplete.append(picture.problem)
             budget.give_back(prediction.class_ids.size)
 
     written = overlapped(_read(inputs, budget), compute, write, budget, predictor.backend.workers)
@@ -102,7 +109,7 @@ def predict_pictures(predictor: Predictor, inputs: Sequence[Input], outputs: Out
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture, uint8 (H, W, 3), or what is wrong with it."""
+    """A picture, uint8 (H, W, 3), and what is wrong with it, or left out."""
 
     entry: Input
     pixels: npt.NDArray[np.uint8] | None
@@ -113,10 +120,16 @@ def _read(inputs: Sequence[Input], budget: PixelBudget) -> Iterator[Picture]:
     for entry in inputs:
         taken = 0
         try:
-            height, width = shown_size(open_picture(entry.path), str(entry.path))
+            opened = open_picture(entry.path)
+            height, width = shown_size(opened, str(entry.path))
             budget.take(height * width)
             taken = height * width
-            yield Picture(entry, read_picture(entry.path))
+            frames = num_frames(opened)
+            yield Picture(
+                entry,
+                read_picture(entry.path),
+                f"{entry.path} holds {frames} pictures: the first was predicted" if frames > 1 else "",
+            )
         except UserError as error:
             budget.give_back(taken)
             yield Picture(entry, None, error.message)

@@ -39,6 +39,19 @@ class StopRequested(Exception):  # it is no error
 
 
 @dataclass(frozen=True)
+class ValidationAttempt:
+    """A validation of few pictures, by which the time of a whole one is known ahead.
+
+    Attributes:
+        validate: How these are scored.
+        times_larger: How many times as many pictures there are in all.
+    """
+
+    validate: Validation
+    times_larger: float
+
+
+@dataclass(frozen=True)
 class Run:
     """What the loop works with.
 
@@ -48,8 +61,8 @@ class Run:
         plan: The plan.
         loader: The training batches.
         validate: How an epoch is scored.
+        attempt: The same for few pictures.
         num_train: Training pictures.
-        val_pixels: Pixels of all validation pictures, as the network takes them.
         folder: Where to write.
         processes: Who trains together.
         tell: Tells the listeners what happens.
@@ -61,8 +74,8 @@ class Run:
     plan: TrainPlan
     loader: Loader
     validate: Validation
+    attempt: ValidationAttempt
     num_train: int
-    val_pixels: int
     folder: RunFolder
     processes: Processes
     tell: Callable[[Event], None]
@@ -77,7 +90,9 @@ def run_epochs(run: Run, state: TrainingState, stepper: Stepper) -> None:
         StopRequested: The process was asked to stop.
     """
     plan, progress = run.plan, state.progress
-    pace = Pace(plan, progress, run.val_pixels)
+    pace = Pace(plan, progress)
+    if plan.time_budget and not progress.validation_seconds and not progress.has_ended(plan):
+        _look_ahead(run, state, pace)
     while not progress.has_ended(plan):
         run.network.train_mode()
         started = time.monotonic()
@@ -96,7 +111,6 @@ def run_epochs(run: Run, state: TrainingState, stepper: Stepper) -> None:
             size = min(plan.batch_size, run.num_train - progress.batch * plan.batch_size)
             seconds = time.monotonic() - started
             progress.count_step(loss, size, seconds)
-            pace.stepped(seconds, size)
             run.tell(StepDone(progress.epoch, progress.step, loss, size, progress.learning_rate, pace.done()))
             if pace.is_time_to_save():
                 _save(run, state, pace)
@@ -117,7 +131,24 @@ def make_state(run: Run) -> tuple[TrainingState, Stepper]:
     average = MovingAverage(network.net, plan.ema) if plan.ema else None
     loss = make_loss(plan, network.device)
     stepper = Stepper(network, run.model.preprocessing, loss, optimizer, plan)
-    return TrainingState(Progress(), network.net, optimizer, stepper.scaler, average), stepper
+    progress = Progress(epochs=plan.epochs, time_budget=plan.time_budget)
+    return TrainingState(progress, network.net, optimizer, stepper.scaler, average), stepper
+
+
+def _look_ahead(run: Run, state: TrainingState, pace: Pace) -> None:
+    """Keep time for the last validation, by trying it on few pictures: twice, as the first attempt starts things up."""
+    for _ in range(2):
+        started = time.monotonic()
+        with shortage_told(validation_shortage):
+            run.attempt.validate(run.network.net, state.progress.epoch)
+        seconds = time.monotonic() - started
+    candidates = 1 if state.average is None else 2
+    if not pace.expect_validation(seconds * run.attempt.times_larger * candidates):
+        run.tell(Notice(
+            f"Warning: to validate and to score all validation pictures would take more than half of the"
+            f" {run.plan.time_budget:g} s: half is kept for it, and the end comes later. Give more time, or fewer"
+            " pictures in val/."
+        ))  # fmt: skip
 
 
 def _agree(run: Run, stepper: Stepper, batch: Batch, pace: Pace) -> tuple[Tensor, float, bool]:

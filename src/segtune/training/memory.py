@@ -8,7 +8,8 @@ from torch import nn
 from segtune.config import TrainConfig
 from segtune.out_of_memory import is_out_of_memory
 from segtune.preprocessing import Preprocessing
-from segtune.training.plan import precision_of, value_of
+from segtune.training.plan import precision_of
+from segtune.training.recipes import value_of
 from segtune.training.step import AUTOCAST
 
 OPTIMIZER_COPIES = {"sgd": 1, "adamw": 2}

@@ -1,6 +1,5 @@
 """How far a training is, by its steps and by the clock; when to save, when to validate."""
 
-import math
 import time
 
 from segtune.training.plan import TrainPlan
@@ -12,8 +11,8 @@ SHARE_OF_SAVING = 50
 SHARE_OF_VALIDATION = 0.05
 """Where time is bounded, an epoch's validation is left out if all would take more than this share of it."""
 
-FIRST_STEPS = 1
-"""Steps that say nothing of the speed: they wait for workers, caches, compilation and the device's start."""
+SCORED_AGAIN = 2.2
+"""The end takes as many times as long as a validation: the last one, and scoring the best model."""
 
 
 class Pace:
@@ -22,18 +21,15 @@ class Pace:
     Args:
         plan: Its plan.
         progress: Where it stands; ``seconds`` is kept up to date.
-        val_pixels: Of all validation pictures, to guess how long the first validation takes.
     """
 
-    def __init__(self, plan: TrainPlan, progress: Progress, val_pixels: int) -> None:
+    def __init__(self, plan: TrainPlan, progress: Progress) -> None:
         self.plan = plan
         self.progress = progress
-        self.val_pixels = val_pixels
         self._started = time.monotonic() - progress.seconds
         self._saved = time.monotonic()
         self._saving = 0.0
-        self._num_steps = 0
-        self._seconds_a_pixel = math.inf
+        self._expected_end = 0.0
 
     def done(self) -> float:
         """The share of the training that is done, 0 to 1: of its steps, or of its time, whichever is more."""
@@ -42,24 +38,19 @@ class Pace:
         by_steps = progress.step / plan.total_steps if plan.total_steps else 0.0
         if not plan.time_budget:
             return by_steps
-        left_to_train = plan.time_budget - self._last_validation()
+        left_to_train = plan.time_budget - self._end()
         by_time = progress.seconds / left_to_train if left_to_train > 0 else 1.0
         return min(1.0, max(by_steps, by_time))
 
-    def _last_validation(self) -> float:
+    def _end(self) -> float:
         """Seconds to keep for the validation at the end, and for scoring the best model after it."""
-        if self.progress.validation_seconds:
-            return 2.2 * self.progress.validation_seconds
-        if self._num_steps <= FIRST_STEPS:
-            return 0.0
-        return min(2 * self.val_pixels * self._seconds_a_pixel, self.plan.time_budget / 2)
+        return SCORED_AGAIN * self.progress.validation_seconds or self._expected_end
 
-    def stepped(self, seconds: float, num_pictures: int) -> None:
-        """A step with so many pictures took so long."""
-        self._num_steps += 1
-        if self._num_steps > FIRST_STEPS:
-            # The fastest: what else a step may wait for, a validation does not.
-            self._seconds_a_pixel = min(self._seconds_a_pixel, seconds / (num_pictures * self.plan.crop**2))
+    def expect_validation(self, seconds: float) -> bool:
+        """The first validation will take so long; False where the end would take more than half of the time."""
+        end, half = SCORED_AGAIN * seconds, self.plan.time_budget / 2
+        self._expected_end = min(end, half)
+        return end <= half
 
     def is_time_to_save(self) -> bool:
         """Whether the state should be written now."""

@@ -9,11 +9,9 @@ from typing import Any, Literal
 
 from segtune.config import BatchNorm, Loss, Precision, Schedule, TrainConfig
 from segtune.errors import UserError
-from segtune.training.recipes import DEFAULT_RECIPE, RECIPES
+from segtune.training.limits import check_options
+from segtune.training.recipes import DEFAULT_RECIPE, RECIPES, value_of
 
-MIN_CROP = 33
-"""It is padded to 64, of which encoders make 2 x 2 features: batch norms can't train on a single value."""
-MIN_LONGEST_SIDE = 32
 BATCH_SIZES = {"cpu": 8, "cuda": 16}
 """Smaller batches are more steps in the same time where a picture takes as long in any batch, as on CPUs."""
 ORIGINAL_BATCH_SIZE = 16
@@ -184,14 +182,6 @@ class TrainPlan:
         """Plain values for run.json."""
         return asdict(self)
 
-    def has_more_epochs_than(self, other: "TrainPlan") -> bool:
-        """Whether this plan may train for more epochs; 0 bounds them not at all."""
-        return other.epochs > 0 and (not self.epochs or self.epochs > other.epochs)
-
-    def has_more_time_than(self, other: "TrainPlan") -> bool:
-        """Whether this plan may take longer; 0 bounds the time not at all."""
-        return other.time_budget > 0 and (not self.time_budget or self.time_budget > other.time_budget)
-
     def for_model_file(self) -> dict[str, Any]:
         """The values that the weights depend on: the same training on another machine writes the same file."""
         return {name: value for name, value in self.to_dict().items() if name not in MACHINE_VALUES}
@@ -203,7 +193,7 @@ def make_plan(config: TrainConfig, facts: Facts) -> TrainPlan:
     Raises:
         UserError: A value is impossible, or contradicts the data.
     """
-    _check(config, facts)
+    check_options(config, facts.num_classes, facts.num_train, facts.device)
     values = {name: value_of(config, name) for name in RECIPES[config.recipe]}
     balance = values.pop("balance_classes")
     class_weights = _class_weights(config, facts, balance)
@@ -230,10 +220,7 @@ def make_plan(config: TrainConfig, facts: Facts) -> TrainPlan:
         class_weights=class_weights,
         validate_every=_validate_every(config, facts, time_budget),
         precision=precision_of(config, facts.device, facts.has_bf16),
-        compile=_switch(
-            config.compile,
-            facts.device == "cuda" and facts.can_compile and _is_worth_compiling(total_steps, time_budget),
-        ),
+        compile=config.compile == "on" or (config.compile == "auto" and _compiles(facts, total_steps, time_budget)),
         device=facts.device,
         world_size=facts.world_size,
         num_workers=_num_workers(config, facts),
@@ -241,14 +228,6 @@ def make_plan(config: TrainConfig, facts: Facts) -> TrainPlan:
         seed=config.seed,
         **values,
     )
-
-
-def value_of(config: TrainConfig, name: str) -> Any:
-    """The value of an option that the recipe has: the one chosen, or the recipe's."""
-    chosen, of_recipe = getattr(config, name, "auto"), RECIPES[config.recipe][name]
-    if name == "channels_last":
-        return _switch(str(chosen), of_recipe)
-    return of_recipe if chosen == "auto" else chosen
 
 
 def precision_of(config: TrainConfig, device: str, has_bf16: bool) -> Precision:
@@ -289,14 +268,11 @@ def seconds_in(text: str) -> float:
     return seconds
 
 
-def _switch(choice: str, otherwise: bool) -> bool:
-    return otherwise if choice == "auto" else choice == "on"
-
-
-def _is_worth_compiling(total_steps: int, time_budget: float) -> bool:
-    """Whether a training is long enough; 0 steps, or 0 seconds, bound it not at all."""
+def _compiles(facts: Facts, total_steps: int, time_budget: float) -> bool:
+    """Whether the machine can, and the training is long enough; 0 steps, or 0 seconds, bound it not at all."""
     has_steps = not total_steps or total_steps >= STEPS_WORTH_COMPILING
-    return has_steps and (not time_budget or time_budget >= SECONDS_WORTH_COMPILING)
+    has_time = not time_budget or time_budget >= SECONDS_WORTH_COMPILING
+    return facts.device == "cuda" and facts.can_compile and has_steps and has_time
 
 
 def _epochs(config: TrainConfig, facts: Facts, time_budget: float) -> int:
@@ -353,86 +329,3 @@ def _num_workers(config: TrainConfig, facts: Facts) -> int:
         return config.num_workers
     # On a CPU the network itself takes every core; on a GPU the cores are free to prepare batches.
     return max(0, min(8, facts.num_cpus - 1)) if facts.device == "cuda" else 0
-
-
-LIMITS: dict[str, tuple[float, float]] = {
-    "epochs": (1, math.inf),
-    "batch_size": (1, math.inf),
-    "accumulate": (1, math.inf),
-    "freeze": (0, math.inf),
-    "logit_adjustment": (0, 1),
-    "label_smoothing": (0, 1),
-    "backbone_rate": (0, math.inf),
-    "layer_decay": (0, 1),
-    "momentum": (0, 1),
-    "weight_decay": (0, math.inf),
-    "warmup": (0, 1),
-    "clip_gradient": (0, math.inf),
-    "patience": (0, math.inf),
-    "validate_every": (1, math.inf),
-    "crop": (MIN_CROP, 16_384),
-    "longest_side": (0, math.inf),
-    "min_scale": (0.05, 20),
-    "max_scale": (0.05, 20),
-    "aspect_jitter": (0, 4),
-    "rotation": (0, 180),
-    "rare_crop": (0, 1),
-    "flip_horizontal": (0, 1),
-    "flip_vertical": (0, 1),
-    "color_jitter": (0, 1),
-    "hue_jitter": (0, 0.5),
-    "blur": (0, 1),
-    "cutout": (0, 1),
-    "cutmix": (0, 1),
-    "copy_paste": (0, 1),
-    "seed": (0, 2**63 - 1),
-    "num_workers": (0, math.inf),
-    "nproc": (1, math.inf),
-}
-"""The lowest and the highest value of each option that is a number."""
-
-
-def _check(config: TrainConfig, facts: Facts) -> None:
-    """Refuse impossible values, before anything is trained or written."""
-    if facts.num_classes < 2:
-        raise UserError("There is only one class: nothing to tell apart.", "Count the background as a class, too.")
-    _check_numbers(config)
-    _check_class_weights(config.class_weights, facts.num_classes)
-    if config.precision == "fp16" and facts.device != "cuda":
-        raise UserError("--precision fp16 needs a CUDA device.", "On a CPU leave --precision away.")
-    if config.freeze and config.keep_feature_extract:
-        raise UserError("--freeze and --keep-feature-extract are both given.", "The second freezes all stages.")
-    if config.recipe == "original" and 1 in {facts.num_train, config.batch_size}:
-        raise UserError(
-            "The original recipe leaves out batches of one picture, and there would be no other.",
-            "Give --batch-size 2 or more and two pictures or more, or use --recipe default.",
-        )
-
-
-def _check_numbers(config: TrainConfig) -> None:
-    for name, (lowest, highest) in LIMITS.items():
-        value = getattr(config, name)
-        if value != "auto" and not lowest <= value <= highest:
-            allowed = f"at least {lowest:g}" if highest == math.inf else f"{lowest:g} to {highest:g}"
-            raise UserError(f"--{name.replace('_', '-')} is {value}; {allowed} was expected.")
-    if config.longest_side != "auto" and 0 < config.longest_side < MIN_LONGEST_SIDE:
-        raise UserError(f"--longest-side is {config.longest_side}; 0 or at least {MIN_LONGEST_SIDE} was expected.")
-    if config.learning_rate != "auto" and not 0 < config.learning_rate < math.inf:
-        raise UserError(f"--learning-rate is {config.learning_rate}; a number above 0 was expected.", "Try 0.001.")
-    if config.ema != "auto" and not 0 <= config.ema < 1:
-        raise UserError(f"--ema is {config.ema}; 0, or a number below 1, was expected.", "Try 0.999.")
-    smallest, largest = (value_of(config, name) for name in ("min_scale", "max_scale"))
-    if smallest > largest:
-        raise UserError(f"--min-scale {smallest} is above --max-scale {largest}.", "Give both.")
-
-
-def _check_class_weights(weights: str | Sequence[float], num_classes: int) -> None:
-    if isinstance(weights, str):
-        return
-    if len(weights) != num_classes:
-        raise UserError(
-            f"-w gives {len(weights)} weights for {num_classes} classes.",
-            "Give one for each class, in the order of their ids, the background included.",
-        )
-    if any(not 0 <= weight < math.inf for weight in weights) or not any(weights):
-        raise UserError(f"-w gives the weights {tuple(weights)}; numbers of 0 or above, not all 0, were expected.")

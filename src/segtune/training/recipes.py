@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from segtune.config import TrainConfig
+
 DEFAULT_RECIPE: dict[str, Any] = {
     "crop": 224,
     "min_scale": 0.75,
@@ -81,3 +83,11 @@ ORIGINAL_RECIPE: dict[str, Any] = {
 }
 
 RECIPES = {"default": DEFAULT_RECIPE, "original": ORIGINAL_RECIPE}
+
+
+def value_of(config: TrainConfig, name: str) -> Any:
+    """The value of an option that the recipe has: the one chosen, or the recipe's."""
+    chosen, of_recipe = getattr(config, name, "auto"), RECIPES[config.recipe][name]
+    if chosen == "auto":
+        return of_recipe
+    return chosen == "on" if isinstance(of_recipe, bool) else chosen

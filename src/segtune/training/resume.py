@@ -19,7 +19,7 @@ from segtune.training.moving_average import MovingAverage
 from segtune.training.plan import TrainPlan
 
 HEADER = "segtune-resume"
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 
 
 @dataclass
@@ -44,6 +44,8 @@ class Progress:
         without_better: Validations since then.
         stopped_early: Whether the training ended by patience.
         time_is_up: Whether it ended by its time budget.
+        epochs: The plan's, when this was written.
+        time_budget: The plan's, too.
         metrics: The lines of metrics.jsonl.
     """
 
@@ -64,6 +66,8 @@ class Progress:
     without_better: int = 0
     stopped_early: bool = False
     time_is_up: bool = False
+    epochs: int = 0
+    time_budget: float = 0.0
     metrics: list[dict[str, Any]] = field(default_factory=list)
 
     def has_ended(self, plan: TrainPlan) -> bool:
@@ -74,12 +78,16 @@ class Progress:
         """Whether the weights as they are were validated: no step was done since the last epoch, which was."""
         return not self.num_losses and bool(self.metrics) and "mean_iou" in self.metrics[-1]
 
-    def go_on(self, plan: TrainPlan, before: TrainPlan) -> None:
-        """Take back what ended the training by the plan before, where a plan asks for more of that."""
-        more_time = plan.has_more_time_than(before)
+    def go_on(self, plan: TrainPlan) -> None:
+        """Take back what ended the training, where a plan asks for more of that.
+
+        What run.json says does not count: it may hold a plan of which no step was done.
+        """
+        more_time = is_longer(plan.time_budget, self.time_budget)
         self.time_is_up = self.time_is_up and not more_time
-        if self.stopped_early and (more_time or plan.has_more_epochs_than(before)):
+        if self.stopped_early and (more_time or is_longer(plan.epochs, self.epochs)):
             self.stopped_early, self.without_better = False, 0
+        self.epochs, self.time_budget = plan.epochs, plan.time_budget
 
     def count_step(self, loss: float, num_pictures: int, seconds: float) -> None:
         """A step of the epoch is done."""
@@ -103,6 +111,11 @@ class Progress:
         """Go on to the next epoch."""
         self.epoch += 1
         self.batch, self.loss_sum, self.num_losses, self.num_pictures, self.epoch_seconds = 0, 0.0, 0, 0, 0.0
+
+
+def is_longer(asked: float, before: float) -> bool:
+    """Whether epochs or seconds are more than before; 0 bounds them not at all."""
+    return before > 0 and (not asked or asked > before)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,5 @@
 """The training: config -> run folder. What is prepared, the loop (loop.py), and what is shown of the result."""
 
-import math
 import shlex
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -50,9 +49,10 @@ from segtune.training.augmented_samples import augmented_sheet
 from segtune.training.console_listener import ConsoleListener
 from segtune.training.events import Event, Listener, Notice, RunDone, RunStarted
 from segtune.training.initial_model import load_initial, with_architecture
-from segtune.training.loop import Run, StopRequested, make_state, run_epochs
+from segtune.training.loop import Run, StopRequested, ValidationAttempt, make_state, run_epochs
 from segtune.training.memory import StepMemory, measure_step
 from segtune.training.network import Network
+from segtune.training.notes import notes, why_it_ended
 from segtune.training.plan import Facts, TrainPlan, make_plan
 from segtune.training.processes import Processes, join, launch, was_launched
 from segtune.training.record import header_scores, run_record
@@ -66,8 +66,8 @@ NUM_SAMPLES = 6
 """Validation pictures shown in samples/."""
 NUM_AUGMENTED = 12
 """Training samples shown there, as the network sees them."""
-FEW_PIXELS = 200
-"""Of a class in a picture, as the network sees it: less than 16 x 16, which are one of an encoder's deeper features."""
+FEW_A_PROCESS = 2
+"""Validation pictures that each process predicts to see how long all will take."""
 
 
 @dataclass(frozen=True)
@@ -245,23 +245,22 @@ def _run(
         pin_memory=network.device.type == "cuda",
     )  # fmt: skip
     validate = make_validation(model, plan, data.val, network.device, processes)
-    sizes = data.report.splits["val"].sizes.items()
-    val_pixels = sum(number * math.prod(model.preprocessing.working_size(*size)) for size, number in sizes)
-    run = Run(
-        model, network, plan, loader, validate, len(data.train), val_pixels, folder, processes, tell, stop.requested
-    )
+    few = data.val[:: -(-len(data.val) // (FEW_A_PROCESS * processes.world_size))]
+    attempt = ValidationAttempt(make_validation(model, plan, few, network.device, processes), len(data.val) / len(few))
+    run = Run(model, network, plan, loader, validate, attempt, len(data.train), folder, processes, tell, stop.requested)
     state, stepper = make_state(run)
     if earlier is not None and earlier.has_state:
         state.restore(folder.resume)
-        state.progress.go_on(plan, earlier.plan)
+        state.progress.go_on(plan)
         if processes.is_first:
             folder.write_metrics(state.progress.metrics)
     elif processes.is_first:
         folder.write_metrics([])
         write_picture(folder.augmented, augmented_sheet(pictures, model.classes, NUM_AUGMENTED))
-    tell(RunStarted(plan, _notes(plan, data, weights, earlier is not None), model.classes.names, state.progress.step))
+    known = notes(plan, data.table, data.report, weights, earlier is not None)
+    tell(RunStarted(plan, known, model.classes.names, state.progress.step))
     if state.progress.has_ended(plan):
-        tell(Notice(_why_it_ended(state.progress, plan, folder)))
+        tell(Notice(why_it_ended(state.progress, plan, folder)))
     with worker_deaths_told():
         run_epochs(run, state, stepper)
     scores = processes.share(
@@ -366,39 +365,6 @@ def _choose_cache(data: Data, preprocessing: Preprocessing, num_workers: int, nu
     return choose_cache(facts, num_workers)
 
 
-def _notes(plan: TrainPlan, data: Data, weights: WeightsReport, goes_on: bool) -> tuple[str, ...]:
-    notes = [f"Warning: {warning}" for warning in data.report.warnings]
-    small = [] if goes_on else _shrunk_classes(plan, data)
-    if small:
-        larger = f"--longest-side {2 * plan.longest_side} --crop {2 * plan.crop}"
-        notes.append(
-            f"Warning: as the network sees the pictures ({plan.longest_side} px), some classes have few pixels where"
-            f" they occur: {listed(small)}. If they matter: {larger}"
-        )
-    if plan.freeze and not weights.taken:
-        notes.append("Warning: the feature extractor is frozen, and its weights are random: give --weights")
-    idle = plan.world_size - plan.batch_size
-    if idle > 0:
-        notes.append(
-            f"Warning: a batch has {plan.batch_size} pictures for {plan.world_size} processes, of which {idle} have"
-            " nothing to do: raise --batch-size"
-        )
-    return (*notes, *weights.describe())
-
-
-def _shrunk_classes(plan: TrainPlan, data: Data) -> list[str]:
-    """Classes that are small once the pictures are shrunk, with the mean number of pixels where they occur."""
-    facts, rule = data.report.splits["train"], Preprocessing(longest_side=plan.longest_side)
-    seen = sum(number * math.prod(rule.working_size(*size)) for size, number in facts.sizes.items())
-    whole = sum(number * math.prod(size) for size, number in facts.sizes.items())
-    areas = facts.pixels / facts.pictures_with_class.clip(min=1)
-    return [
-        f"{name} {area * seen / whole:.0f}"
-        for name, area in zip(data.table.names, areas, strict=True)
-        if area * seen / whole < FEW_PIXELS <= area
-    ]
-
-
 def _show_best(folder: RunFolder, val_pairs: Sequence[Pair], progress: Progress, device: torch.device) -> Scores:
     """Read the best model as a user would, score it with all that there is to say, and draw samples."""
     best = load_model(folder.model)
@@ -444,15 +410,3 @@ def _refuse_listeners(listeners: Sequence[Listener] | None) -> None:
 def _how_to_go_on(config: TrainConfig, folder: RunFolder) -> str:
     kept = f"{folder.model} holds the best epoch so far. " if folder.model.exists() else ""
     return f"Interrupted. {kept}To go on where it stopped:\n  {shlex.join(['segtune', 'resume', str(config.run)])}"
-
-
-def _why_it_ended(progress: Progress, plan: TrainPlan, folder: RunFolder) -> str:
-    """What ended a training that is asked to go on, and what would let it."""
-    if progress.time_is_up:
-        ended, more = f"The time of {plan.time_budget:g} s is up", "--time-budget LONGER"
-    elif progress.stopped_early:
-        ended = f"The training ended early, after {plan.patience} validations without a better score"
-        more = "--epochs MORE" if plan.epochs else "--time-budget LONGER"
-    else:
-        ended, more = f"All {plan.epochs} epochs are done", "--epochs MORE"
-    return f"{ended}. To go on: {shlex.join(['segtune', 'resume', str(folder.path)])} {more}"

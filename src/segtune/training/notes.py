@@ -1,0 +1,64 @@
+"""What a training says of itself in words: warnings before it begins, and why there is nothing left to do."""
+
+import math
+import shlex
+
+from segtune.annotations.dataset_report import DatasetReport
+from segtune.classes import ClassTable
+from segtune.errors import listed
+from segtune.models.pretrained import WeightsReport
+from segtune.preprocessing import Preprocessing
+from segtune.run_folder import RunFolder
+from segtune.training.plan import TrainPlan
+from segtune.training.resume import Progress
+
+FEW_PIXELS = 200
+"""Of a class in a picture, as the network sees it: less than 16 x 16, which are one of an encoder's deeper features."""
+
+
+def notes(
+    plan: TrainPlan, table: ClassTable, report: DatasetReport, weights: WeightsReport, goes_on: bool
+) -> tuple[str, ...]:
+    """What is to be known of a training before it begins, or goes on."""
+    found = [f"Warning: {warning}" for warning in report.warnings]
+    small = [] if goes_on else _shrunk_classes(plan, table, report)
+    if small:
+        larger = f"--longest-side {2 * plan.longest_side} --crop {2 * plan.crop}"
+        found.append(
+            f"Warning: as the network sees the pictures ({plan.longest_side} px), some classes have few pixels where"
+            f" they occur: {listed(small)}. If they matter: {larger}"
+        )
+    if plan.freeze and not weights.taken:
+        found.append("Warning: the feature extractor is frozen, and its weights are random: give --weights")
+    idle = plan.world_size - plan.batch_size
+    if idle > 0:
+        found.append(
+            f"Warning: a batch has {plan.batch_size} pictures for {plan.world_size} processes, of which {idle} have"
+            " nothing to do: raise --batch-size"
+        )
+    return (*found, *weights.describe())
+
+
+def _shrunk_classes(plan: TrainPlan, table: ClassTable, report: DatasetReport) -> list[str]:
+    """Classes that are small once the pictures are shrunk, with the mean number of pixels where they occur."""
+    facts, rule = report.splits["train"], Preprocessing(longest_side=plan.longest_side)
+    seen = sum(number * math.prod(rule.working_size(*size)) for size, number in facts.sizes.items())
+    whole = sum(number * math.prod(size) for size, number in facts.sizes.items())
+    areas = facts.pixels / facts.pictures_with_class.clip(min=1)
+    return [
+        f"{name} {area * seen / whole:.0f}"
+        for name, area in zip(table.names, areas, strict=True)
+        if area * seen / whole < FEW_PIXELS <= area
+    ]
+
+
+def why_it_ended(progress: Progress, plan: TrainPlan, folder: RunFolder) -> str:
+    """What ended a training that is asked to go on, and what would let it."""
+    if progress.time_is_up:
+        ended, more = f"The time of {plan.time_budget:g} s is up", "--time-budget LONGER"
+    elif progress.stopped_early:
+        ended = f"The training ended early, after {plan.patience} validations without a better score"
+        more = "--epochs MORE" if plan.epochs else "--time-budget LONGER"
+    else:
+        ended, more = f"All {plan.epochs} epochs are done", "--epochs MORE"
+    return f"{ended}. To go on: {shlex.join(['segtune', 'resume', str(folder.path)])} {more}"
