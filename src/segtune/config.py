@@ -116,12 +116,8 @@ class CheckConfig:
 
 
 @dataclass(frozen=True)
-class TrainConfig(ConversionOptions):
-    """Fine-tune a model on a dataset folder.
-
-    Where an option is 'auto', the recipe, the data and the machine decide; the plan that comes of it is printed, kept
-    in RUN/run.json and followed.
-    """
+class TrainingOptions:
+    """What is trained, on what, for how long and how."""
 
     dataset: Annotated[Positional[Path], arg(metavar="DATASET")]
     """The dataset folder: train/ and val/, each with Images and Labels, and, if wanted, classes.yaml. An annotation
@@ -131,6 +127,10 @@ class TrainConfig(ConversionOptions):
     samples/."""
     num_classes: Annotated[int | None, arg(metavar="N")] = None
     """Number of classes, the background included. Needed only where the dataset has no classes.yaml."""
+    ignore_value: Annotated[int | None, arg(metavar="VALUE")] = None
+    """Label value that never counts, beside 255. Default: that of classes.yaml."""
+    model: str = "deeplabv3_resnet101"
+    """A name that 'segtune models' lists, or DECODER:ENCODER, as in deeplabv3plus:efficientnet_lite0."""
     epochs: int | Auto = "auto"
     """How many times to go through the training pictures. 'auto': the fewer pictures, the more often; with
     --time-budget until the time is up."""
@@ -139,6 +139,14 @@ class TrainConfig(ConversionOptions):
     batch_size: int | Auto = "auto"
     """Pictures in one training step, over all processes. 'auto': 8 on CPUs, 16 on CUDA, or
     all where there are fewer."""
+    recipe: Recipe = "default"
+    """'default' is segtune's; 'original' trains as the original project did, to the letter, for comparison."""
+    weights: str = "auto"
+    """What the network of --model starts from: 'auto' the best published weights, 'none' random ones, or the path of a
+    weights file, of which all that fits is taken."""
+    init: Annotated[Path | None, arg(metavar="MODEL")] = None
+    """Go on from this model.safetensors, with its network: to train it on more pictures. Where its classes are others,
+    in name or order, the head is new."""
     accumulate: int | Auto = "auto"
     """Compute each batch in this many parts, one after the other, in less memory: the same step, but that batch norms
     that train, and the losses dice, lovasz and ohem, see a part at a time. 'auto': 1; on CUDA as many as a measurement
@@ -166,16 +174,6 @@ class TrainConfig(ConversionOptions):
     those given by -w."""
     label_smoothing: float | Auto = "auto"
     """Share of each label that is spread over all classes, 0 to 1."""
-    model: str = "deeplabv3_resnet101"
-    """A name that 'segtune models' lists, or DECODER:ENCODER, as in deeplabv3plus:efficientnet_lite0."""
-    weights: str = "auto"
-    """What the network of --model starts from: 'auto' the best published weights, 'none' random ones, or the path of a
-    weights file, of which all that fits is taken."""
-    init: Annotated[Path | None, arg(metavar="MODEL")] = None
-    """Go on from this model.safetensors, with its network: to train it on more pictures. Where its classes are others,
-    in name or order, the head is new."""
-    recipe: Recipe = "default"
-    """'default' is segtune's; 'original' trains as the original project did, to the letter, for comparison."""
     optimizer: Literal["auto", "sgd", "adamw"] = "auto"
     """SGD with momentum, or AdamW."""
     learning_rate: float | Auto = "auto"
@@ -235,8 +233,6 @@ class TrainConfig(ConversionOptions):
     """Probability that a rectangle comes from another picture (CutMix)."""
     copy_paste: float | Auto = "auto"
     """Probability that objects of another picture are pasted in."""
-    ignore_value: Annotated[int | None, arg(metavar="VALUE")] = None
-    """Label value that never counts, beside 255. Default: that of classes.yaml."""
     seed: int = 0
     """Seed of all randomness: order, augmentation, new weights."""
     device: Device = "auto"
@@ -259,6 +255,15 @@ class TrainConfig(ConversionOptions):
     """Where metrics go beside metrics.jsonl, separated by commas: tensorboard, mlflow, wandb; or 'none'."""
     overwrite: bool = False
     """Replace the run that the run folder holds."""
+
+
+@dataclass(frozen=True)
+class TrainConfig(ConversionOptions, TrainingOptions):  # of bases the last one's options come first
+    """Fine-tune a model on a dataset folder.
+
+    Where an option is 'auto', the recipe, the data and the machine decide; the plan that comes of it is printed, kept
+    in RUN/run.json and followed. The last options, from --format on, say how an annotation export is converted.
+    """
 
 
 @dataclass(frozen=True)
