@@ -303,7 +303,12 @@ COMMANDS: dict[type, Callable[[Any], int]] = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command line; returns the exit code: 0 done, 1 partly done, 2 the user must mend something."""
+    """Run a command line.
+
+    Returns:
+        The exit code: 0 done; 1 done in part, or warnings of 'check --strict'; 2 the user must mend something; 130
+        interrupted.
+    """
     share_processors()
     arguments = list(sys.argv[1:] if argv is None else argv)
     if arguments == ["--version"]:

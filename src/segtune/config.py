@@ -82,7 +82,7 @@ class ConvertConfig(ConversionOptions):
     source: Annotated[Positional[Path], arg(metavar="SOURCE")]
     """The export: a zip, a folder, or an XML or JSON file. The format is found by what is in it."""
     dataset: Annotated[Positional[Path], arg(metavar="DATASET")]
-    """The folder to make: classes.yaml, train/ and val/ with Images and Labels."""
+    """The folder to make: classes.yaml, train/ and val/ with Images and Labels. With --merge: the one that is there."""
     merge: bool = False
     """Add the export to the dataset folder that is there: pictures that it has get the new labels, others are added,
     and the classes and the split stay. What is replaced is kept in DATASET/replaced."""
@@ -137,7 +137,7 @@ class TrainingOptions:
     time_budget: Annotated[str, arg(metavar="TIME")] = ""
     """How long to train, validation included: 90s, 10m, 1h30m. The rate decays to nothing by then."""
     batch_size: int | Auto = "auto"
-    """Pictures in one training step, over all processes. 'auto': 8 on CPUs, 16 on CUDA, or
+    """Pictures in one training step, over all processes. 'auto': 8 on CPUs, 16 on CUDA and with the original recipe, or
     all where there are fewer."""
     recipe: Recipe = "default"
     """'default' is segtune's; 'original' trains as the original project did, to the letter, for comparison."""
@@ -238,7 +238,8 @@ class TrainingOptions:
     device: Device = "auto"
     """Where to compute. 'auto': CUDA where there is one."""
     precision: Precision | Auto = "auto"
-    """Numbers that the network computes with. 'auto': bf16 on CUDA devices that have it, else fp16; float32 on CPUs."""
+    """Numbers that the network computes with. 'auto': bf16 on CUDA devices that have it, else fp16; float32 on CPUs
+    and with the original recipe."""
     channels_last: Switch = "auto"
     """Whether tensors lie with the channels last in memory. 'auto': the recipe's."""
     compile: Switch = "auto"
@@ -246,7 +247,7 @@ class TrainingOptions:
     minutes that it takes."""
     cache: Cache = "auto"
     """Decode pictures once, and keep them in memory or on disk. 'auto': memory if they take at most a quarter of what
-    is free, else disk; 'segtune cache' shows what is there and removes it."""
+    is free, else disk if they take at most half, else neither; 'segtune cache' shows what is there and removes it."""
     num_workers: int | Auto = "auto"
     """Processes that prepare batches; 0: none beside the main one. 'auto': by the machine."""
     nproc: int = 1
@@ -293,7 +294,10 @@ class ResumeConfig:
 
 @dataclass(frozen=True)
 class CrossvalConfig(TrainConfig):
-    """Train and score a model a fold: each picture of train and val is validated once. All options of 'train'."""
+    """Train and score a model a fold: each picture of train and val is validated once.
+
+    All options of 'train', but that of those for exports --group-by alone counts.
+    """
 
     dataset: Annotated[Positional[Path], arg(metavar="DATASET")]
     """The dataset folder, as for 'segtune train'; an export is to be converted first."""
@@ -442,7 +446,7 @@ class ExportConfig:
     argmax: bool = False
     """Put out class ids, uint8 (N, H, W), in place of logits."""
     half: bool = False
-    """Compute with float16: half the size; faster on some devices."""
+    """Compute with float16: half the size; faster on some devices. An .xml only stores its weights so."""
     int8: bool = False
     """Quantise an .onnx to 8 bits, calibrated on training pictures: a quarter of the size."""
     data: Annotated[Path | None, arg(metavar="DATASET")] = None

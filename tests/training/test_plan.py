@@ -25,8 +25,12 @@ def test_the_page_has_the_recipes():
     shown = re.findall(r"^\| `--([\w-]+)` \| (\S+) \| (\S+) \|$", page, re.MULTILINE)
     options = {entry.name for entry in fields(TrainConfig)} & set(DEFAULT_RECIPE)
     assert {name.replace("-", "_"): (default, original) for name, default, original in shown} == {
-        name: (str(DEFAULT_RECIPE[name]), str(ORIGINAL_RECIPE[name])) for name in options
+        name: (as_typed(DEFAULT_RECIPE[name]), as_typed(ORIGINAL_RECIPE[name])) for name in options
     }
+
+
+def as_typed(value):
+    return {True: "on", False: "off"}[value] if isinstance(value, bool) else str(value)
 
 
 def test_original_recipe_is_the_originals():
