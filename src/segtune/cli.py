@@ -194,6 +194,8 @@ def run_predict(config: PredictConfig) -> int:
     report = predict(config)
     places = listed(place_of(kind) for kind in report.kinds)
     output.print(f"{report.num_pictures} pictures: {places} in {report.output}")
+    for note in report.notes:
+        messages.print(f"Note: {note}")
     for problem in report.unreadable:
         messages.print(f"Left out: {problem}")
     for problem in report.incomplete:

@@ -88,7 +88,8 @@ def num_frames(picture: Image.Image) -> int:
     if picture.format not in {"TIFF", "WEBP", "PNG"}:
         return 1
     size = picture.size
-    with suppress(*DECODE_ERRORS):
+    with warnings.catch_warnings(), suppress(Exception):  # Pillow raises anything on directories that it can't read
+        warnings.simplefilter("ignore")
         count: int = getattr(picture, "n_frames", 1)
         if count > 1:
             picture.seek(1)

@@ -57,6 +57,8 @@ def index(folder, *names, images=None):
         ("train/a.png", "x.json", ["val/a.png"], None),
         ("train2017/a.png", "x.json", ["images/training/a.png"], "images/training/a.png"),
         ("train/images/a.png", "x.json", ["val/images/a.png"], None),
+        ("test/images/train/a", "test/labels/train/a.txt", ["test/images/train/a.jpg"], "test/images/train/a.jpg"),
+        ("test/images/train/a", "test/labels/train/a.txt", ["test/images/val/a.jpg"], None),
         # Suffixes: another one only where the name has a picture's.
         ("a.jpg", "x.json", ["a.png"], "a.png"),
         ("a.jpg", "x.json", ["a.png", "a.jpg"], "a.jpg"),
@@ -139,6 +141,9 @@ def test_masks_are_not_given_pictures_of_other_folders(mask, picture, expected):
         ("masks/0001.png", ["images/0001.png", "images/0001_rgb.png"], "images/0001.png"),
         ("masks/a_mask.png", ["images/a.jpg", "images/img_a.jpg"], "images/a.jpg"),
         ("z_mask.png", ["img_z.jpg", "z.jpg"], "z.jpg"),
+        # Folders say more than names: a depth map is not what was labelled.
+        ("masks/0001.png", ["rgb/0001_rgb.png", "depth/0001.png"], "rgb/0001_rgb.png"),
+        ("masks/1.png", ["images/img_1.jpg", "thumbs/1.jpg"], "images/img_1.jpg"),
         ("masks/a.png", ["images/a.jpg", "images/a.png"], ""),
         ("z_mask.png", ["z.jpg", "z.png"], ""),
     ],

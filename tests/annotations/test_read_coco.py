@@ -158,6 +158,7 @@ def test_colors_are_kept(tmp_path, color, expected):
 @pytest.mark.parametrize(
     ("file", "at", "name", "subset"),
     [
+        ("training/annotations/instances_val.json", "training/val2017/a.jpg", "a.jpg", "val"),
         ("annotations/instances_default.json", "images/a.jpg", "a.jpg", ""),
         ("annotations/instances_train.json", "images/train/a.jpg", "a.jpg", "train"),
         ("annotations/instances_val2017.json", "val2017/a.jpg", "a.jpg", "val"),

@@ -354,6 +354,13 @@ def test_frames_are_found_by_number(tmp_path, meta, annotated, pictures, expecte
     assert bool(warning) == bool(images[0].warnings)
 
 
+def test_overlapping_jobs_annotate_no_frame_twice(tmp_path):
+    folder = export(tmp_path, track(0, 1), meta=video(3), pictures=frames(0, 1, 2, 3))
+    (folder / "annotations.xml").rename(folder / "job_1.xml")
+    export(folder, track(2, 3), meta=video(3, start=1), pictures=())
+    assert sorted(image.picture for image in read(folder)[2]) == [f"images/{name}" for name in frames(0, 1, 2, 3)]
+
+
 @pytest.mark.parametrize(("meta", "empty"), [(video(4), [1, 2]), (video(2), [1]), (VIDEO, [])])
 def test_frames_of_the_video_that_have_a_picture_are_empty_where_nothing_is_drawn(tmp_path, meta, empty):
     images = read(export(tmp_path, track(0, 3), meta=meta, pictures=frames(0, 1, 2, 3, 7)))[2]

@@ -296,6 +296,18 @@ def test_copies_stay_in_the_split_that_is_scored_last(dataset, tmp_path):
     assert len(list((tmp_path / "fixed" / "test" / "Images").iterdir())) == 2
 
 
+def test_what_only_looks_alike_is_not_dropped(dataset, tmp_path):
+    for kind, name, suffix in (("Images", "MU\u0308LLER", "jpg"), ("Labels", "M\u00fcller", "png")):
+        folder = dataset / "train" / kind
+        (folder / f"000.{suffix}").rename(folder / f"{name}.{suffix}")
+    (dataset / "train" / "Labels" / "001.png").unlink()
+    report = repair_dataset(ConvertConfig(dataset, tmp_path / "fixed", repair="drop"))
+    assert report.changed == {"drop": 1}
+    kept = {path.name for path in (tmp_path / "fixed" / "train").rglob("*.*")}
+    assert {"MU\u0308LLER.jpg", "M\u00fcller.png"} <= kept
+    assert "001.jpg" not in kept
+
+
 def test_classes_from_1_are_shifted_whatever_the_case_of_the_suffix(dataset, tmp_path):
     from_1(dataset)
     for path in all_labels(dataset):

@@ -62,7 +62,7 @@ def test_of_a_file_with_several_pictures_the_first_is_predicted_and_that_is_told
     page.save(tmp_path / "scan.tif", save_all=True, append_images=[page.resize(second)])
     report = predict(PredictConfig(trained_run / "model.safetensors", tmp_path / "scan.tif", tmp_path / "o"))
     assert report.num_pictures == 1
-    assert [f"{tmp_path}/scan.tif holds 2 pictures: the first was predicted"] * is_told == list(report.incomplete)
+    assert [f"{tmp_path}/scan.tif holds 2 pictures: the first was predicted"] * is_told == list(report.notes)
 
 
 def test_a_picture_that_can_not_be_read_makes_the_exit_code_1(trained_run, pictures, tmp_path, capsys):

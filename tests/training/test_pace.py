@@ -23,11 +23,11 @@ def test_share_of_the_steps():
 def test_share_of_the_time_leaves_room_for_the_last_validation():
     plan = replace(PLAN, epochs=0, total_steps=0, time_budget=100.0)
     assert Pace(plan, Progress(seconds=25)).done() == pytest.approx(0.25, abs=0.01)
-    assert Pace(plan, Progress(seconds=25, validation_seconds=50 / 2.2)).done() == pytest.approx(0.5, abs=0.01)
+    assert Pace(plan, Progress(seconds=25, validation_seconds=40 / 2.2)).done() == pytest.approx(25 / 60, abs=0.01)
 
 
-@pytest.mark.parametrize(("expected", "fits", "kept"), [(10.0, True, 22.0), (30.0, False, 50.0)])
-def test_the_first_validation_is_expected_but_to_take_half_of_the_time_at_most(expected, fits, kept):
+@pytest.mark.parametrize(("expected", "fits", "kept"), [(10.0, True, 22.0), (30.0, False, 37.5)])
+def test_the_first_validation_is_expected_but_to_take_half_of_what_is_left_at_most(expected, fits, kept):
     plan = replace(PLAN, epochs=0, total_steps=0, time_budget=100.0)
     pace = Pace(plan, Progress(seconds=25))
     assert pace.expect_validation(expected) == fits
@@ -77,6 +77,16 @@ def test_too_short_a_time_to_validate_is_told(dataset, time_budget, warns):
     train(TrainConfig(dataset, dataset.parent / "run", time_budget=time_budget, **options), listeners=[events.append])
     notices = [event.text for event in events if isinstance(event, Notice)]
     assert any("more than half of the 0.02 s" in text for text in notices) == warns
+
+
+def test_what_is_kept_for_validating_leaves_time_to_train():
+    plan = replace(PLAN, epochs=0, total_steps=0, time_budget=100.0)
+    pace = Pace(plan, Progress(seconds=80))  # trying it has taken so long
+    assert not pace.expect_validation(80.0)
+    assert pace.done() == pytest.approx(80 / 90, abs=0.01)
+    assert not pace.is_time_to_validate()
+    pace.validated(80.0)
+    assert pace.done() == pytest.approx(80 / 90, abs=0.01)
 
 
 def test_training_ends_when_the_time_is_up_with_its_rate_decayed(dataset):

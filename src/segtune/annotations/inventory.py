@@ -13,7 +13,10 @@ from segtune.errors import DataError, UserError, listed
 from segtune.pictures import same_shape
 
 MISSING = "annotated pictures that are not there"
-OBJECTS_WITHOUT_AREA = frozenset({"polylines", "lines", "points", "keypoints", "skeletons", "cuboids"})
+OBJECTS_WITHOUT_AREA = frozenset({
+    "polylines", "lines", "points", "keypoints", "skeletons", "cuboids", "objects of fewer than 3 points",
+    "objects without a label",
+})  # fmt: skip
 """Reasons to leave out what tells that a picture is not empty."""
 
 

@@ -70,14 +70,14 @@ def pair_masks(names: Iterable[str], more_pictures: Iterable[str] = ()) -> list[
     beside = {name: found for name in names if name not in masks and (found := by_stem.beside(name))}
     files = [_label_file(name, found) for name, found in beside.items()]
     for name in sorted(masks):
-        candidates = (others for stem in _mask_stems(name) for others in by_stem.of(stem))
-        best = next(filter(None, (_nearest(name, others, beside.keys()) for others in candidates)), [])
+        candidates = (by_stem.of(stem) for stem in _mask_stems(name))
+        best = next(filter(None, (_nearest(name, *of_stem, beside.keys()) for of_stem in candidates)), [])
         files.append(_label_file(name, best))
     return sorted(_without_shown(files), key=lambda file: file.labels)
 
 
 class _Stems:
-    """Pictures by what masks may be called after: their own stem first, then that without 'img' and the like."""
+    """Pictures by what masks may be called after: their own stem, or that without 'img' and the like."""
 
     def __init__(self, pictures: Iterable[str]) -> None:
         self._own: dict[str, list[str]] = defaultdict(list)
@@ -88,10 +88,10 @@ class _Stems:
             if found := PICTURE_AFFIX.match(stem):
                 self._without_affix[name_key(found["a"] or found["b"])].append(name)
 
-    def of(self, stem: str) -> list[Sequence[str]]:
-        """The pictures of a stem, those of which it is the own before others."""
+    def of(self, stem: str) -> tuple[Sequence[str], Sequence[str]]:
+        """The pictures whose own stem this is, and those of which it is without 'img' and the like."""
         key = name_key(stem)
-        return [self._own.get(key, ()), self._without_affix.get(key, ())]
+        return self._own.get(key, ()), self._without_affix.get(key, ())
 
     def beside(self, mask: str) -> list[str]:
         """The pictures in a mask's own folder that it is called after, with an ending of masks."""
@@ -132,18 +132,22 @@ def _mask_stems(name: str) -> Iterator[str]:
     yield from (found[1] for pattern in (MASK_ENDING, MASK_START) if (found := pattern.match(stem)))
 
 
-def _nearest(mask: str, candidates: Iterable[str], taken: Collection[str]) -> list[str]:
-    """The pictures that share most of a mask's folders; never one of another subset or where both have others."""
+def _nearest(mask: str, own: Sequence[str], others: Sequence[str], taken: Collection[str]) -> list[str]:
+    """The pictures that share most of a mask's folders, of these the ones of its ``own`` name where there are some.
+
+    Never one of another subset, or where both have folders that the other lacks.
+    """
     subset, folders, named = _subset(mask), _folders(mask), _named(mask)
     fitting = [
         other
-        for other in candidates
+        for other in (*own, *others)
         if other not in taken
         and (not subset or _subset(other) in {"", subset})
         and (named <= _named(other) or named >= _named(other))
     ]
     fit = {other: (len(folders & _folders(other)), -len(_folders(other))) for other in fitting}
-    return [other for other in fitting if fit[other] == max(fit.values())]
+    best = [other for other in fitting if fit[other] == max(fit.values())]
+    return [other for other in best if other in own] or best
 
 
 def _folders(name: str) -> set[str]:

@@ -168,7 +168,9 @@ def _path(name: str) -> PurePosixPath:
 
 def could_be_any_of(found: Sequence[str]) -> str:
     """Why none of several pictures is taken, for a person: the rest of a sentence."""
-    return f"its picture could be any of {listed(found, 4)}; rename them, or name one's folder with --images"
+    in_one_folder = len({PurePosixPath(name).parent for name in found}) == 1
+    advice = "remove or rename the others" if in_one_folder else "rename them, or name one's folder with --images"
+    return f"its picture could be any of {listed(found, 4)}; {advice}"
 
 
 def _keys(path: PurePosixPath) -> list[str]:
@@ -192,7 +194,8 @@ def _agree(named: Sequence[str], folders: Sequence[str], beside: Sequence[str], 
     if not is_elsewhere:
         common = min(common, _shared(named, folders))
         named = named[common:]
-    subsets = {subset for part in (named, folders) if (subset := next(filter(None, map(subset_named, part)), ""))}
+    innermost = (next(filter(None, map(subset_named, part[::-1])), "") for part in (named, folders[common:]))
+    subsets = set(filter(None, innermost))
     pairs = list(zip(_telling(named)[::-1], _telling(folders[common:])[::-1], strict=False))
     return len(subsets) < 2 and all(one == other for one, other in pairs[: 1 if is_elsewhere else None])
 
@@ -213,7 +216,7 @@ def _rank(
         bool(own_subset) and name_key(own_subset) not in folders,
         -agreed,
         -_shared(named[::-1], folders[::-1]),
-        _subset_beside(path, other) != subset,
+        subset_of(other) != subset,
         path.name != PurePosixPath(other).name,
         -_shared(beside, folders),
         len(telling) > agreed,

@@ -207,7 +207,8 @@ def _images(export: Export, plan: _Plan) -> Iterator[AnnotatedImage]:
 def _subset(name: str) -> str:
     """Which part of the dataset a file is about: valid/_annotations.coco.json, instances_train2017.json, val.json."""
     words = [word for word in re.split(r"[^a-z]+", PurePosixPath(name).stem.lower()) if word]
-    return subset_of(name) or (subset_named(words[-1]) or subset_named(words[0]) if words else "")
+    own = subset_named(words[-1]) or subset_named(words[0]) if words else ""
+    return own or subset_of(name)
 
 
 def _by_id(items: Any) -> tuple[dict[str | int, dict[str, Any]], list[str]]:

@@ -274,7 +274,9 @@ def _frames(export: Export, name: str) -> Iterator[AnnotatedImage]:
     if tracks.broken.build().problems:
         yield tracks.broken.build()
         return
-    for frame in sorted(tracks.frames.keys() | _empty_frames(tracks, pictures)):
+    # Several files may be about the same frames, as overlapping jobs are.
+    empty = _empty_frames(tracks, pictures) if len(_cvat_files(export.source)) == 1 else set()
+    for frame in sorted(tracks.frames.keys() | empty):
         # Stable, as CVAT paints the shapes of a frame.
         shapes = sorted(tracks.frames.get(frame, ()), key=lambda item: _z_order(item[1]))
         title = f"frame_{frame:06d}"

@@ -3,6 +3,7 @@
 import shutil
 from collections import Counter
 from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,7 +33,7 @@ from segtune.classes import CLASSES_FILE, IGNORE, ClassTable
 from segtune.config import ConversionOptions, ConvertConfig, changed_options, names_in
 from segtune.console import output, track
 from segtune.errors import UserError, listed, nearest
-from segtune.files import atomic_folder, refuse_used, sha256
+from segtune.files import atomic_folder, name_key, refuse_used, sha256
 from segtune.pictures import (
     DECODE_ERRORS,
     TURNED,
@@ -144,15 +145,23 @@ def _repair_split(
     times = Counter(path.stem for path in all_files(source.path / split / LABELS))
     several = {stem for stem in labels if times[stem] > 1}
     done = {*pictures.values(), *(path for stem, path in labels.items() if stem not in several)}
+    # Names that only look alike are no pair, but nobody wants to lose them.
+    several |= _look_alikes(pictures.keys() - labels.keys(), labels.keys() - pictures.keys())
     for stem in track(sorted(pictures | labels), f"Repairing {split}"):
         picture, label = pictures.get(stem), labels.get(stem)
         if picture is not None and elsewhere and sha256(picture) in elsewhere:
             changed["duplicates"] += 1
         elif stem in several:
-            done -= {picture}
+            done -= {picture, label}
         else:
             _repair_pair(source, target / split, picture, label, meaning, changed)
     _copy_others(source, target, split, done)
+
+
+def _look_alikes(one: AbstractSet[str], other: AbstractSet[str]) -> set[str]:
+    """The names of two sets that differ in capitals alone, or in how accents are stored."""
+    keys = {name_key(name) for name in one} & {name_key(name) for name in other}
+    return {name for name in one | other if name_key(name) in keys}
 
 
 def _copy_others(source: FolderSource, target: Path, split: str, done: set[Path]) -> None:
@@ -168,7 +177,8 @@ def _copy_others(source: FolderSource, target: Path, split: str, done: set[Path]
 def _numbered_from_1(dataset: Path, table: ClassTable) -> bool:
     """Whether a label image has a value that is one above the last class."""
     folders = [folder for split in ALL_SPLITS if (folder := dataset / split / LABELS).is_dir()]
-    arrays = (_decoded(path) for folder in folders for path in all_files(folder))
+    files = [path for folder in folders for path in all_files(folder) if path.suffix.lower() == ".png"]
+    arrays = map(_decoded, files)
     return any(pixels is not None and pixels.ndim == 2 and (pixels == table.num_classes).any() for pixels in arrays)
 
 

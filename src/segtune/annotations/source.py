@@ -17,7 +17,7 @@ from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
-from segtune.annotations.dataset_folder import REPLACED, is_dataset_folder
+from segtune.annotations.dataset_folder import ALL_SPLITS, IMAGES, LABELS, REPLACED
 from segtune.errors import DataError, UserError
 from segtune.files import RENAME_TO_UNICODE, atomic_path, is_unicode, printable
 from segtune.pictures import PICTURE_SUFFIXES
@@ -41,6 +41,9 @@ SYSTEM_FILES = frozenset({"__MACOSX", "Thumbs.db", "desktop.ini"})
 UTF8_NAME = 0x800
 """The flag of a zip member whose name is UTF-8; without it Python takes the name for code page 437."""
 
+OUTDATED = re.compile(rf"(?:.*/)?{REPLACED}/\d+/(?:{'|'.join(ALL_SPLITS)})/(?:{IMAGES}|{LABELS})/")
+"""The names of what merges have replaced in a dataset folder."""
+
 HALF_CHARACTER = re.compile(rb"\\u[dD][89a-fA-F]")
 """JSON writes emojis and the like as two of these escapes; one alone stands for nothing."""
 
@@ -58,12 +61,13 @@ class ExportSource(ABC):
 
     Attributes:
         path: Where the export is.
-        names: All files, sorted; hidden ones and those of operating systems left out.
+        names: All files, sorted; hidden ones, those of operating systems, and what a dataset folder keeps of labels
+            that were replaced are left out.
     """
 
     def __init__(self, path: Path, names: list[str]) -> None:
         self.path = path
-        self.names = tuple(sorted(name for name in names if not _is_of_system(name)))
+        self.names = tuple(sorted(name for name in names if not _is_of_system(name) and not OUTDATED.match(name)))
         self._json: tuple[str, Any] = ("", None)
 
     @abstractmethod
@@ -169,8 +173,6 @@ class FolderSource(ExportSource):
             unseen.append(f"{error.filename}: {error.strerror}")
 
         for folder, folders, files in os.walk(path, onerror=note):
-            if Path(folder) == path and is_dataset_folder(path):
-                folders[:] = [name for name in folders if name != REPLACED]  # outdated labels
             unseen += [f"{link}: a link" for name in folders if (link := Path(folder, name)).is_symlink()]
             files = [file for file in files if _is_file(Path(folder, file))]
             relative = os.path.relpath(folder, path).replace(os.sep, "/")

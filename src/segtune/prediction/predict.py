@@ -27,7 +27,8 @@ class PredictReport:
         output: The folder that holds the results.
         num_pictures: How many were predicted; a video is one.
         unreadable: What is wrong with each picture that could not be.
-        incomplete: What is missing of videos that could be decoded in part, and of files with several pictures.
+        incomplete: What is missing of videos that could be decoded in part.
+        notes: Which files hold several pictures, of which the first was predicted.
         kinds: What was written, as in ``--save``.
     """
 
@@ -36,6 +37,7 @@ class PredictReport:
     unreadable: Sequence[str]
     kinds: Sequence[str]
     incomplete: Sequence[str] = ()
+    notes: Sequence[str] = ()
 
 
 def predict(config: PredictConfig) -> PredictReport:
@@ -54,7 +56,7 @@ def predict(config: PredictConfig) -> PredictReport:
     unreadable: list[str] = []
     incomplete: list[str] = []
     with outputs:
-        predict_pictures(predictor, [entry for entry in inputs if entry.is_picture], outputs, unreadable, incomplete)
+        notes = predict_pictures(predictor, [entry for entry in inputs if entry.is_picture], outputs, unreadable)
         for entry in inputs:
             try:
                 if entry.is_video:
@@ -71,17 +73,19 @@ def predict(config: PredictConfig) -> PredictReport:
         raise DataError("No picture could be predicted:", unreadable)
     used = {kind for entry in inputs for kind in outputs.kinds_of(entry)}
     kinds = [kind for kind in outputs.kinds if kind in used]
-    return PredictReport(config.output, len(inputs) - len(unreadable), unreadable, kinds, incomplete)
+    return PredictReport(config.output, len(inputs) - len(unreadable), unreadable, kinds, incomplete, notes)
 
 
 def predict_pictures(
-    predictor: Predictor, inputs: Sequence[Input], outputs: Outputs, unreadable: list[str], incomplete: list[str]
-) -> None:
-    """Predict and write pictures, while the next ones are read.
+    predictor: Predictor, inputs: Sequence[Input], outputs: Outputs, unreadable: list[str]
+) -> list[str]:
+    """Predict and write pictures, while the next ones are read; what is wrong with some is added to ``unreadable``.
 
-    What is wrong with some is added to ``unreadable``, what is left out of others to ``incomplete``.
+    Returns:
+        What else there is to say of some.
     """
     budget = PixelBudget()
+    notes: list[str] = []
 
     def compute(picture: "Picture") -> "tuple[Picture, Prediction | None]":
         if picture.pixels is None:
@@ -99,12 +103,13 @@ def predict_pictures(
         else:
             outputs.write(picture.entry, picture.pixels, prediction)
             if picture.problem:
-                incomplete.append(picture.problem)
+                notes.append(picture.problem)
             budget.give_back(prediction.class_ids.size)
 
     written = overlapped(_read(inputs, budget), compute, write, budget, predictor.backend.workers)
     for _ in track(written, "Predicting", len(inputs)):
         pass
+    return notes
 
 
 @dataclass(frozen=True)
@@ -120,16 +125,18 @@ def _read(inputs: Sequence[Input], budget: PixelBudget) -> Iterator[Picture]:
     for entry in inputs:
         taken = 0
         try:
-            opened = open_picture(entry.path)
-            height, width = shown_size(opened, str(entry.path))
-            budget.take(height * width)
-            taken = height * width
-            frames = num_frames(opened)
-            yield Picture(
-                entry,
-                read_picture(entry.path),
-                f"{entry.path} holds {frames} pictures: the first was predicted" if frames > 1 else "",
-            )
+            num_pixels, note = _look_at(entry.path)
+            budget.take(num_pixels)
+            taken = num_pixels
+            yield Picture(entry, read_picture(entry.path), note)
         except UserError as error:
             budget.give_back(taken)
             yield Picture(entry, None, error.message)
+
+
+def _look_at(path: Path) -> tuple[int, str]:
+    """The number of pixels of a picture, and what to say of it; nothing of it stays in memory."""
+    opened = open_picture(path)
+    height, width = shown_size(opened, str(path))
+    frames = num_frames(opened)
+    return height * width, f"{path} holds {frames} pictures: the first was predicted" if frames > 1 else ""

@@ -30,6 +30,8 @@ from segtune.training.resume import Progress, TrainingState
 from segtune.training.step import Stepper
 from segtune.training.validation import Validation, validation_shortage
 
+SHORT = 2.0
+"""Seconds of a validation of few pictures that are done again."""
 DROPOUT = 2
 """Which use of randomness this is, beside order and augmentation (data/loader.py)."""
 
@@ -40,7 +42,7 @@ class StopRequested(Exception):  # it is no error
 
 @dataclass(frozen=True)
 class ValidationAttempt:
-    """A validation of few pictures, by which the time of a whole one is known ahead.
+    """A validation of a picture a process, by which the time of a whole one is known ahead.
 
     Attributes:
         validate: How these are scored.
@@ -61,7 +63,7 @@ class Run:
         plan: The plan.
         loader: The training batches.
         validate: How an epoch is scored.
-        attempt: The same for few pictures.
+        attempt: The same for few pictures, where time is bounded.
         num_train: Training pictures.
         folder: Where to write.
         processes: Who trains together.
@@ -74,7 +76,7 @@ class Run:
     plan: TrainPlan
     loader: Loader
     validate: Validation
-    attempt: ValidationAttempt
+    attempt: ValidationAttempt | None
     num_train: int
     folder: RunFolder
     processes: Processes
@@ -91,8 +93,8 @@ def run_epochs(run: Run, state: TrainingState, stepper: Stepper) -> None:
     """
     plan, progress = run.plan, state.progress
     pace = Pace(plan, progress)
-    if plan.time_budget and not progress.validation_seconds and not progress.has_ended(plan):
-        _look_ahead(run, state, pace)
+    if run.attempt is not None and not progress.validation_seconds and not progress.has_ended(plan):
+        _look_ahead(run, run.attempt, state, pace)
     while not progress.has_ended(plan):
         run.network.train_mode()
         started = time.monotonic()
@@ -135,20 +137,26 @@ def make_state(run: Run) -> tuple[TrainingState, Stepper]:
     return TrainingState(progress, network.net, optimizer, stepper.scaler, average), stepper
 
 
-def _look_ahead(run: Run, state: TrainingState, pace: Pace) -> None:
-    """Keep time for the last validation, by trying it on few pictures: twice, as the first attempt starts things up."""
-    for _ in range(2):
-        started = time.monotonic()
-        with shortage_told(validation_shortage):
-            run.attempt.validate(run.network.net, state.progress.epoch)
-        seconds = time.monotonic() - started
+def _look_ahead(run: Run, attempt: ValidationAttempt, state: TrainingState, pace: Pace) -> None:
+    """Keep time for the last validation, by trying it on few pictures."""
+    seconds = _seconds_of(attempt, run.network.net)
+    if run.processes.share(seconds < SHORT):  # then starting things up was a part of it
+        seconds = _seconds_of(attempt, run.network.net)
     candidates = 1 if state.average is None else 2
-    if not pace.expect_validation(seconds * run.attempt.times_larger * candidates):
+    if not pace.expect_validation(seconds * attempt.times_larger * candidates):
         run.tell(Notice(
-            f"Warning: to validate and to score all validation pictures would take more than half of the"
+            f"Warning: to validate and to score all validation pictures takes more than half of the"
             f" {run.plan.time_budget:g} s: half is kept for it, and the end comes later. Give more time, or fewer"
             " pictures in val/."
         ))  # fmt: skip
+
+
+def _seconds_of(attempt: ValidationAttempt, net: nn.Module) -> float:
+    """The seconds that it takes to validate few pictures."""
+    started = time.monotonic()
+    with shortage_told(validation_shortage):
+        attempt.validate(net, 1)
+    return time.monotonic() - started
 
 
 def _agree(run: Run, stepper: Stepper, batch: Batch, pace: Pace) -> tuple[Tensor, float, bool]:

@@ -29,7 +29,8 @@ class Pace:
         self._started = time.monotonic() - progress.seconds
         self._saved = time.monotonic()
         self._saving = 0.0
-        self._expected_end = 0.0
+        self._expected = 0.0
+        self._most_kept = plan.time_budget / 2
 
     def done(self) -> float:
         """The share of the training that is done, 0 to 1: of its steps, or of its time, whichever is more."""
@@ -43,14 +44,18 @@ class Pace:
         return min(1.0, max(by_steps, by_time))
 
     def _end(self) -> float:
-        """Seconds to keep for the validation at the end, and for scoring the best model after it."""
-        return SCORED_AGAIN * self.progress.validation_seconds or self._expected_end
+        """Seconds to keep for the validation at the end, and for scoring the best model after it; half at most."""
+        seconds = self.progress.validation_seconds or self._expected
+        return min(SCORED_AGAIN * seconds, self._most_kept)
 
     def expect_validation(self, seconds: float) -> bool:
-        """The first validation will take so long; False where the end would take more than half of the time."""
-        end, half = SCORED_AGAIN * seconds, self.plan.time_budget / 2
-        self._expected_end = min(end, half)
-        return end <= half
+        """The first validation will take so long; False where the end would take more than half of what is left."""
+        self._expected = seconds
+        self._most_kept = max(0.0, self.plan.time_budget - (time.monotonic() - self._started)) / 2
+        return self._has_time_for_the_end()
+
+    def _has_time_for_the_end(self) -> bool:
+        return SCORED_AGAIN * self._expected <= self._most_kept
 
     def is_time_to_save(self) -> bool:
         """Whether the state should be written now."""
@@ -62,8 +67,10 @@ class Pace:
 
     def is_time_to_validate(self) -> bool:
         """Whether there is time for a validation beside the last one."""
-        if not self.plan.time_budget or not self.progress.validation_seconds:
+        if not self.plan.time_budget:
             return True
+        if not self.progress.validation_seconds:
+            return self._has_time_for_the_end()
         after = self.progress.validating_seconds + self.progress.validation_seconds
         return after <= SHARE_OF_VALIDATION * (time.monotonic() - self._started)
 

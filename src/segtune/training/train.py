@@ -66,8 +66,6 @@ NUM_SAMPLES = 6
 """Validation pictures shown in samples/."""
 NUM_AUGMENTED = 12
 """Training samples shown there, as the network sees them."""
-FEW_A_PROCESS = 2
-"""Validation pictures that each process predicts to see how long all will take."""
 
 
 @dataclass(frozen=True)
@@ -245,8 +243,11 @@ def _run(
         pin_memory=network.device.type == "cuda",
     )  # fmt: skip
     validate = make_validation(model, plan, data.val, network.device, processes)
-    few = data.val[:: -(-len(data.val) // (FEW_A_PROCESS * processes.world_size))]
-    attempt = ValidationAttempt(make_validation(model, plan, few, network.device, processes), len(data.val) / len(few))
+    attempt = None
+    if plan.time_budget and plan.validation != "original":
+        few = data.val[:: -(-len(data.val) // processes.world_size)]
+        few_validated = make_validation(model, plan, few, network.device, processes)
+        attempt = ValidationAttempt(few_validated, len(data.val) / len(few))
     run = Run(model, network, plan, loader, validate, attempt, len(data.train), folder, processes, tell, stop.requested)
     state, stepper = make_state(run)
     if earlier is not None and earlier.has_state:
