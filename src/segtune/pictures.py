@@ -45,8 +45,8 @@ class PictureTooLarge(UserError):
     """A picture of more pixels than are decoded."""
 
 
-DECODE_ERRORS = (OSError, ValueError, SyntaxError, EOFError, MemoryError, Image.DecompressionBombError)
-"""What Pillow raises on a file that is broken or is no picture."""
+DECODE_ERRORS = (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError)
+"""What Pillow raises on a file that is broken or is no picture. Memory that is out says nothing of a file."""
 
 
 def open_picture(source: Path | bytes | IO[bytes], name: str = "") -> Image.Image:

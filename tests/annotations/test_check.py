@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -364,3 +366,25 @@ def test_without_classes_the_number_is_asked_for(dataset, capsys):
     assert main(["check", str(dataset)]) == 2
     assert "--num-classes 3" in capsys.readouterr().err
     assert main(["check", str(dataset), "--num-classes", "3"]) == 0
+
+
+SMALL_MEMORY = """
+import resource, sys
+from pathlib import Path
+from segtune.annotations.check import check_dataset
+from segtune.cli import main
+
+used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + 150_000_000, -1))
+sys.exit(main(["check", sys.argv[1]]))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits the address space")
+def test_memory_that_is_out_is_not_told_as_a_broken_file(dataset):
+    Image.new("RGB", (9000, 9000)).save(dataset / "train" / "Images" / "000.png", compress_level=1)
+    (dataset / "train" / "Images" / "000.jpg").unlink()
+    words = [sys.executable, "-c", SMALL_MEMORY, str(dataset)]
+    result = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert (result.returncode, "emory is out" in result.stderr) == (2, True), result.stdout + result.stderr
+    assert "drop" not in result.stdout + result.stderr

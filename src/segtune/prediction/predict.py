@@ -10,6 +10,7 @@ import numpy.typing as npt
 from segtune.config import PredictConfig
 from segtune.console import track
 from segtune.errors import DataError, UserError, WriteError
+from segtune.out_of_memory import shortage_told
 from segtune.pictures import num_frames, open_picture, read_picture, shown_size
 from segtune.prediction.geotiff import predict_geotiff
 from segtune.prediction.inputs import Input, find_inputs
@@ -128,10 +129,15 @@ def _read(inputs: Sequence[Input], budget: PixelBudget) -> Iterator[Picture]:
             num_pixels, note = _look_at(entry.path)
             budget.take(num_pixels)
             taken = num_pixels
-            yield Picture(entry, read_picture(entry.path), note)
+            yield Picture(entry, _pixels(entry.path), note)
         except UserError as error:
             budget.give_back(taken)
             yield Picture(entry, None, error.message)
+
+
+def _pixels(path: Path) -> npt.NDArray[np.uint8]:
+    with shortage_told(lambda: UserError(f"{path} needs more memory than is free.")):
+        return read_picture(path)
 
 
 def _look_at(path: Path) -> tuple[int, str]:
