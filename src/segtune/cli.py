@@ -72,11 +72,16 @@ Command = Annotated[
 
 
 def run_convert(config: ConvertConfig) -> int:
-    """Convert, and print the report."""
+    """Convert, and print the report; 1 where a repair has left errors."""
     from segtune.annotations.convert import convert
+    from segtune.annotations.repair import RepairReport
 
-    convert(config).render()
+    report = convert(config)
+    report.render()
     dataset = shlex.quote(str(config.dataset))
+    if isinstance(report, RepairReport) and report.after.errors:
+        messages.print(f"\nErrors are left. Mend these files of {dataset} by hand, or remove them with their partners.")
+        return 1
     output.print(f"\nNext: segtune check {dataset}")
     output.print(f"then: segtune train {dataset} runs/my-first-run --model deeplabv3plus:efficientnet_lite0")
     return 0
@@ -308,8 +313,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a command line.
 
     Returns:
-        The exit code: 0 done; 1 done in part, or warnings of 'check --strict'; 2 the user must mend something; 130
-        interrupted.
+        The exit code: 0 done; 1 done in part, a repair that leaves errors, or warnings of 'check --strict'; 2 the user
+        must mend something; 130 interrupted.
     """
     share_processors()
     arguments = list(sys.argv[1:] if argv is None else argv)

@@ -84,16 +84,17 @@ def _called(source: Path | bytes | IO[bytes]) -> str:
 
 
 def num_frames(picture: Image.Image) -> int:
-    """How many pictures of its size an opened file holds, as scans and animations do; a smaller one is a preview."""
+    """How many pictures an opened file holds, as scans and animations do; where the second is the first shrunk, one."""
     if picture.format not in {"TIFF", "WEBP", "PNG"}:
         return 1
-    size = picture.size
+    first = picture.size
     with warnings.catch_warnings(), suppress(Exception):  # Pillow raises anything on directories that it can't read
         warnings.simplefilter("ignore")
         count: int = getattr(picture, "n_frames", 1)
         if count > 1:
             picture.seek(1)
-        return count if picture.size == size else 1
+        is_preview = picture.size < first and same_shape(picture.size, first)
+        return 1 if is_preview else count
     return 1
 
 

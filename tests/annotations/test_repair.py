@@ -363,6 +363,15 @@ def test_the_proposed_command_mends_everything(dataset, capsys):
     assert "Nothing wrong was found" in capsys.readouterr().out
 
 
+def test_a_repair_that_leaves_errors_says_so(dataset, tmp_path, capsys):
+    (dataset / "train" / "Labels" / "000.png").unlink()
+    Image.new("L", (50, 50)).save(dataset / "train" / "Labels" / "001.png")
+    assert main(["convert", str(dataset), str(tmp_path / "d"), "--repair", "drop"]) == 1
+    told = capsys.readouterr()
+    assert "Errors are left" in told.err
+    assert "segtune train" not in told.out
+
+
 def test_one_call_converts_and_repairs(dataset, tmp_path):
     (dataset / "train" / "Labels" / "000.png").unlink()
     report = segtune.convert(ConvertConfig(dataset, tmp_path / "d", repair="drop"))

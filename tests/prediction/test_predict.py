@@ -54,7 +54,11 @@ def test_unreadable_picture_is_told_and_the_others_are_done(trained_run, picture
     assert "broken.jpg" in report.unreadable[0]
 
 
-@pytest.mark.parametrize(("second", "is_told"), [((96, 72), True), ((48, 36), False)], ids=["a page", "a preview"])
+@pytest.mark.parametrize(
+    ("second", "is_told"),
+    [((96, 72), True), ((60, 80), True), ((48, 36), False)],
+    ids=["a page", "another page", "a preview"],
+)
 def test_of_a_file_with_several_pictures_the_first_is_predicted_and_that_is_told(
     trained_run, tmp_path, second, is_told
 ):

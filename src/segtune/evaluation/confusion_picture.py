@@ -8,6 +8,7 @@ from segtune.evaluation.scores import Scores
 
 CELL, MARGIN, TEXT_SIZE, TITLE_SIZE = 44, 10, 13, 16
 MOST_CLASSES_WITH_NUMBERS = 40
+TITLE = "Rows: labels. Columns: predictions. Percent of the row."
 INK, PAPER, FULL = (30, 30, 30), (255, 255, 255), (23, 78, 166)
 
 
@@ -19,9 +20,10 @@ def confusion_picture(scores: Scores) -> npt.NDArray[np.uint8]:
     count = len(names)
     cell = CELL if count <= MOST_CLASSES_WITH_NUMBERS else CELL // 2
     left, top = longest + 2 * MARGIN + TITLE_SIZE, longest + 3 * MARGIN + 2 * TITLE_SIZE
-    canvas = Image.new("RGB", (max(left + count * cell + MARGIN, 360), top + count * cell + MARGIN), PAPER)
+    width = max(left + count * cell + MARGIN, round(title.getlength(TITLE)) + 2 * MARGIN)
+    canvas = Image.new("RGB", (width, top + count * cell + MARGIN), PAPER)
     draw = ImageDraw.Draw(canvas)
-    draw.text((MARGIN, MARGIN), "Rows: labels. Columns: predictions. Percent of the row.", INK, title)
+    draw.text((MARGIN, MARGIN), TITLE, INK, title)
     labelled = scores.confusion.sum(axis=1, keepdims=True)
     shares = scores.confusion / np.maximum(labelled, 1)
     for row, name in enumerate(names):

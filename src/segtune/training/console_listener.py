@@ -124,6 +124,7 @@ def describe(plan: TrainPlan, class_names: Sequence[str]) -> str:
     rate = f"rate {plan.learning_rate:g} ({plan.schedule}; backbone x {plan.backbone_rate:g})"
     workers = f", batches prepared by {plan.num_workers} workers" if plan.num_workers else ""
     often = "each epoch" if plan.validate_every == 1 else f"every {plan.validate_every} epochs"
+    often += ", where the time allows" if plan.time_budget else ""
     lines = [
         f"Plan: recipe {plan.recipe}, {length}; a step takes {plan.batch_size} crops of {plan.crop} px{parts}{shrink}",
         f"trains {trained} with {plan.optimizer}, {rate}, {plan.loss}; seed {plan.seed}",
