@@ -50,8 +50,10 @@ def first_line(error: BaseException) -> str:
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """A sentence naming the known names that look most like ``name``, or an empty string."""
-    matches = difflib.get_close_matches(name, list(known), n=3, cutoff=0.5)
+    """A sentence naming the known names that begin with ``name``, or look most like it, or an empty string."""
+    names = sorted(known)
+    begun = [other for other in names if name and other.startswith(name)]
+    matches = list(dict.fromkeys([*begun[:3], *difflib.get_close_matches(name, names, n=3, cutoff=0.5)]))[:3]
     return f"Did you mean {' or '.join(matches)}?" if matches else ""
 
 

@@ -236,11 +236,11 @@ def test_pictures_that_were_saved_anew_replace_the_old_file(dataset, tmp_path):
 
 
 def test_what_was_replaced_is_no_part_of_a_dataset_that_is_converted(dataset, export, tmp_path):
-    merge(export, dataset)
+    merged = merge(export, dataset)
     assert (dataset / "replaced").is_dir()
     report = convert(ConvertConfig(dataset, tmp_path / "again"))
     num_pictures = {split: len(list((dataset / split / "Images").iterdir())) for split in ("train", "val")}
-    assert report.num_pictures == num_pictures
+    assert report.num_pictures == merged.num_pictures == num_pictures
 
 
 def test_suffixes_may_differ_in_capitals_alone(dataset, tmp_path):

@@ -123,6 +123,7 @@ UNKNOWN = {
     "deeplabv3plus": "deeplabv3plus",
     "": "'segtune models' lists all",
     "deeplabv3pluss:efficientnet_lite0": "Did you mean deeplabv3plus",
+    "deeplabv3plus:efficientnet_lite": "Did you mean efficientnet_lite0 or",
     ":efficientnet_lite0": "'segtune models' lists all",
     "unet:resnet19": "resnet18",
     "unet:efficientnet_lite00": "efficientnet_lite0",

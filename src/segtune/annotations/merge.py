@@ -60,6 +60,7 @@ class MergeReport:
         new: int64 (256,), pixels of each value in new pictures.
         num_pixels: Of the changed pictures.
         kept: The folder that keeps what was replaced; None where nothing was.
+        num_pictures: How many each split of the dataset has now.
         by_z_order: Whether the export's own order won over the dataset's paint order.
     """
 
@@ -73,6 +74,7 @@ class MergeReport:
     new: npt.NDArray[np.int64]
     num_pixels: int
     kept: Path | None
+    num_pictures: Mapping[str, int]
     by_z_order: bool = False
 
     def render(self) -> None:
@@ -96,6 +98,8 @@ class MergeReport:
             output.print(f"Added to {split}: {listed(names)}.")
         if self.unchanged:
             output.print(f"Unchanged: {self.unchanged} pictures had these labels already.")
+        sizes = listed(f"{count} {split}" for split, count in self.num_pictures.items())
+        output.print(f"The dataset has now {sizes} pictures.")
         if self.kept is not None:
             output.print(f"What was replaced is kept in {self.kept}.")
         if self.by_z_order:
@@ -366,7 +370,11 @@ def _move_in(
             if not target.samefile(pair.picture):
                 pair.picture.unlink()
         _put(path, pair.labels)
-    return MergeReport(report, table, added, changed, unchanged, lost, won, new, num_pixels, kept if changed else None)
+    splits = Counter([split for split, _ in present.values()])
+    splits.update({split: len(stems) for split, stems in added.items()})
+    num_pictures = {split: splits[split] for split in ALL_SPLITS if splits[split]}
+    kept_in = kept if changed else None
+    return MergeReport(report, table, added, changed, unchanged, lost, won, new, num_pixels, kept_in, num_pictures)
 
 
 def _earlier_labels(pair: Pair, table: ClassTable) -> npt.NDArray[np.uint8]:
