@@ -1,7 +1,7 @@
 """The dataset folder: train/ and val/, each with Images/ and Labels/, and classes.yaml. What lies where, and pairs."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -98,17 +98,24 @@ def _unpaired(
     pictures: Mapping[str, list[Path]], label_images: Mapping[str, list[Path]]
 ) -> Iterator[tuple[str, list[Path], str]]:
     """What to say of files that have no partner, of which files, and how it may be mended."""
-    alone = {name_key(stem): stem for stem in label_images.keys() - pictures.keys()}
+    alike = look_alikes(pictures, label_images)
     for stem in sorted(pictures.keys() - label_images.keys()):
-        paths, alike = pictures[stem], alone.pop(name_key(stem), None)
-        if alike is None:
+        paths = pictures[stem]
+        if stem not in alike:
             yield f"{paths[0]} has no label image {stem}.png", paths, "drop"
         else:
-            other = label_images[alike][0]
+            other = label_images[alike[stem]][0]
             told = f"{paths[0]} and {other.name} differ in capitals, or in how accents are stored: name them alike"
             yield told, [paths[0], other], ""
-    for stem in sorted(alone.values()):
+    for stem in sorted(label_images.keys() - pictures.keys() - set(alike.values())):
         yield f"{label_images[stem][0]} has no picture", label_images[stem], "drop"
+
+
+def look_alikes(pictures: Iterable[str], label_images: Iterable[str]) -> dict[str, str]:
+    """Names of pictures without a partner -> of label images, where capitals alone, or stored accents, differ."""
+    without_picture = {name_key(stem): stem for stem in set(label_images) - set(pictures)}
+    without_labels = set(pictures) - set(label_images)
+    return {stem: without_picture[name_key(stem)] for stem in without_labels if name_key(stem) in without_picture}
 
 
 def _odd_names(folder: Path) -> list[Finding]:

@@ -300,7 +300,12 @@ def subset_named(name: Any) -> str:
 
 def subset_of(path: str) -> str:
     """Which part of the dataset a path's innermost folder that tells puts a file in: train, val, test, or empty."""
-    return next((subset for part in reversed(path.split("/")[:-1]) if (subset := subset_named(part))), "")
+    return subset_among(path.split("/")[:-1])
+
+
+def subset_among(folders: Sequence[str]) -> str:
+    """Likewise, of the names of folders from the outermost on."""
+    return next((subset for part in reversed(folders) if (subset := subset_named(part))), "")
 
 
 def numbered(items: Iterable[Any]) -> Iterator[tuple[int, Any]]:

@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-from segtune.annotations.image_builder import subset_named, subset_of
+from segtune.annotations.image_builder import subset_among, subset_named, subset_of
 from segtune.annotations.mask_pairs import MASK_FOLDERS, MASK_WORDS, PICTURE_WORDS
 from segtune.annotations.source import MAX_NAME, UNREAD_SUFFIXES, UNZIP_ERRORS, ExportSource, FolderSource
 from segtune.errors import UserError, listed
@@ -67,8 +67,7 @@ class PictureIndex:
 
         Of several, one in a folder that is called like the export's own subset is taken, then that with most of the
         name's folders, then one of the same subset, then the nearest to the annotation file, then one without further
-        folders. A picture of another suffix is taken where there is none of
-        the same.
+        folders. A picture of another suffix is taken where there is none of the same.
 
         Args:
             name: Its relative path as the export writes it.
@@ -194,16 +193,14 @@ def _agree(named: Sequence[str], folders: Sequence[str], beside: Sequence[str], 
     if not is_elsewhere:
         common = min(common, _shared(named, folders))
         named = named[common:]
-    innermost = (next(filter(None, map(subset_named, part[::-1])), "") for part in (named, folders[common:]))
-    subsets = set(filter(None, innermost))
+    subsets = set(filter(None, map(subset_among, (named, folders[common:]))))
     pairs = list(zip(_telling(named)[::-1], _telling(folders[common:])[::-1], strict=False))
     return len(subsets) < 2 and all(one == other for one, other in pairs[: 1 if is_elsewhere else None])
 
 
 def _subset_beside(path: PurePosixPath, other: str) -> str:
     """Which part of the dataset a picture's folders put it in, but those that the annotation's own path has, too."""
-    own = _folders(path)
-    return subset_of("/".join([*(part for part in other.split("/")[:-1] if name_key(part) not in own), "x"]))
+    return subset_among([part for part in _folders(PurePosixPath(other)) if part not in _folders(path)])
 
 
 def _rank(

@@ -3,7 +3,6 @@
 import shutil
 from collections import Counter
 from collections.abc import Callable
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +22,15 @@ from segtune.annotations.damaged_labels import (
     palette_lookup,
     sound_values,
 )
-from segtune.annotations.dataset_folder import ALL_SPLITS, IMAGES, LABELS, all_files, dataset_classes, folder_files
+from segtune.annotations.dataset_folder import (
+    ALL_SPLITS,
+    IMAGES,
+    LABELS,
+    all_files,
+    dataset_classes,
+    folder_files,
+    look_alikes,
+)
 from segtune.annotations.dataset_report import DatasetReport
 from segtune.annotations.findings import REPAIRS
 from segtune.annotations.image_builder import BadAnnotation
@@ -33,7 +40,7 @@ from segtune.classes import CLASSES_FILE, IGNORE, ClassTable
 from segtune.config import ConversionOptions, ConvertConfig, changed_options, names_in
 from segtune.console import output, track
 from segtune.errors import UserError, listed, nearest
-from segtune.files import atomic_folder, name_key, refuse_used, sha256
+from segtune.files import atomic_folder, refuse_used, sha256
 from segtune.pictures import (
     DECODE_ERRORS,
     TURNED,
@@ -118,13 +125,13 @@ def repair_dataset(config: ConvertConfig) -> RepairReport:
         )
     meaning = Meaning(table, _greys(dataset, table) if "nearest" in chosen else None)
     source = FolderSource(dataset)
-    # Scores must be of pictures that were not trained on, nor chosen by.
-    later = {split: ALL_SPLITS[place + 1 :] for place, split in enumerate(ALL_SPLITS)} if "duplicates" in chosen else {}
     with atomic_folder(target) as folder:
         if (dataset / CLASSES_FILE).exists():
             shutil.copyfile(dataset / CLASSES_FILE, folder / CLASSES_FILE)
         for split in splits:
-            elsewhere = frozenset[str]().union(*(_digests(dataset, other) for other in later.get(split, ())))
+            # Scores must be of pictures that were not trained on, nor chosen by.
+            later = ALL_SPLITS[ALL_SPLITS.index(split) + 1 :] if "duplicates" in chosen else ()
+            elsewhere = frozenset[str]().union(*(_digests(dataset, other) for other in later))
             _repair_split(source, folder, split, meaning, elsewhere, changed)
         idle = [name for name, count in changed.items() if not count]
         if idle:
@@ -146,7 +153,8 @@ def _repair_split(
     several = {stem for stem in labels if times[stem] > 1}
     done = {*pictures.values(), *(path for stem, path in labels.items() if stem not in several)}
     # Names that only look alike are no pair, but nobody wants to lose them.
-    several |= _look_alikes(pictures.keys() - labels.keys(), labels.keys() - pictures.keys())
+    alike = look_alikes(pictures, labels)
+    several |= {*alike, *alike.values()}
     for stem in track(sorted(pictures | labels), f"Repairing {split}"):
         picture, label = pictures.get(stem), labels.get(stem)
         if picture is not None and elsewhere and sha256(picture) in elsewhere:
@@ -156,12 +164,6 @@ def _repair_split(
         else:
             _repair_pair(source, target / split, picture, label, meaning, changed)
     _copy_others(source, target, split, done)
-
-
-def _look_alikes(one: AbstractSet[str], other: AbstractSet[str]) -> set[str]:
-    """The names of two sets that differ in capitals alone, or in how accents are stored."""
-    keys = {name_key(name) for name in one} & {name_key(name) for name in other}
-    return {name for name in one | other if name_key(name) in keys}
 
 
 def _copy_others(source: FolderSource, target: Path, split: str, done: set[Path]) -> None:

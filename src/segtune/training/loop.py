@@ -31,7 +31,7 @@ from segtune.training.step import Stepper
 from segtune.training.validation import Validation, validation_shortage
 
 SHORT = 2.0
-"""Seconds of a validation of few pictures that are done again."""
+"""Seconds. An attempt at a validation that took less is made again."""
 DROPOUT = 2
 """Which use of randomness this is, beside order and augmentation (data/loader.py)."""
 
