@@ -2,6 +2,7 @@
 
 import csv
 import io
+from collections.abc import Sequence
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -562,3 +563,11 @@ def names_in(text: str) -> tuple[str, ...]:
     # The text's own lines would end at every character that Unicode calls a line's end.
     rows = csv.reader(io.StringIO(text, newline=""), skipinitialspace=True)
     return tuple(name.strip() for row in rows for name in row if name.strip())
+
+
+def list_of_names(names: Sequence[str]) -> str:
+    """The inverse of ``names_in``: names that hold a comma stand in quotes."""
+    text = io.StringIO()
+    # Without a line's end at its own end, the writer would put no quotes around those in names.
+    csv.writer(text, lineterminator="\r\n").writerow(names)
+    return text.getvalue().removesuffix("\r\n")

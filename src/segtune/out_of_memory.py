@@ -7,18 +7,21 @@ from segtune.errors import UserError
 
 WORDS = (
     "DefaultCPUAllocator", "out of memory", "std::bad_alloc", "ALLOC_FAILED", "ALLOCATION_FAILED",
-    "could not create a primitive", "could not execute a primitive", "Insufficient memory",
+    "could not create a primitive", "could not execute a primitive", "Insufficient memory", "Failed to allocate memory",
 )  # fmt: skip
-"""What torch, CUDA, cuBLAS, cuDNN, oneDNN (two of them) and OpenCV say, in errors that have no type of their own."""
+"""What torch, CUDA, cuBLAS, cuDNN, oneDNN (two of them), OpenCV and ONNX Runtime say, in errors that have no type of
+their own."""
+
+OWN_ERRORS = {"cv2", "onnxruntime"}
+"""Packages, not imported for that, whose errors are no RuntimeErrors, as torch's are."""
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that the device or the system has no memory left; torch's are RuntimeErrors."""
-    if type(error).__module__ == "cv2":  # which is not imported for that
-        return any(word in str(error) for word in WORDS)
-    return isinstance(error, MemoryError) or (
-        isinstance(error, RuntimeError) and any(word in str(error) for word in WORDS)
-    )
+    """Whether an error says that the device or the system has no memory left."""
+    if isinstance(error, MemoryError):
+        return True
+    package = type(error).__module__.partition(".")[0]
+    return (package in OWN_ERRORS or isinstance(error, RuntimeError)) and any(word in str(error) for word in WORDS)
 
 
 @contextmanager

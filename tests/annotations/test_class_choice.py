@@ -1,5 +1,6 @@
 """Which class each label becomes."""
 
+import shlex
 from collections import Counter
 
 import pytest
@@ -107,6 +108,15 @@ def test_paint_order_ranks_labels_by_their_class_and_ignored_ones_on_top():
 def test_what_does_not_fit_or_is_in_doubt_is_said(labels, options, message):
     with pytest.raises(UserError, match=message):
         choose(labels, **options)
+
+
+def test_paint_order_that_is_proposed_is_taken():
+    labels = Counter(["cup, glass", "big plate"])
+    with pytest.raises(UserError, match="leaves out classes: cup, glass") as told:
+        choose_classes(ConversionOptions(paint_order="big plate"), labels, (), False)
+    proposed = shlex.split(told.value.hint)[-1]
+    table = choose_classes(ConversionOptions(paint_order=proposed), labels, (), False).table
+    assert table.paint_order == ("big plate", "cup, glass")
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from segtune.classes import IGNORE, ClassTable, class_table
 from segtune.cli import main
 from segtune.config import ConvertConfig, PreannotationOptions, PredictConfig, TrainConfig
 from segtune.errors import UserError
+from segtune.model_file import load_model, save_model
 from segtune.pictures import read_labels
 from segtune.prediction.polygons import connected_areas
 from segtune.prediction.preannotation import find_areas, label_colors, preannotate
@@ -269,6 +270,28 @@ def test_files_for_cvat_are_written_beside_each_other(trained_run, tmp_path, cap
     assert main(command) == 2
     assert "already holds cvat.zip" in capsys.readouterr().err
     assert main([*command, "--overwrite", "--shapes", "polygon", "--min-confidence", "0.5"]) == 0
+
+
+@pytest.mark.parametrize("command", ["predict", "suggest"])
+@pytest.mark.parametrize(
+    ("names", "options", "is_told"),
+    [
+        (["background", "wall", "box"], ["--min-confidence", "0.6"], True),
+        (["background", "wall", "box"], [], False),
+        (["floor", "wall", "box"], ["--min-confidence", "0.6"], False),
+    ],
+)
+def test_what_nobody_draws_is_told_to_become_background(
+    trained_run, tmp_path, capsys, command, names, options, is_told
+):
+    model = replace(load_model(trained_run / "model.safetensors"), classes=class_table(names))
+    save_model(tmp_path / "model.safetensors", model)
+    pictures = trained_run.parent / "dataset" / "val" / "Images"
+    kinds = ["--save", "cvat"] if command == "predict" else []
+    assert (
+        main([command, str(tmp_path / "model.safetensors"), str(pictures), str(tmp_path / "o"), *kinds, *options]) == 0
+    )
+    assert ("corrected export says background" in " ".join(capsys.readouterr().err.split())) == is_told
 
 
 @pytest.mark.parametrize(

@@ -163,22 +163,24 @@ import numpy as np
 import segtune
 from segtune.cli import main
 
-segtune.load(sys.argv[1], backend="eager").predict(np.zeros((64, 64, 3), np.uint8))
+segtune.load(sys.argv[1], backend=sys.argv[-1]).predict(np.zeros((64, 64, 3), np.uint8))
 used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (used + 400_000_000, -1))
-sys.exit(main(["predict", *sys.argv[1:], "--backend", "eager", "--tile", "0"]))
+sys.exit(main(["predict", *sys.argv[1:-1], "--tile", "0", "--backend", sys.argv[-1]]))
 """
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="limits the address space")
-def test_too_little_memory_is_told(trained_run, tmp_path):
+@pytest.mark.parametrize("backend", ["eager", "onnxruntime"])
+def test_too_little_memory_is_told(trained_run, tmp_path, backend):
     small, large, output = tmp_path / "small.png", tmp_path / "large.png", tmp_path / "output"
     Image.new("RGB", (64, 64)).save(small)
     Image.new("RGB", (4000, 3000)).save(large)
     environment = os.environ | {"MALLOC_ARENA_MAX": "1", "OMP_NUM_THREADS": "1"}
 
     def run(picture):
-        words = [sys.executable, "-c", SMALL_MEMORY, str(trained_run / "model.safetensors"), str(picture), str(output)]
+        paths = [str(path) for path in (trained_run / "model.safetensors", picture, output)]
+        words = [sys.executable, "-c", SMALL_MEMORY, *paths, backend]
         return subprocess.run(words, capture_output=True, text=True, check=False, env=environment)
 
     assert run(small).returncode == 0

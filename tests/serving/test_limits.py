@@ -196,6 +196,15 @@ def test_what_goes_wrong_inside_is_not_shown(client_of, network, picture_file):
     assert 'segtune_requests_total{status="500"} 1.0' in client.get("/metrics").text
 
 
+def test_memory_that_is_out_is_told(client_of, network, picture_file):
+    client = client_of()
+    network.error = MemoryError()
+    answer = client.post("/v1/predict", files={"image": ("x", picture_file())})
+    assert (answer.status_code, "memory" in answer.json()["detail"]) == (503, True)
+    network.error = None
+    assert client.post("/v1/predict", files={"image": ("x", picture_file())}).status_code == 200
+
+
 def test_the_size_is_told_without_decoding_even_where_exif_stands_behind_the_pixels():
     head = chunk(b"IHDR", (3_000).to_bytes(4, "big") + (2_000).to_bytes(4, "big") + bytes([8, 2, 0, 0, 0]))
     exif = chunk(b"eXIf", b"MM\0*\0\0\0\x08\0\0\0\0\0\0")

@@ -12,6 +12,8 @@ from pathlib import Path
 import cv2
 import pytest
 import torch
+from onnxruntime.capi.onnxruntime_pybind11_state import Fail as OnnxError
+from onnxruntime.capi.onnxruntime_pybind11_state import InvalidArgument as OnnxInvalidArgument
 
 from segtune.classes import IGNORE
 from segtune.config import TrainConfig
@@ -126,6 +128,8 @@ def test_a_failed_attempt_leaves_nothing_in_memory(hungry):
         (RuntimeError("could not create a primitive"), True),
         (cv2.error("OpenCV(5.0) alloc.cpp: error: (-4:Insufficient memory) Failed to allocate 9 bytes"), True),
         (cv2.error("OpenCV(5.0) resize.cpp: error: (-215:Assertion failed) !ssize.empty()"), False),
+        (OnnxError("1 : FAIL : bfc_arena.cc:360 Failed to allocate memory for requested buffer of size 9"), True),
+        (OnnxInvalidArgument("2 : INVALID_ARGUMENT : Got invalid dimensions for input"), False),
         (RuntimeError("shapes can't be multiplied"), False),
         (UserError("pictures out of memory lane"), False),
     ],

@@ -1,12 +1,13 @@
 """Which class each label of an export becomes: names, ids, colours, what is merged, ignored, or the background."""
 
+import shlex
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from segtune.annotations.annotated_image import DeclaredClass
 from segtune.classes import IGNORE, ClassTable, Color, distinct_color
-from segtune.config import ConversionOptions, names_in
+from segtune.config import ConversionOptions, list_of_names, names_in
 from segtune.errors import DataError, UserError, listed, nearest
 from segtune.files import name_key
 
@@ -217,7 +218,8 @@ def _paint_order(options: ConversionOptions, names: Sequence[str], present: set[
         problem = "names classes that the dataset does not have" if unknown else "leaves out classes"
         needed = [name for name in names if name in present]
         raise UserError(
-            f"--paint-order {problem}: {listed(unknown or left_out)}.", f"Name each of {listed(needed)} once."
+            f"--paint-order {problem}: {listed(unknown or left_out)}.",
+            f"Name each class once, from the bottom to the top: --paint-order {shlex.quote(list_of_names(needed))}",
         )
     if len(set(order)) != len(order):
         raise UserError(f"--paint-order names a class twice: {options.paint_order}.")

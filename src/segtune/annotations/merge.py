@@ -1,7 +1,5 @@
 """An export into a dataset folder that is there: corrected pictures replaced, new ones added, nothing lost."""
 
-import csv
-import io
 import shutil
 import tempfile
 from collections import Counter
@@ -34,7 +32,7 @@ from segtune.annotations.picture_index import telling_folders
 from segtune.annotations.split import Candidate, assign_splits
 from segtune.annotations.target_names import joined_name, target_names
 from segtune.classes import IGNORE, ClassTable
-from segtune.config import Background, ConversionOptions
+from segtune.config import Background, ConversionOptions, list_of_names
 from segtune.console import output
 from segtune.errors import DataError, UserError, listed, unwritable
 from segtune.files import name_key, sha256
@@ -141,7 +139,7 @@ def merge_export(source: Path, dataset: Path, options: ConversionOptions, table:
         names = conversion.choice.table.names
         order = [name for name in table.paint_order if name in names]
         others = [name for name in names if name not in order]
-        conversion = with_paint_order(conversion, _listed_names([*order, *others]))
+        conversion = with_paint_order(conversion, list_of_names([*order, *others]))
     conversion = replace(conversion, choice=_choice_like(conversion.choice, table))
     values = _values(conversion, table)
     with _working_folder(dataset) as folder:
@@ -182,7 +180,7 @@ def _present(dataset: Path) -> dict[str, tuple[str, Pair]]:
 def _options_like(options: ConversionOptions, table: ClassTable) -> ConversionOptions:
     """The options that convert the export as the dataset was, but for what the person says; without its paint order."""
     background = _background_of(table) if options.background == "auto" else options.background
-    return replace(options, background=background, classes=options.classes or _listed_names(table.names))
+    return replace(options, background=background, classes=options.classes or list_of_names(table.names))
 
 
 def _background_of(table: ClassTable) -> Background:
@@ -201,14 +199,6 @@ def _choice_like(choice: ClassChoice, table: ClassTable) -> ClassChoice:
     names = (table.names[0], *(name for name in own.names if name != table.names[0]))
     ids = {label: value if value == IGNORE else names.index(own.names[value]) for label, value in choice.ids.items()}
     return replace(choice, table=replace(own, names=names), ids=ids)
-
-
-def _listed_names(names: Sequence[str]) -> str:
-    """The inverse of ``config.names_in``."""
-    text = io.StringIO()
-    # Without a line's end at its own end, the writer would put no quotes around those in names.
-    csv.writer(text, lineterminator="\r\n").writerow(names)
-    return text.getvalue().removesuffix("\r\n")
 
 
 def _values(conversion: Conversion, table: ClassTable) -> npt.NDArray[np.uint8]:

@@ -224,7 +224,10 @@ class ZipSource(ExportSource):
         try:
             self._zip = zipfile.ZipFile(path)
         except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
-            raise UserError(f"{path} can't be opened as a zip: {error}.", "Download the export once more.") from error
+            raise UserError(
+                f"{path} can't be opened as a zip: {error}.",
+                "Expected: the zip that CVAT exported, as a whole; a folder; or an XML or JSON file.",
+            ) from error
         members = [member for member in self._zip.infolist() if not member.is_dir()]
         problems = [f"{member.filename}: {problem}" for member in members if (problem := _distrust(member))]
         times = Counter(_readable_name(member) for member in members)

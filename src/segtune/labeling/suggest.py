@@ -25,7 +25,7 @@ from segtune.labeling.sheet import Sheet
 from segtune.labeling.uncertainty import Uncertainty, measure
 from segtune.pictures import read_picture
 from segtune.prediction.inputs import Input, find_inputs
-from segtune.prediction.preannotation import check_options, label_colors, preannotate
+from segtune.prediction.preannotation import check_options, label_colors, notes_for_correction, preannotate
 from segtune.prediction.predictor import load
 
 RANKING, SHEET, CVAT_ZIP, CVAT_LABELS, PICTURES = (
@@ -68,6 +68,7 @@ class SuggestReport:
         labeled: How many pictures of the pool are labelled already, to the byte.
         unreadable: What is wrong with each picture that could not be read.
         unreadable_labeled: The same of labelled ones: others may be like these.
+        notes: What to know when correcting.
     """
 
     output: Path
@@ -76,6 +77,7 @@ class SuggestReport:
     labeled: int
     unreadable: Sequence[str]
     unreadable_labeled: Sequence[str]
+    notes: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -117,7 +119,8 @@ def suggest(config: SuggestConfig) -> SuggestReport:
     ranked = _ranked(choices, everything, config.count)
     chosen = ranked[: config.count]
     _write(config, looks, chosen, ranked)
-    return SuggestReport(config.output, chosen, ranked, len(entries) - len(pool), unreadable, unreadable_labeled)
+    notes = notes_for_correction(predictor.model.classes, config)
+    return SuggestReport(config.output, chosen, ranked, len(entries) - len(pool), unreadable, unreadable_labeled, notes)
 
 
 def _refuse_videos(entries: Sequence[Input]) -> None:
@@ -251,3 +254,5 @@ def render(report: SuggestReport) -> None:
         messages.print(f"Left out: {problem}")
     for problem in report.unreadable_labeled:
         messages.print(f"Not counted as labelled: {problem}")
+    for note in report.notes:
+        messages.print(f"Note: {note}")

@@ -70,6 +70,16 @@ def check_options(options: PreannotationOptions) -> None:
         raise UserError(f"--min-area is {options.min_area}.", "Expected: a number of pixels.")
 
 
+def notes_for_correction(table: ClassTable, options: PreannotationOptions) -> list[str]:
+    """What a person should know who corrects these pre-annotations."""
+    if not options.min_confidence or background_id(table) is None:
+        return []
+    return [
+        f"what the model is less sure of than {options.min_confidence} is left for you to draw; where nobody draws, the"
+        f" corrected export says {table.names[0]}"
+    ]
+
+
 def preannotate(
     name: str, prediction: Prediction, options: PreannotationOptions, shapes: str | None = None
 ) -> AnnotatedImage:

@@ -16,6 +16,7 @@ from segtune.prediction.geotiff import predict_geotiff
 from segtune.prediction.inputs import Input, find_inputs
 from segtune.prediction.outputs import CONFIDENCE, Outputs
 from segtune.prediction.pipeline import PixelBudget, overlapped
+from segtune.prediction.preannotation import notes_for_correction
 from segtune.prediction.predictor import Prediction, PredictOptions, Predictor, load
 from segtune.prediction.video import predict_video
 
@@ -29,7 +30,7 @@ class PredictReport:
         num_pictures: How many were predicted; a video is one.
         unreadable: What is wrong with each picture that could not be.
         incomplete: What is missing of videos that could be decoded in part.
-        notes: Which files hold several pictures, of which the first was predicted.
+        notes: Which files hold several pictures, of which the first was predicted; what to know when correcting.
         kinds: What was written, as in ``--save``.
     """
 
@@ -70,6 +71,7 @@ def predict(config: PredictConfig) -> PredictReport:
             except UserError as error:
                 unreadable.append(error.message)
         outputs.finish(predictor.model.classes)
+        notes += notes_for_correction(predictor.model.classes, config)
     if len(unreadable) == len(inputs):
         raise DataError("No picture could be predicted:", unreadable)
     used = {kind for entry in inputs for kind in outputs.kinds_of(entry)}

@@ -12,6 +12,7 @@ from segtune.arrays import Array, Floats, NumpyArrays
 from segtune.description import HEADER, Description, read_text
 from segtune.errors import UserError, first_line
 from segtune.machine import usable_cpus
+from segtune.out_of_memory import is_out_of_memory
 from segtune.runtimes.backend import Interface, Workers
 
 if TYPE_CHECKING:
@@ -94,6 +95,7 @@ class OnnxRuntime(NumpyArrays):
 
         Raises:
             UserError: The network does not take this.
+            Exception: Memory is out, see ``is_out_of_memory``.
         """
         with self.workers.cores_for(images) as cores:
             with self._opening:
@@ -101,6 +103,8 @@ class OnnxRuntime(NumpyArrays):
             try:
                 (answer,) = session.run(None, {self._input: images})
             except self._failures as error:
+                if is_out_of_memory(error):
+                    raise
                 raise UserError(f"{self.name} can't compute a picture: {first_line(error)}") from error
         return np.asarray(answer)
 

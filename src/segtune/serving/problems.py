@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 MEDIA_TYPE = "application/problem+json"
 
 MISTAKE = "The server made a mistake; its log says which."
+TOO_LITTLE_MEMORY = "The server's memory does not suffice for this picture now: send a smaller one, or try again later."
 
 
 class ProblemDetails(BaseModel):

@@ -16,10 +16,11 @@ import numpy as np
 import numpy.typing as npt
 
 from segtune.errors import UserError
+from segtune.out_of_memory import is_out_of_memory
 from segtune.pictures import read_picture
 from segtune.prediction.pipeline import PixelBudget
 from segtune.prediction.predictor import Prediction, Predictor
-from segtune.serving.problems import MISTAKE, Problem
+from segtune.serving.problems import MISTAKE, TOO_LITTLE_MEMORY, Problem
 
 Array = npt.NDArray[np.uint8]
 
@@ -169,7 +170,7 @@ class Worker:
             seconds: How long to wait.
 
         Raises:
-            Problem: It takes too long, or the picture can't be decoded.
+            Problem: It takes too long, or more memory than there is, or the picture can't be decoded.
         """
         job = Job(content, size, encode)
         with self._changed:
@@ -190,6 +191,8 @@ class Worker:
             raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, error.message) from error
         except Exception as error:
             LOGGER.exception("A picture could not be answered.")
+            if is_out_of_memory(error):
+                raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, TOO_LITTLE_MEMORY) from error
             # What it says may hold paths; the log has it all.
             raise Problem(HTTPStatus.INTERNAL_SERVER_ERROR, MISTAKE) from error
 

@@ -85,9 +85,8 @@ class PixelLoss:
         if self.kind in {"focal", "ohem"}:
             return self._by_hardness(logits, labels, total)
         summed = functional.cross_entropy(
-            *by_pixel(logits, labels), self.weight, ignore_index=IGNORE, reduction="sum",
-            label_smoothing=self.label_smoothing,
-        )  # fmt: skip
+            logits, labels, self.weight, ignore_index=IGNORE, reduction="sum", label_smoothing=self.label_smoothing
+        )
         return summed / total.clamp(min=torch.finfo(torch.float32).tiny)
 
     def _by_hardness(self, logits: Tensor, labels: Tensor, total: Tensor) -> Tensor:
@@ -111,17 +110,6 @@ class PixelLoss:
         counted = (hardness >= threshold) & labelled
         # The mean over what counts, then this part's share of the step.
         return losses[counted].mean() * (self.count(labels) / total)
-
-
-def by_pixel(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Logits (P, C) and labels (P,) of the P pixels, where the channels of logits on a CPU lie last in memory.
-
-    Then that is a view, and cross entropy takes two thirds of the time: it would copy (N, C, H, W), and its gradient,
-    to where the channels lie first. Other logits and labels are returned as they are.
-    """
-    if logits.device.type == "cpu" and logits.is_contiguous(memory_format=torch.channels_last):
-        return logits.movedim(1, -1).flatten(0, 2), labels.flatten()
-    return logits, labels
 
 
 class WithRegions:

@@ -207,7 +207,7 @@ def damaged(path: Path) -> UserError:
     run = path.parent
     return UserError(
         f"{path} is damaged, or another version of segtune wrote it: the training can't go on from it.",
-        f"To train on with the weights that there are: segtune train DATASET NEW_RUN --weights"
+        f"To train on with the weights that there are: segtune train DATASET NEW_RUN --init"
         f" {run / 'last.safetensors'}; to train again from the beginning: segtune train DATASET {run} --overwrite",
     )
 

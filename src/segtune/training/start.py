@@ -79,7 +79,7 @@ def _refuse_lost_state(folder: RunFolder) -> None:
     if trained and not folder.resume.exists():
         raise UserError(
             f"{folder.path} holds {listed(path.name for path in trained)}, but no {folder.resume.name} to go on from.",
-            f"To train on with these weights: segtune train DATASET NEW_RUN --weights {trained[0]}; to train again from"
+            f"To train on with these weights: segtune train DATASET NEW_RUN --init {trained[0]}; to train again from"
             " the beginning: segtune train DATASET RUN --overwrite",
         )
 

@@ -284,7 +284,8 @@ def _prepare(config: TrainConfig, folder: RunFolder, earlier: Earlier | None, ch
     if earlier is not None and report.fingerprint != earlier.fingerprint:
         raise UserError(
             f"{dataset} has changed since {folder.path} was begun: its pictures, labels or classes are not the same.",
-            f"Bring it back to what it was, or start a new run from these weights: --weights {folder.last}",
+            "Bring it back to what it was, or start a new run from these weights:"
+            f" segtune train {dataset} NEW_RUN --init {folder.last}",
         )
     return Data(dataset, table, report, find_pairs(dataset, "train"), find_pairs(dataset, "val"))
 
