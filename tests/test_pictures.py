@@ -39,6 +39,12 @@ def test_more_than_8_bits_are_scaled(tmp_path, top, dtype):
     assert np.abs(read_picture(tmp_path / "x.tiff")[:, :, 0].astype(int) - ramp()).max() <= 1
 
 
+@pytest.mark.parametrize(("mode", "dtype"), [("I;16", "<u2"), ("I;16B", ">u2")])
+def test_16_bits_are_scaled_by_their_range_in_either_order_of_bytes(tmp_path, mode, dtype):
+    Image.frombytes(mode, (WIDTH, HEIGHT), ramp().astype(dtype).tobytes()).save(tmp_path / "dark.tiff")
+    assert read_picture(tmp_path / "dark.tiff").max() == 1
+
+
 @pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "tiff"])
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_exif_orientation_is_applied(tmp_path, orientation, suffix):

@@ -19,6 +19,11 @@ class UserError(Exception):
         self.message = message
         self.hint = hint
 
+    @property
+    def in_one_line(self) -> str:
+        """Both, as an item of a list."""
+        return f"{self.message} {self.hint}".strip()
+
 
 class WriteError(UserError):
     """Results can't be written."""

@@ -204,7 +204,8 @@ def shown_pixels(picture: Image.Image, name: str) -> Array:
 def _eight_bits(values: npt.NDArray[np.generic]) -> Array:
     """One-channel values of more than 8 bits as grey RGB: 16-bit values by their range, others by what they hold."""
     grey = values.astype(np.float32)
-    top = 65535.0 if values.dtype == np.uint16 or np.nanmax(grey, initial=0) > 255 else 255.0
+    is_16_bits = values.dtype.kind == "u" and values.dtype.itemsize == 2  # in either order of bytes
+    top = 65535.0 if is_16_bits or np.nanmax(grey, initial=0) > 255 else 255.0
     if values.dtype.kind == "f" and np.nanmax(grey, initial=0) <= 1:
         top = 1.0
     scaled = np.clip(np.nan_to_num(grey) * (255 / top), 0, 255).round().astype(np.uint8)

@@ -202,11 +202,21 @@ def test_encoder_tells_pictures_apart(model, pool):
     assert np.linalg.norm(one - other) > 0
 
 
-def test_exports_without_an_encoder_are_taken(model, pool, tmp_path):
-    assert main(["export", str(model), str(tmp_path / "m.onnx"), "--no-check"]) == 0
-    report = suggest(SuggestConfig(tmp_path / "m.onnx", pool, tmp_path / "out", count=3))
+@pytest.mark.parametrize("suffix", ["onnx", "torchscript.pt"])
+def test_exports_without_an_encoder_are_taken(model, pool, tmp_path, suffix):
+    exported = tmp_path / f"m.{suffix}"
+    assert main(["export", str(model), str(exported), "--no-check"]) == 0
+    report = suggest(SuggestConfig(exported, pool, tmp_path / "out", count=3))
     assert len(report.chosen) == 3
-    assert not FeaturedLooks(load(tmp_path / "m.onnx")).has_encoder
+    assert not FeaturedLooks(load(exported)).has_encoder
+
+
+def test_pictures_that_an_export_cannot_compute_are_told(model, pool, tmp_path):
+    Image.new("RGB", (20, 20)).save(pool / "tiny.png")
+    assert main(["export", str(model), str(tmp_path / "m.pt2"), "--no-check"]) == 0
+    report = suggest(SuggestConfig(tmp_path / "m.pt2", pool, tmp_path / "out", count=3))
+    assert len(report.chosen) == 3
+    assert len(report.unreadable) == 1
 
 
 def test_exports_that_are_never_unsure_are_refused(model, pool, tmp_path):

@@ -8,10 +8,12 @@ import pytest
 import rasterio
 from PIL import Image
 from rasterio.control import GroundControlPoint
+from rasterio.enums import ColorInterp
 from rasterio.transform import Affine
 
 from segtune.config import PredictConfig
 from segtune.errors import UserError
+from segtune.model_file import load_model, save_model
 from segtune.pictures import read_labels, read_picture
 from segtune.prediction.predict import predict
 from segtune.prediction.raster import is_georeferenced, open_raster
@@ -125,6 +127,24 @@ def test_bands_are_read_as_colors(picture, tmp_path, kind, make):
         assert raster.shrunk(30, 40).shape == (30, 40, 3)
     expected = picture[10:40, 20:500]
     assert (read == (expected[..., :1] if kind == "grey" else expected)).all()
+
+
+def test_bands_are_taken_by_their_colors(picture, tmp_path):
+    write_geotiff(tmp_path / "a.tif", np.concatenate([picture[..., ::-1], picture[..., :1]], axis=2))
+    with rasterio.open(tmp_path / "a.tif", "r+") as file:
+        file.colorinterp = [ColorInterp.blue, ColorInterp.green, ColorInterp.red, ColorInterp.undefined]
+    with open_raster(tmp_path / "a.tif") as raster:
+        assert (raster[10:40, 20:50] == picture[10:40, 20:50]).all()
+
+
+def test_shrinking_is_told_with_what_avoids_it(trained_run, picture, tmp_path):
+    model = load_model(trained_run / "model.safetensors")
+    save_model(tmp_path / "m.safetensors", replace(model, preprocessing=replace(model.preprocessing, longest_side=96)))
+    write_geotiff(tmp_path / "a.tif", picture)
+    config = PredictConfig(tmp_path / "m.safetensors", tmp_path / "a.tif", tmp_path / "o", save="labels")
+    (note,) = predict(config).notes
+    assert "was shrunk from 192 x 144 to 96 x 72 pixels" in note
+    assert not predict(replace(config, overwrite=True, tile=256)).notes
 
 
 def test_color_map_is_applied(tmp_path):

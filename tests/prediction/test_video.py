@@ -12,6 +12,7 @@ from segtune.config import PredictConfig
 from segtune.errors import UserError
 from segtune.pictures import read_labels
 from segtune.prediction.predict import predict
+from segtune.prediction.video import OverlayVideo, writable_rate
 
 
 def write_video(path, num_frames, codec="mp4v"):
@@ -41,6 +42,25 @@ def test_every_frame_gets_an_overlay_and_labels_on_request(trained_run, tmp_path
     labels = sorted((tmp_path / "o" / "labels" / stem).iterdir())
     assert [path.name for path in labels] == [f"{index:06}.png" for index in range(1, 7)]
     assert read_labels(labels[0]).shape == (72, 96)
+
+
+@pytest.mark.parametrize(
+    ("stated", "written"),
+    [
+        (29.97002997, 29.97),
+        (66.123, 66.1),
+        (211.222, 211.2),
+        (239.773, 239.8),
+        (0, 25),
+        (float("nan"), 25),
+        (90000, 25),
+    ],
+)
+def test_any_rate_that_a_video_states_can_be_written(tmp_path, stated, written):
+    video = OverlayVideo(tmp_path / "a.mp4", writable_rate(stated))
+    video.add(np.zeros((72, 96, 3), np.uint8))
+    video.close()
+    assert frames(tmp_path / "a.mp4") == (1, written, (72, 96, 3))
 
 
 def test_a_video_that_is_cut_short_is_told_and_done_so_far(trained_run, tmp_path, capsys):

@@ -49,6 +49,7 @@ class HeldUp:
         self.go_on = threading.Event()
         self.go_on.set()
         self.error: Exception | None = None
+        self.answer = lambda logits: logits
         self.batches: list[int] = []
 
     def __getattr__(self, name: str) -> object:
@@ -59,7 +60,7 @@ class HeldUp:
         if self.error:
             raise self.error
         self.batches.append(len(images))
-        return self._backend.run(images)
+        return self.answer(self._backend.run(images))
 
 
 @pytest.fixture

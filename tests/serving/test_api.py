@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from segtune.pictures import read_picture
+from segtune.runtimes.backend import Interface
 
 
 def png(content: bytes) -> np.ndarray:
@@ -50,6 +51,15 @@ def test_json_has_what_was_asked_for(client, predictor, picture_file):
     assert [entry["name"] for entry in answer["classes"]] == ["floor", "wall", "box"]
     assert sum(entry["pixels"] for entry in answer["classes"]) == 72 * 96
     assert answer["polygons"]["type"] == "FeatureCollection"
+
+
+def test_models_without_a_confidence_tell_none(client_of, network, picture_file):
+    network.interface = Interface(output="class_ids")
+    network.answer = lambda logits: logits.argmax(dim=1)
+    answer = client_of().post("/v1/predict?include=class_ids,confidence", files={"image": ("x", picture_file())}).json()
+    assert {entry["mean_confidence"] for entry in answer["classes"]} == {None}
+    assert "class_ids" in answer
+    assert "confidence" not in answer
 
 
 def test_what_was_not_asked_for_is_left_out(client, picture_file):

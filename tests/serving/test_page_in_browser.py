@@ -168,6 +168,23 @@ def test_what_is_no_picture_is_told_and_the_next_one_is_done(open_page, picture_
     assert "Expected: JPEG, PNG" in page.inner_text("#status")
 
 
+def test_a_picture_that_is_chosen_while_it_waits_is_shown_when_it_is_done(open_page, picture_file):
+    page = open_page()
+    asked = []
+    page.route("**/v1/predict*", lambda route: asked.append(route))
+    page.set_input_files(
+        "#files", [{"name": name, "mimeType": "image/png", "buffer": picture_file()} for name in ("a", "b", "c")]
+    )
+    for place, name in enumerate("abc"):
+        while len(asked) <= place:
+            page.wait_for_timeout(20)
+        page.get_by_role("button", name=name, exact=True).click()
+        page.locator("#result").wait_for(state="hidden")
+        asked[place].continue_()
+        page.locator("#result").wait_for(state="visible")
+        assert page.locator("#pictures button[aria-current=true]").get_attribute("title") == name
+
+
 def test_token_is_asked_for(browser, serving, trained_run, picture_file):
     with serving(trained_run / "model.safetensors", "--backend", "eager", SEGTUNE_TOKEN="hidden") as (address, _):
         page = browser.new_page()

@@ -174,10 +174,10 @@ def _look_at_all(
     for picture in track(pictures, title, len(pictures)):
         try:
             pixels = read_picture(picture.path)
-        except (UserError, OSError) as error:
-            unreadable.append(error.message if isinstance(error, UserError) else f"{picture.path}: {error.strerror}.")
+            look, features = looks.look(pixels)
+        except UserError as error:
+            unreadable.append(error.in_one_line)
             continue
-        look, features = looks.look(pixels)
         uncertainty = measure(look)
         small = thumbnail(Image.fromarray(pixels))
         yield _Seen(picture, Candidate(picture.series, uncertainty.score, features, small, is_labeled), uncertainty)

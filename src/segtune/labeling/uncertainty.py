@@ -72,7 +72,7 @@ def look_at(predictor: Predictor, picture: Array) -> Look:
     columns = np.arange(width) * GRID // width
     for rows, logits in predictor.logit_rows(picture):
         class_ids[rows], confidence[rows] = predictor.backend.best(logits)
-        probabilities = _softmax(predictor.backend.numpy(logits))
+        probabilities = predictor.backend.numpy(predictor.backend.softmax(logits[None])[0])
         entropy[rows] = -(probabilities * np.log(probabilities + 1e-12)).sum(axis=0) / np.log(max(2, len(cells)))
         margin[rows] = _margin(probabilities)
         for row in np.unique(np.arange(rows.start, rows.stop) * GRID // height):
@@ -112,13 +112,6 @@ def _by_region(values: Map, class_ids: Array, inner: npt.NDArray[np.bool_]) -> f
         total += weight * float(values[counted if counted.any() else has_class].mean(dtype=np.float64))
         weights += weight
     return total / weights
-
-
-def _softmax(logits: Floats) -> Floats:
-    """Along the classes of (C, H, W)."""
-    shifted = np.exp(logits - logits.max(axis=0))
-    probabilities: Floats = shifted / shifted.sum(axis=0)
-    return probabilities
 
 
 def _margin(probabilities: Floats) -> Floats:

@@ -20,43 +20,55 @@ Array = npt.NDArray[np.uint8]
 BANDS = {LABELS: 1, SEGMENTATION: 3, OVERLAYS: 3, CONFIDENCE: 1}
 
 
-def predict_geotiff(predictor: Predictor, entry: Input, outputs: Outputs) -> None:
+def predict_geotiff(predictor: Predictor, entry: Input, outputs: Outputs) -> str:
     """Predict a GeoTIFF; pixels that it says are no data get the ignore value.
 
-    In memory are a row of tiles and, for polygons, the class of each pixel (a byte each).
+    In memory is a row of tiles; where polygons are asked for the class of each pixel is as well, and what looks for
+    areas, which takes several times as much.
+
+    Returns:
+        What there is to say of it, or an empty string.
 
     Raises:
         UserError: It can't be read, or the results can't be written.
     """
     table = predictor.model.classes
     kinds = [kind for kind in outputs.kinds_of(entry) if kind != POLYGONS]
-    with open_raster(entry.path) as raster, ExitStack() as stack:
+    with open_raster(entry.path) as raster:
         raster.refuse_no_colors()
         if POLYGONS in outputs.kinds:
             raster.placed(np.zeros((1, 2), np.int64))  # better told before the work than after it
         height, width, _ = raster.shape
-        files = {
-            kind: stack.enter_context(
-                _created(stack.enter_context(atomic_path(outputs.path(entry, kind))), kind, raster, table)
-            )
-            for kind in kinds
-        }
         everything = np.full((height, width), IGNORE, np.uint8) if POLYGONS in outputs.kinds else None
         strips = track(predictor.predict_rows(raster), entry.path.name, height, lambda strip: len(strip[1]))
-        for rows, class_ids, confidence in strips:
-            place = rows, slice(0, width)
-            is_valid = raster.is_valid(place)
-            class_ids[~is_valid] = IGNORE
-            confidence[~is_valid] = 0
-            if everything is not None:
-                everything[rows] = class_ids
-            picture = raster[place] if OVERLAYS in kinds else None
-            for kind, file in files.items():
-                _write_rows(file, rows, pixels_of(kind, picture, class_ids, confidence, table))
-        if everything is not None:
+        with ExitStack() as stack:
+            files = {
+                kind: stack.enter_context(
+                    _created(stack.enter_context(atomic_path(outputs.path(entry, kind))), kind, raster, table)
+                )
+                for kind in kinds
+            }
+            for rows, class_ids, confidence in strips:
+                place = rows, slice(0, width)
+                is_valid = raster.is_valid(place)
+                class_ids[~is_valid] = IGNORE
+                confidence[~is_valid] = 0
+                if everything is not None:
+                    everything[rows] = class_ids
+                picture = raster[place] if OVERLAYS in kinds else None
+                for kind, file in files.items():
+                    _write_rows(file, rows, pixels_of(kind, picture, class_ids, confidence, table))
+        if everything is not None:  # what is written by now stays, if memory does not suffice for these
             polygons = find_polygons(everything, table.num_classes)
             write_geojson(outputs.path(entry, POLYGONS), polygons, table, raster.placed)
             outputs.coco.add(entry.picture_name, everything.shape, polygons)
+    seen_height, seen_width = predictor.preprocessing.working_size(height, width)
+    if (seen_height, seen_width) == (height, width):
+        return ""
+    return (
+        f"{entry.path} was shrunk from {width} x {height} to {seen_width} x {seen_height} pixels, the size that the"
+        " model was trained for; --tile 1024 predicts it at its own size"
+    )
 
 
 def _created(path: Any, kind: str, raster: Raster, table: ClassTable) -> Any:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +31,8 @@ class PredictReport:
         num_pictures: How many were predicted; a video is one.
         unreadable: What is wrong with each picture that could not be.
         incomplete: What is missing of videos that could be decoded in part.
-        notes: Which files hold several pictures, of which the first was predicted; what to know when correcting.
+        notes: Which files hold several pictures, of which the first was predicted; which GeoTIFFs were shrunk; what to
+            know when correcting.
         kinds: What was written, as in ``--save``.
     """
 
@@ -61,15 +63,16 @@ def predict(config: PredictConfig) -> PredictReport:
         notes = predict_pictures(predictor, [entry for entry in inputs if entry.is_picture], outputs, unreadable)
         for entry in inputs:
             try:
-                if entry.is_video:
-                    if problem := predict_video(predictor, entry, outputs):
-                        incomplete.append(problem)
-                elif entry.is_geotiff:
-                    predict_geotiff(predictor, entry, outputs)
+                with shortage_told(partial(_too_large, entry.path)):
+                    if entry.is_video:
+                        if problem := predict_video(predictor, entry, outputs):
+                            incomplete.append(problem)
+                    elif entry.is_geotiff and (note := predict_geotiff(predictor, entry, outputs)):
+                        notes.append(note)
             except WriteError:  # nor could what comes next be written
                 raise
             except UserError as error:
-                unreadable.append(error.message)
+                unreadable.append(error.in_one_line)
         outputs.finish(predictor.model.classes)
         notes += notes_for_correction(predictor.model.classes, config)
     if len(unreadable) == len(inputs):
@@ -97,7 +100,7 @@ def predict_pictures(
             return picture, predictor.predict(picture.pixels)
         except UserError as error:
             budget.give_back(picture.pixels.shape[0] * picture.pixels.shape[1])
-            return Picture(picture.entry, None, f"{picture.entry.path}: {error.message}"), None
+            return Picture(picture.entry, None, f"{picture.entry.path}: {error.in_one_line}"), None
 
     def write(done: "tuple[Picture, Prediction | None]") -> None:
         picture, prediction = done
@@ -128,18 +131,19 @@ def _read(inputs: Sequence[Input], budget: PixelBudget) -> Iterator[Picture]:
     for entry in inputs:
         taken = 0
         try:
-            num_pixels, note = _look_at(entry.path)
-            budget.take(num_pixels)
-            taken = num_pixels
-            yield Picture(entry, _pixels(entry.path), note)
+            with shortage_told(partial(_too_large, entry.path)):
+                num_pixels, note = _look_at(entry.path)
+                budget.take(num_pixels)
+                taken = num_pixels
+                pixels = read_picture(entry.path)
+            yield Picture(entry, pixels, note)
         except UserError as error:
             budget.give_back(taken)
-            yield Picture(entry, None, error.message)
+            yield Picture(entry, None, error.in_one_line)
 
 
-def _pixels(path: Path) -> npt.NDArray[np.uint8]:
-    with shortage_told(lambda: UserError(f"{path} needs more memory than is free.")):
-        return read_picture(path)
+def _too_large(path: Path) -> UserError:
+    return UserError(f"{path} needs more memory than is free.")
 
 
 def _look_at(path: Path) -> tuple[int, str]:

@@ -114,8 +114,11 @@ class Predictor:
     @cached_property
     def preprocessing(self) -> Preprocessing:
         """The model's, but that pictures are not shrunk where tiles of a size are asked for."""
-        preprocessing = self.model.preprocessing
-        return preprocessing if self.options.tile in {"auto", 0} else replace(preprocessing, longest_side=0)
+        return self.model.preprocessing if self.options.tile in {"auto", 0} else self._unshrunk
+
+    @cached_property
+    def _unshrunk(self) -> Preprocessing:
+        return replace(self.model.preprocessing, longest_side=0)
 
     def predict(self, picture: Path | str | Array) -> Prediction:
         """Segment one picture.
@@ -210,7 +213,7 @@ class Predictor:
     def prepared(self, pixels: Array) -> Floats | Array:
         """What the network takes, of pixels, uint8 (h, w, 3)."""
         if self.backend.interface.input == "images":
-            return replace(self.model.preprocessing, longest_side=0).prepare(pixels)
+            return self._unshrunk.prepare(pixels)
         axes = (0, 1, 2) if self.backend.interface.input == "nhwc" else (2, 0, 1)
         return np.ascontiguousarray(pixels.transpose(axes))[None]
 

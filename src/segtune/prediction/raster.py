@@ -54,7 +54,8 @@ def _has_place_tags(path: Path) -> bool:
 class Raster:
     """An opened GeoTIFF as a picture: ``raster[10:20, 30:40]`` is uint8 (10, 10, 3) RGB, and is all that is read.
 
-    Of more than three bands the first three are taken, of one or two the first as grey, or as its colour map says.
+    Of three bands and more those that are named red, green and blue are taken, or the first three where none are; of
+    one or two the first as grey, or as its colour map says.
 
     Args:
         source: The opened ``rasterio`` dataset.
@@ -69,9 +70,8 @@ class Raster:
         self.source = source
         self.name = name
         self.shape = (int(source.height), int(source.width), 3)
-        bands = range(1, 4) if source.count >= 3 else range(1, 2)
-        self._bands = list(bands)
-        self._types = {source.dtypes[band - 1] for band in bands}
+        self._bands = _color_bands(source)
+        self._types = {source.dtypes[band - 1] for band in self._bands}
         self.tie_points = source.gcps
         self._colors = _color_map(source)
 
@@ -190,6 +190,17 @@ def open_raster(path: Path) -> Iterator[Raster]:
         raise UserError(f"{path} can't be opened: {error}.", "Replace or remove it.") from error
     with source:
         yield Raster(source, str(path))
+
+
+def _color_bands(source: Any) -> list[int]:
+    """The bands of a picture, from 1: red, green and blue, or one."""
+    from rasterio.enums import ColorInterp
+
+    named = {color: band for band, color in enumerate(source.colorinterp, 1)}
+    colors = [named.get(color, 0) for color in (ColorInterp.red, ColorInterp.green, ColorInterp.blue)]
+    if all(colors):
+        return colors
+    return [1, 2, 3] if source.count >= 3 else [1]
 
 
 def _color_map(source: Any) -> Array | None:

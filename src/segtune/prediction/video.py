@@ -32,6 +32,9 @@ FEWEST_FRAMES = 0.95
 DEFAULT_RATE = 25.0
 """Frames a second, where a video does not say."""
 
+MAX_EXACT_RATE = 65
+"""Up to here a rate keeps thousandths: MPEG-4 has 16 bits for the fraction's numerator (ISO/IEC 14496-2)."""
+
 
 class OverlayVideo:
     """Writes frames, uint8 (H, W, 3) RGB, into an mp4 that is made with the first of them."""
@@ -51,7 +54,11 @@ class OverlayVideo:
             size = frame.shape[1], frame.shape[0]
             self._writer = cv2.VideoWriter(str(self.path), cv2.VideoWriter.fourcc(*CODEC), self.rate, size)
             if not self._writer.isOpened():
-                raise UserError(f"OpenCV can't write a video to {self.path.parent}.", "Choose --save labels.")
+                raise UserError(
+                    f"OpenCV can't write a video of {size[0]} x {size[1]} pixels and {self.rate:g} frames a second to"
+                    f" {self.path.parent}.",
+                    "Choose --save labels.",
+                )
         self._writer.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
 
     def close(self) -> None:
@@ -79,10 +86,9 @@ def predict_video(predictor: Predictor, entry: Input, outputs: Outputs) -> str:
         stack.callback(capture.release)
         video = None
         if OVERLAYS in outputs.video_kinds:
-            video = OverlayVideo(
-                stack.enter_context(atomic_path(outputs.path(entry, OVERLAYS))), rate if rate > 0 else DEFAULT_RATE
-            )
+            video = OverlayVideo(stack.enter_context(atomic_path(outputs.path(entry, OVERLAYS))), writable_rate(rate))
             stack.callback(video.close)
+        budget = PixelBudget()
 
         def write(done: tuple[Array, Prediction]) -> None:
             frame, prediction = done
@@ -90,12 +96,13 @@ def predict_video(predictor: Predictor, entry: Input, outputs: Outputs) -> str:
                 write_labels(labels / f"{next(numbers):06}.png", prediction.class_ids, prediction.classes)
             if video is not None:
                 video.add(overlay(frame, prediction.class_ids, prediction.classes))
+            budget.give_back(prediction.class_ids.size)
 
         written = overlapped(
-            _frames(capture),
+            _frames(capture, budget),
             lambda frame: (frame, predictor.predict(frame)),
             write,
-            PixelBudget(),
+            budget,
             predictor.backend.workers,
         )
         count = sum(1 for _ in track(written, entry.path.name, total if total > 0 else None))
@@ -113,10 +120,18 @@ def _clear_frames(folder: Path) -> None:
             path.unlink()
 
 
-def _frames(capture: cv2.VideoCapture) -> Iterator[Array]:
+def writable_rate(rate: float) -> float:
+    """The rate of an overlay video for one that states ``rate`` frames a second; phones state odd ones."""
+    if not 0.01 <= rate < 1000:
+        return DEFAULT_RATE
+    return round(rate, 3 if rate < MAX_EXACT_RATE else 1)
+
+
+def _frames(capture: cv2.VideoCapture, budget: PixelBudget) -> Iterator[Array]:
     """Frames as uint8 (H, W, 3) RGB; OpenCV turns those that phones mark as rotated."""
     while True:
         is_there, frame = capture.read()
         if not is_there:
             return
+        budget.take(frame.shape[0] * frame.shape[1])
         yield np.asarray(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB), np.uint8)

@@ -109,8 +109,8 @@ class Eager(TorchArrays):
         Returns:
             Whether it has an encoder to watch; of an ensemble it is that of the first network.
         """
-        if not isinstance(self.net, nn.Module):
-            return False
+        if not isinstance(self.net, nn.Module) or isinstance(self.net, torch.jit.ScriptModule):
+            return False  # TorchScript takes no hooks
         for name, module in self.net.named_modules():
             if name.rsplit(".", 1)[-1] in ENCODERS:
                 module.register_forward_hook(lambda _module, _images, output: _keep_pooled(output, keep))

@@ -179,11 +179,11 @@ def write_exported_program(path: Path, model: Model, interface: Interface) -> No
     """
     program, example, text = program_of(model, interface)
     multiple = model.preprocessing.size_multiple if interface.input == "images" else 1
-    rows, columns = torch.export.Dim("rows", min=2, max=1 << 10), torch.export.Dim("columns", min=2, max=1 << 10)
+    height = width = torch.export.Dim.DYNAMIC
+    if multiple > 1:
+        height, width = (multiple * torch.export.Dim(name, min=2, max=1 << 10) for name in ("rows", "columns"))
     first = 1 if interface.input == "nhwc" else 2
-    sides = {0: torch.export.Dim.DYNAMIC, first: multiple * rows, first + 1: multiple * columns}
-    if multiple == 1:
-        sides = {0: torch.export.Dim.DYNAMIC, first: torch.export.Dim.DYNAMIC, first + 1: torch.export.Dim.DYNAMIC}
+    sides = {0: torch.export.Dim.DYNAMIC, first: height, first + 1: width}
     try:
         with _quiet(), torch.no_grad():
             exported = torch.export.export(program, (example,), dynamic_shapes=(sides,))

@@ -37,31 +37,31 @@ class Part(StrEnum):
     picture = "picture"
 
 
-def encoded(answer: Answer, format_: Format, parts: Collection[Part]) -> tuple[bytes, str]:
-    """The body of an answer, and its media type."""
+def encoded(answer: Answer, format_: Format, parts: Collection[Part], has_confidence: bool) -> tuple[bytes, str]:
+    """The body of an answer, and its media type; networks that put out class ids have no confidence to tell."""
     prediction = answer.prediction
     if format_ is Format.labels:
         return labels_png(prediction.class_ids, prediction.classes), "image/png"
     if format_ is Format.overlay:
         return rgb_png(overlay(answer.picture, prediction.class_ids, prediction.classes)), "image/png"
-    return json.dumps(_as_json(answer, parts), ensure_ascii=False).encode(), "application/json"
+    return json.dumps(_as_json(answer, parts, has_confidence), ensure_ascii=False).encode(), "application/json"
 
 
-def _as_json(answer: Answer, parts: Collection[Part]) -> dict[str, Any]:
+def _as_json(answer: Answer, parts: Collection[Part], has_confidence: bool) -> dict[str, Any]:
     prediction = answer.prediction
     height, width = prediction.class_ids.shape
     content: dict[str, Any] = {
         "width": width,
         "height": height,
         "seconds": round(answer.computed, 4),
-        "classes": _classes(prediction),
+        "classes": _classes(prediction, has_confidence),
     }
     if Part.polygons in parts:
         polygons = find_polygons(prediction.class_ids, prediction.classes.num_classes)
         content["polygons"] = feature_collection(polygons, prediction.classes)
     if Part.class_ids in parts:
         content["class_ids"] = _packed(prediction.class_ids.tobytes())
-    if Part.confidence in parts:
+    if Part.confidence in parts and has_confidence:
         content["confidence"] = _packed((prediction.confidence * 255 + 0.5).astype(np.uint8).tobytes())
     if Part.labels in parts:
         content["labels"] = _base64(labels_png(prediction.class_ids, prediction.classes))
@@ -72,7 +72,7 @@ def _as_json(answer: Answer, parts: Collection[Part]) -> dict[str, Any]:
     return content
 
 
-def _classes(prediction: Prediction) -> list[dict[str, Any]]:
+def _classes(prediction: Prediction, has_confidence: bool) -> list[dict[str, Any]]:
     """The classes, with what each has of the picture."""
     table, ids = prediction.classes, prediction.class_ids.ravel()
     pixels = np.bincount(ids, minlength=table.num_classes)
@@ -84,7 +84,9 @@ def _classes(prediction: Prediction) -> list[dict[str, Any]]:
             "color": css_color(table.colors[index]),
             "pixels": int(pixels[index]),
             "share": round(float(pixels[index] / ids.size), 6),
-            "mean_confidence": round(float(confidence[index] / pixels[index]), 4) if pixels[index] else None,
+            "mean_confidence": (
+                round(float(confidence[index] / pixels[index]), 4) if pixels[index] and has_confidence else None
+            ),
         }
         for index, name in enumerate(table.names)
     ]

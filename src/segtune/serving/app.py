@@ -82,7 +82,8 @@ def make_app(
     app.include_router(page_routes(sample))
     app.include_router(operation_routes(worker, metrics, check_token))
     app.include_router(_model_routes(predictor, name, limits), dependencies=[Depends(check_token)])
-    app.include_router(_prediction_routes(worker, metrics, limits), dependencies=[Depends(check_token)])
+    predictions = _prediction_routes(worker, metrics, limits, predictor.has_confidence)
+    app.include_router(predictions, dependencies=[Depends(check_token)])
     app.openapi()["components"]["schemas"][ProblemDetails.__name__] = ProblemDetails.model_json_schema()
     return app
 
@@ -108,7 +109,7 @@ def _model_routes(predictor: Predictor, name: str, limits: Limits) -> APIRouter:
     return routes
 
 
-def _prediction_routes(worker: Worker, metrics: Metrics, limits: Limits) -> APIRouter:
+def _prediction_routes(worker: Worker, metrics: Metrics, limits: Limits, has_confidence: bool) -> APIRouter:
     routes = APIRouter()
 
     @routes.post(
@@ -144,7 +145,7 @@ def _prediction_routes(worker: Worker, metrics: Metrics, limits: Limits) -> APIR
         ] = "polygons",
     ) -> Response:
         start = time.monotonic()
-        encode = partial(encoded, format_=Format(format), parts=_parts(include))
+        encode = partial(encoded, format_=Format(format), parts=_parts(include), has_confidence=has_confidence)
         with worker.place():
             content = await read_upload(request, limits.max_bytes, limits.seconds)
             size = await run_sync(size_of, content, limits.max_pixels)

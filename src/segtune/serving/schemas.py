@@ -32,7 +32,9 @@ class PredictedClass(ClassDescription):
 
     pixels: int = Field(examples=[43210])
     share: float = Field(examples=[0.25])
-    mean_confidence: float | None = Field(examples=[0.93])
+    mean_confidence: float | None = Field(
+        description="null where it has no pixel, or the model no confidence.", examples=[0.93]
+    )
 
 
 class PredictionContent(BaseModel):

@@ -59,7 +59,7 @@ async function add(files) {
   }
   for (const entry of added) {
     await predict(entry);
-    if (entry === added[0] || !current?.result) show(entry);
+    if (entry === added[0] || entry === current || current?.error) show(entry);
   }
 }
 
@@ -83,7 +83,7 @@ async function predict(entry) {
     body.append("image", entry.file, entry.name);
     const found = await (await call(`v1/predict?${query}`, { method: "POST", body })).json();
     found.ids = await unpack(found.class_ids);
-    found.sure = await unpack(found.confidence);
+    found.sure = found.confidence ? await unpack(found.confidence) : null; // a model may put out class ids alone
     // As the server read it: turned as its EXIF data say, and in formats that browsers don't know.
     found.bitmap = await createImageBitmap(new Blob([bytes(found.picture)], { type: "image/jpeg" }));
     entry.result = found;
@@ -169,7 +169,8 @@ function tell(x, y, withCursor) {
   cursor = { x: Math.min(width - 1, Math.max(0, x)), y: Math.min(height - 1, Math.max(0, y)) };
   const place = cursor.y * width + cursor.x;
   const name = classes[ids[place]]?.name ?? "no class";
-  at("here").textContent = `${name}, ${Math.round(sure[place] / 2.55)} % sure (x ${cursor.x}, y ${cursor.y})`;
+  const confidence = sure ? `, ${Math.round(sure[place] / 2.55)} % sure` : "";
+  at("here").textContent = `${name}${confidence} (x ${cursor.x}, y ${cursor.y})`;
   const mark = at("cursor");
   mark.hidden = !withCursor;
   const box = at("overlay").getBoundingClientRect();
