@@ -1,6 +1,8 @@
 """Everything that is wrong with a dataset, found at once."""
 
 import json
+import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -14,9 +16,10 @@ from PIL import Image
 from segtune.annotations.check import check_dataset
 from segtune.annotations.dataset_folder import dataset_classes
 from segtune.annotations.findings import Finding, repair_command
-from segtune.classes import class_table, numbered_classes, write_classes
+from segtune.classes import IGNORE, class_table, numbered_classes, write_classes
 from segtune.cli import main
 from segtune.errors import DataError
+from segtune.pictures import read_labels, write_labels
 
 
 def labels(path, values):
@@ -158,6 +161,29 @@ def test_palette_in_another_order_is_a_warning(dataset):
     picture.save(path)
     (finding,) = check_dataset(dataset, dataset_classes(dataset)).findings
     assert (finding.kind, finding.repair) == ("palette-order", "colors")
+
+
+def test_ignored_pixels_are_no_class_though_one_has_their_color(dataset):
+    table = replace(dataset_classes(dataset), colors=((255, 255, 255), (1, 1, 1), (2, 2, 2)))
+    write_classes(dataset / "classes.yaml", table)
+    for path in sorted(dataset.glob("*/Labels/*.png")):
+        values = read_labels(path)
+        values[:9] = IGNORE
+        write_labels(path, values, table)
+    assert check_dataset(dataset, dataset_classes(dataset)).findings == []
+
+
+def test_the_command_that_is_told_works_without_names_of_classes(dataset, capsys):
+    (dataset / "classes.yaml").unlink()
+    for path in dataset.glob("*/Labels/*.png"):
+        labels(path, np.where(read_labels(path) == 2, 11, read_labels(path)))
+    (dataset / "train" / "Labels" / "000.png").unlink()
+    assert main(["check", str(dataset), "--num-classes", "2", "--ignore-value", "11"]) == 2
+    command = re.search(r"segtune (convert [^:]* --ignore-value 11)", " ".join(capsys.readouterr().out.split()))[1]
+    assert command.endswith("--repair drop --num-classes 2 --ignore-value 11")
+    assert main(shlex.split(command)) == 0
+    assert main(["check", str(dataset)]) == 2
+    assert "probably --num-classes" in capsys.readouterr().err
 
 
 def test_names_can_not_command_the_terminal(dataset, capsys):

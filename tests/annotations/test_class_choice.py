@@ -110,6 +110,13 @@ def test_what_does_not_fit_or_is_in_doubt_is_said(labels, options, message):
         choose(labels, **options)
 
 
+@pytest.mark.parametrize("options", [{"ignore_labels": "background"}, {"map": "background=floor"}])
+def test_a_background_that_is_given_away_leaves_no_class(options):
+    """Where each pixel carries a label, nothing is outside of all objects."""
+    names = choose("sky car", [DeclaredClass("background")], complete=True, **options).table.names
+    assert "background" not in names
+
+
 def test_paint_order_that_is_proposed_is_taken():
     labels = Counter(["cup, glass", "big plate"])
     with pytest.raises(UserError, match="leaves out classes: cup, glass") as told:

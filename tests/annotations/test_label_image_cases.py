@@ -229,8 +229,21 @@ def test_ade20k_counts_objects_by_rank(tmp_path):
     assert {shape.label for shape in image.shapes} == {None, "sky", "road"}
 
 
+def test_the_folders_of_ade20k_alone_say_nothing_of_class_0(tmp_path):
+    """As mmsegmentation's guides lay out any data."""
+    files = pairs("images/training/{}.jpg", "annotations/training/{}.png")
+    report = convert(ConvertConfig(write(tmp_path / "e", files), tmp_path / "d"))
+    assert report.classes.names == ("class_0", "class_1", "class_2")
+
+
+def test_masks_that_jpeg_changed_are_refused(tmp_path):
+    smooth = pairs("images/{}.jpg", "masks/{}.jpg", np.where(VALUES > 0, 255, 0).astype(np.uint8))
+    with pytest.raises(UserError, match=r"masks/\w\.jpg is a JPEG, which changes values"):
+        convert(ConvertConfig(write(tmp_path / "e", smooth), tmp_path / "d"))
+
+
 def test_ade20k_classes_are_in_order(tmp_path):
-    files = {**pairs("images/training/{}.jpg", "annotations/training/{}.png", VALUES * 5)}
+    files = {**pairs("images/training/ADE_{}.jpg", "annotations/training/ADE_{}.png", VALUES * 5)}
     source = open_export(write(tmp_path, files))
     assert detect_format(source.source) == "ade20k"
     assert [entry.name for entry in read_annotations(source)[1].classes] == ["class_5", "class_10"]

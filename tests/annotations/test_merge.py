@@ -3,6 +3,7 @@
 import re
 import shutil
 import zipfile
+from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
 
@@ -122,7 +123,10 @@ def test_series_of_the_dataset_stay_together(dataset, tmp_path, split, stem):
     assert list(report.added) == [split]
 
 
-def test_new_frames_of_a_folder_go_where_its_frames_are(tmp_path):
+@pytest.mark.parametrize("has_pictures", [False, True])
+def test_new_frames_of_a_folder_go_where_its_frames_are(tmp_path, has_pictures):
+    """Of exports with pictures those lie below images/, which is in the names of the dataset then."""
+
     def frames(folder: Path, numbers: range) -> Path:
         images = []
         for camera in range(8):
@@ -135,14 +139,22 @@ def test_new_frames_of_a_folder_go_where_its_frames_are(tmp_path):
                     f'<image name="{name}" width="30" height="20"><polygon label="box" points="1,1;9,1;9,9"/></image>'
                 )
         (folder / "annotations.xml").write_text(f"<annotations>{''.join(images)}</annotations>")
-        return folder / "annotations.xml"
+        return folder if has_pictures else folder / "annotations.xml"
+
+    def splits() -> dict[str, set[str]]:
+        found = defaultdict(set)
+        for name, split in find_split(tmp_path / "data").items():
+            found[name.removeprefix("images_")[:4]].add(split)
+        return found
 
     first, more = frames(tmp_path / "first", range(5)), frames(tmp_path / "more", range(10, 15))
-    convert(ConvertConfig(first, tmp_path / "data", images=first.parent / "images"))
-    before = {name[:4]: split for name, split in find_split(tmp_path / "data").items()}
-    assert set(before.values()) == {"train", "val"}
-    merge(more, tmp_path / "data")
-    assert {name[:4]: split for name, split in find_split(tmp_path / "data").items()} == before
+    images = None if has_pictures else tmp_path / "first" / "images"
+    convert(ConvertConfig(first, tmp_path / "data", images=images))
+    before = splits()
+    assert set().union(*before.values()) == {"train", "val"}
+    merge(more, tmp_path / "data", images=images and tmp_path / "more" / "images")
+    assert splits() == before
+    assert len(find_split(tmp_path / "data")) == 80
 
 
 def test_classes_that_the_dataset_lacks_are_told_as_that(dataset, tmp_path):

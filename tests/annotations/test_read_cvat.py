@@ -128,6 +128,21 @@ def test_what_has_no_area_is_counted(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("element", "has_objects"),
+    [
+        (POLYGON, True),
+        ('<polyline label="car" points="1,1;2,2"/>', True),
+        ('<polygon label="car" points="1,1;2,2"/>', True),
+        ("<new/>", True),
+        ('<tag label="sunny"/>', False),
+        ("", False),
+    ],
+)
+def test_a_picture_is_empty_where_nothing_is_drawn_on_it(tmp_path, element, has_objects):
+    assert read(export(tmp_path, image(element)))[2][0].has_objects == has_objects
+
+
+@pytest.mark.parametrize(
     ("meta", "attribute", "subset"),
     [
         ("task", 'subset="Train"', "train"),
@@ -139,6 +154,15 @@ def test_what_has_no_area_is_counted(tmp_path):
 )
 def test_subsets_are_kept(tmp_path, meta, attribute, subset):
     assert read(export(tmp_path, image(subset=attribute), meta=META[meta]))[2][0].subset == subset
+
+
+@pytest.mark.parametrize("place", ["train.xml", "Train/annotations.xml"])
+def test_files_and_folders_say_the_subset_where_cvat_does_not(tmp_path, place):
+    meta = META["job"].replace("Train", "default")
+    path = tmp_path / place
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(f"<annotations>{meta}{image(POLYGON)}</annotations>")
+    assert [found.subset for found in read(tmp_path)[2]] == ["train"]
 
 
 @pytest.mark.parametrize(

@@ -245,6 +245,11 @@ def test_labels_come_back_as_they_were(dataset, tmp_path, name):
         assert (values(tmp_path / "fixed" / path) == expected).all()
 
 
+def test_shift_leaves_what_never_counts(dataset, tmp_path):
+    with pytest.raises(UserError, match="fits classes that are numbered from 1"):
+        repair_dataset(ConvertConfig(dataset, tmp_path / "fixed", repair="shift", num_classes=None, ignore_value=3))
+
+
 def test_masks_of_0_and_255_become_0_and_1(dataset, tmp_path):
     for path in all_labels(dataset):
         save(path, np.where(values(path) == 1, 255, 0))

@@ -81,7 +81,8 @@ def choose_classes(
         )
     background = options.background
     if background == "auto":
-        background = "class" if not complete or any(map(is_background, known)) else "error"
+        left = [renamed.get(label, label) for label in known if label not in ignored]
+        background = "class" if not complete or any(map(is_background, left)) else "error"
     ignored |= {label for label in known if label not in named and _means_ignored(label, background)}
     targets = {label: renamed.get(label, label) for label in known if label not in ignored}
     called = next((name for name in chosen if is_background(name)), BACKGROUND)

@@ -164,6 +164,8 @@ def palette_lookup(picture: Image.Image, counts: npt.NDArray[np.int64], table: C
     flat, known = bytes(picture.palette.palette), color_ids(table)
     lookup = np.arange(256, dtype=np.uint8)
     for index in np.flatnonzero(counts):
+        if index in {table.ignore_value, IGNORE}:
+            continue  # which never counts, whatever its colour
         red, green, blue = (*flat[3 * index : 3 * index + 3], -1, -1, -1)[:3]
         if (red, green, blue) not in known:
             return None

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -192,7 +193,7 @@ def dataset_classes(dataset: Path, num_classes: int | None = None, ignore_value:
 
 def _unknown_classes(dataset: Path, ignore_value: int | None) -> UserError:
     """The error for a dataset without classes.yaml, with the number that the label values suggest."""
-    values = _label_values([pair.labels for split in SPLITS for pair in find_pairs(dataset, split)])
+    values = _label_values([pair.labels for split in SPLITS for pair in scan_split(dataset, split)[0]])
     ids = [value for value in values if value not in {IGNORE, ignore_value}]
     # Masks of 0 and 255 alone have two classes, too.
     number = max(2 if values in ([0, IGNORE], [IGNORE]) else 1, *(value + 1 for value in ids), 0)
@@ -204,8 +205,9 @@ def _unknown_classes(dataset: Path, ignore_value: int | None) -> UserError:
 
 
 def _label_values(paths: Sequence[Path]) -> list[int]:
-    """All values that occur in label images."""
+    """All values that occur in the label images that can be read."""
     seen = np.zeros(256, bool)
     for path in paths:
-        seen |= np.bincount(read_labels(path).ravel(), minlength=256) > 0
+        with suppress(UserError):
+            seen |= np.bincount(read_labels(path).ravel(), minlength=256) > 0
     return [int(value) for value in np.flatnonzero(seen)]

@@ -66,7 +66,7 @@ class DatasetReport:
     @property
     def repair(self) -> str:
         """The command that mends what can be mended, or an empty string."""
-        return repair_command(self.dataset, self.findings)
+        return repair_command(self.dataset, self.findings, self.classes)
 
     def raise_for_errors(self) -> None:
         """Raise DataError with all errors, if there are any."""

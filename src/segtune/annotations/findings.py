@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from segtune.classes import CLASSES_FILE, IGNORE, ClassTable
+
 REPAIRS: dict[str, str] = {
     "drop": "leaves out pictures and label images that can't be read, or have no partner",
     "duplicates": "leaves a picture out of train where val or test has it, too, and out of val where test has it",
@@ -49,14 +51,24 @@ class Finding:
         }
 
 
-def repair_command(dataset: Path, findings: Sequence[Finding]) -> str:
-    """The command that mends what can be mended, or an empty string."""
+def repair_command(dataset: Path, findings: Sequence[Finding], table: ClassTable | None = None) -> str:
+    """The command that mends what can be mended, or an empty string.
+
+    Args:
+        dataset: The dataset folder.
+        findings: What was found in it.
+        table: Its classes; what its classes.yaml doesn't say of them is in the command.
+    """
     wanted = {finding.repair for finding in findings}
     names = [name for name in REPAIRS if name in wanted]
     # '.' and '..' have no name of their own.
     named = dataset if dataset.name not in {"", ".."} else dataset.resolve()
     source, target = (shlex.quote(str(path)) for path in (dataset, named.with_name(f"{named.name}_repaired")))
-    return f"segtune convert {source} {target} --repair {','.join(names)}" if names else ""
+    options = ""
+    if table is not None:
+        options += "" if (dataset / CLASSES_FILE).exists() else f" --num-classes {table.num_classes}"
+        options += "" if table.ignore_value == IGNORE else f" --ignore-value {table.ignore_value}"
+    return f"segtune convert {source} {target} --repair {','.join(names)}{options}" if names else ""
 
 
 def printable(text: str) -> str:

@@ -60,6 +60,7 @@ class ImageBuilder:
         self._problems: list[str] = []
         self._warnings: list[str] = []
         self._num_runs = 0
+        self._has_objects = False
 
     @contextmanager
     def reading(self, what: str) -> Iterator[None]:
@@ -89,9 +90,16 @@ class ImageBuilder:
         """Note what was decided and may be wrong; a sentence without a full stop."""
         self._warnings.append(text)
 
-    def skip(self, reason: str, count: int = 1) -> None:
-        """Count what is left out; ``reason`` is a plural: 'polylines'."""
+    def skip(self, reason: str, count: int = 1, is_object: bool = False) -> None:
+        """Count what is left out.
+
+        Args:
+            reason: A plural: 'polylines'.
+            count: How many.
+            is_object: Whether it tells that the picture is not empty.
+        """
         self._skipped[reason] += count
+        self._has_objects |= is_object
 
     def add(self, label: str | None, geometry: Geometry, kind: str, z_order: int = 0) -> None:
         """Add a shape.
@@ -129,7 +137,7 @@ class ImageBuilder:
             tuple(points for points in map(to_points, rings) if len(points) >= 3) for rings in (outlines, holes)
         )
         if not areas:
-            self.skip("objects of fewer than 3 points")
+            self.skip("objects of fewer than 3 points", is_object=True)
             return
         self.add(label, Polygon(areas, cut), kind, z_order)
         for what, all_of, kept in (("parts", outlines, areas), ("holes", holes, cut)):
@@ -152,6 +160,7 @@ class ImageBuilder:
             warnings=self._warnings,
             file=self.file,
             own_subset=self._own_subset,
+            has_objects=self._has_objects or bool(self._shapes),
         )
 
 

@@ -13,11 +13,6 @@ from segtune.errors import DataError, UserError, listed
 from segtune.pictures import same_shape
 
 MISSING = "annotated pictures that are not there"
-OBJECTS_WITHOUT_AREA = frozenset({
-    "polylines", "lines", "points", "keypoints", "skeletons", "cuboids", "objects of fewer than 3 points",
-    "objects without a label",
-})  # fmt: skip
-"""Reasons to leave out what tells that a picture is not empty."""
 
 
 @dataclass
@@ -93,7 +88,7 @@ def take_inventory(export: Export, annotations: Annotations, options: Conversion
             annotated[picture].append(where)
             size, problem = _check_size(export, image, picture, options)
             problems += [f"{where}: {problem}"] if problem else []
-            if not shapes and (image.shapes or OBJECTS_WITHOUT_AREA & image.skipped.keys()):
+            if not shapes and image.has_objects:
                 inventory.skipped["pictures that have objects, of which none is painted"] += 1
                 continue
             if not shapes and options.empty == "skip":

@@ -3,7 +3,7 @@
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -29,7 +29,7 @@ from segtune.annotations.formats import FORMATS
 from segtune.annotations.inventory import Entry
 from segtune.annotations.near_duplicates import shows_same, thumbnail
 from segtune.annotations.picture_index import telling_folders
-from segtune.annotations.split import Candidate, assign_splits
+from segtune.annotations.split import Candidate, assign_splits, series_of
 from segtune.annotations.target_names import joined_name, target_names
 from segtune.classes import IGNORE, ClassTable
 from segtune.config import Background, ConversionOptions, list_of_names
@@ -255,9 +255,10 @@ def _assign(conversion: Conversion, present: Mapping[str, tuple[str, Pair]]) -> 
         return []
     known = {PurePosixPath(entry.target).stem for entry in entries}
     others = [(stem, pair.picture.name, split) for stem, (split, pair) in present.items() if stem not in known]
-    # Files of the dataset have their folders in their names, and belong to the same groups.
-    is_joined = conversion.options.group_by == "auto"
-    names = [joined_name(entry.name) if is_joined else entry.name for entry in entries]
+    names = [entry.name for entry in entries]
+    if conversion.options.group_by == "auto":
+        series = {series_of(name) for _, name, _ in others} - {None}
+        names = [_name_in_series(entry, series) for entry in entries]
     candidates = [
         Candidate(name, entry.subset, frozenset(), entry.split, entry.target)
         for name, entry in zip(names, entries, strict=True)
@@ -267,6 +268,18 @@ def _assign(conversion: Conversion, present: Mapping[str, tuple[str, Pair]]) -> 
     for entry, split in zip(entries, assigned.splits, strict=False):
         entry.split = split
     return assigned.notes
+
+
+def _name_in_series(entry: Entry, series: Collection[str | None]) -> str:
+    """The name that a picture has, or would have, in the dataset, of those with its folders in front and without.
+
+    Where the dataset has pictures of its series, they are called likewise.
+    """
+    own, joined = PurePosixPath(entry.picture).name, joined_name(entry.name)
+    names = [joined_name(entry.picture), joined, own]
+    if telling_folders(entry.name) and not series_of(own):
+        names.remove(own)  # a number alone may be of any folder
+    return next((name for name in names if series_of(name) in series), joined)
 
 
 def _place(entry: Entry, target: str, conversion: Conversion, pairs: Mapping[str, tuple[str, Pair]]) -> tuple[str, str]:

@@ -147,7 +147,7 @@ def _truncate(points: Points, size: tuple[int, int]) -> Mask:
 def clip(points: Points, height: int, width: int) -> Points:
     """The part of a polygon that is no further outside the picture than its size (Sutherland and Hodgman 1974).
 
-    What is nearer is left to pycocotools, whose rounding a cut edge would change.
+    What is nearer is left to OpenCV, whose rounding a cut edge would change.
 
     Args:
         points: float64 (N, 2), x and y.

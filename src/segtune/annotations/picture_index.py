@@ -12,7 +12,9 @@ from segtune.errors import UserError, listed
 from segtune.files import name_key
 from segtune.pictures import PICTURE_SUFFIXES, open_picture, shown_size
 
-LABEL_FOLDERS = frozenset({"masks", "labels", "scribbles", "segmentationclass", "segmentationobject"})
+LABEL_FOLDERS = frozenset(
+    {"masks", "labels", "scribbles", "segmentationclass", "segmentationobject", "gtfine", "gtcoarse"}
+)
 """Folders whose pictures are annotations."""
 
 PLAIN_FOLDERS = frozenset({

@@ -8,7 +8,6 @@ import numpy as np
 import numpy.typing as npt
 
 from segtune.annotations.annotated_image import AnnotatedImage, Annotations
-from segtune.annotations.class_files import has_class_file
 from segtune.annotations.export import Export
 from segtune.annotations.image_builder import BadAnnotation, ImageBuilder, subset_of, whole_number
 from segtune.annotations.label_image import add_regions, channels, decode, make_table
@@ -21,13 +20,9 @@ def is_ade20k(source: ExportSource) -> bool:
     """Whether the export is ADE20K: the full set's ``*_seg.png``, or the scene parsing challenge's ``ADE_*.png``."""
     names = set(source.names)
     # The folders' names alone may be those of a set with classes of its own.
-    scene = (
-        r"(^|/)annotations/.*ADE_\w+\.png$"
-        if has_class_file(source)
-        else r"(^|/)annotations/(training|validation)/.*\.png$"
-    )
     return any(
-        re.search(scene, name) or (name.endswith("_seg.png") and {f"{name[:-8]}_atr.txt", f"{name[:-8]}.json"} & names)
+        re.search(r"(^|/)annotations/.*ADE_\w+\.png$", name)
+        or (name.endswith("_seg.png") and {f"{name[:-8]}_atr.txt", f"{name[:-8]}.json"} & names)
         for name in source.with_suffix(".png")
     )
 

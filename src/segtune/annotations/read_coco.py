@@ -276,11 +276,11 @@ def _add(image: ImageBuilder, annotation: dict[str, Any], categories: dict[str |
         kind = "box" if annotation.get("isbbox") is True else "polygon"
         image.add_polygon(label, outlines, kind=kind)
     elif annotation.get("keypoints"):
-        image.skip("keypoints")
+        image.skip("keypoints", is_object=True)
     elif annotation.get("bbox"):
         _add_box(image, annotation, label)
     else:
-        image.skip("annotations without outline")
+        image.skip("annotations without outline", is_object=True)
 
 
 def _outlines(segmentation: Any) -> list[list[Any]]:

@@ -19,6 +19,7 @@ from defusedxml.ElementTree import iterparse
 from segtune.annotations.annotated_image import AnnotatedImage, Annotations, DeclaredClass
 from segtune.annotations.export import Export
 from segtune.annotations.image_builder import (
+    NO_SUBSETS,
     BadAnnotation,
     ImageBuilder,
     box_outline,
@@ -29,6 +30,7 @@ from segtune.annotations.image_builder import (
     picture_size,
     runs,
     subset_named,
+    subset_of,
     whole_number,
 )
 from segtune.annotations.picture_index import shared_folders
@@ -155,12 +157,20 @@ def _pictures(export: Export, name: str) -> Iterator[AnnotatedImage]:
     num_tracks = 0
     for tag, element in xml_elements(export.source, name):
         if tag == "meta":
-            subset = (element.findtext("./*/subset") or "").strip() or subset_named(PurePosixPath(name).stem)
+            subset = _subset(element, name)
         elif tag == "image":
             yield _image(name, element, subset)
         num_tracks += tag == "track"
     if num_tracks:
         yield AnnotatedImage(name, problems=[f"it holds <image> and {num_tracks} <track>; {ONE_KIND}"], file=name)
+
+
+def _subset(meta: Element, name: str) -> str:
+    """The subset that <meta> names, or, where that is none, the name of the file or its folders."""
+    stated = (meta.findtext("./*/subset") or "").strip()
+    if stated.lower() not in NO_SUBSETS:
+        return stated
+    return subset_named(PurePosixPath(name).stem) or subset_of(name)
 
 
 ONE_KIND = "CVAT writes one or the other: export the task once more"
@@ -183,11 +193,11 @@ def _image(file: str, element: Element, subset: str) -> AnnotatedImage:
 def _add(image: ImageBuilder, shape: Element, label: str | None) -> None:
     """Add what an element of a picture or track stands for."""
     if shape.tag in WITHOUT_AREA:
-        image.skip(WITHOUT_AREA[shape.tag])
+        image.skip(WITHOUT_AREA[shape.tag], is_object=shape.tag != "tag")
     elif shape.tag in SHAPES:
         SHAPES[shape.tag](image, shape.attrib, class_name(label), whole_number(shape.get("z_order") or 0))
     else:
-        image.skip(f"<{shape.tag[:40]}> elements")
+        image.skip(f"<{shape.tag[:40]}> elements", is_object=True)
 
 
 def _add_polygon(image: ImageBuilder, shape: Mapping[str, str], label: str, z_order: int) -> None:
@@ -254,12 +264,14 @@ class _Tracks:
     """What a file with tracks holds.
 
     Attributes:
+        broken: What is wrong with the file.
+        subset: What the frames are in: train, val, test, or the export's own name.
         frames: Label and shape of what is seen in each frame, in the order of the document.
         video: What is said of the video.
-        broken: What is wrong with the file.
     """
 
     broken: ImageBuilder
+    subset: str = ""
     frames: dict[int, list[tuple[str | None, Element]]] = field(default_factory=lambda: defaultdict(list))
     video: _Video = field(default_factory=_Video)
 
@@ -282,6 +294,7 @@ def _frames(export: Export, name: str) -> Iterator[AnnotatedImage]:
         title = f"frame_{frame:06d}"
         found = pictures.get(frame, [])
         image = ImageBuilder(folder + title, tracks.video.size, found[0] if found else "", file=name)
+        image.put_into(tracks.subset)
         if len(found) > 1:
             image.problem(f"several pictures have its number: {listed(found, 4)}; keep the one that is meant")
         for label, shape in shapes:
@@ -305,6 +318,7 @@ def _tracks(source: ExportSource, name: str) -> _Tracks:
     num_images = 0
     for tag, element in xml_elements(source, name):
         if tag == "meta":
+            tracks.subset = _subset(element, name)
             with tracks.broken.reading(f"{name}, <original_size>"):
                 tracks.video = _video(element)
         elif tag == "image":

@@ -31,6 +31,8 @@ WITHOUT_AREA = {
     "caption": "captions", "cuboid_3d": "cuboids", "cuboid_2d": "cuboids", "tabular": "tabular entries",
     "feature_vector": "feature vectors", "hash_key": "hash keys",
 }  # fmt: skip
+GEOMETRIES = frozenset({"polyline", "points", "skeleton", "cuboid_3d", "cuboid_2d"})
+"""Those of them that are drawn on a picture."""
 
 
 def is_datumaro(source: ExportSource) -> bool:
@@ -150,7 +152,7 @@ def _name_picture(export: Export, image: ImageBuilder, path: Any) -> None:
 def _add(image: ImageBuilder, annotation: dict[str, Any], labels: list[str]) -> None:
     kind = str(annotation.get("type"))[:40]
     if kind in WITHOUT_AREA:
-        image.skip(WITHOUT_AREA[kind])
+        image.skip(WITHOUT_AREA[kind], is_object=kind in GEOMETRIES)
     elif kind in SHAPES:
         if annotation.get("label_id") is None:
             raise BadAnnotation(f"the {kind} has no label")
@@ -159,7 +161,7 @@ def _add(image: ImageBuilder, annotation: dict[str, Any], labels: list[str]) -> 
             raise BadAnnotation(f"its label is number {place}, but there are {len(labels)}, counted from 0")
         SHAPES[kind](image, annotation, labels[place], whole_number(annotation.get("z_order") or 0))
     else:
-        image.skip(f"annotations of the type {kind}")
+        image.skip(f"annotations of the type {kind}", is_object=True)
 
 
 def _add_polygon(image: ImageBuilder, annotation: dict[str, Any], label: str, z_order: int) -> None:

@@ -186,13 +186,14 @@ class Seen:
     """What label images hold: values, colours with their counts, and palettes.
 
     The empty palette stands for grey pictures;
-    ``most`` is how many values one holds, and which.
+    ``most`` is how many values one holds, and which; ``lossy`` one that is a JPEG, and holds more than two.
     """
 
     values: set[int] = field(default_factory=set)
     colors: Counter[Color] = field(default_factory=Counter)
     palettes: set[tuple[Color, ...]] = field(default_factory=set)
     most: tuple[int, str] = (0, "")
+    lossy: str = ""
 
 
 def count_values(export: Export, files: Callable[[], list[LabelFile]]) -> Seen:
@@ -212,6 +213,8 @@ def count_values(export: Export, files: Callable[[], list[LabelFile]]) -> Seen:
         elif pixels.size and pixels.min() >= 0 and pixels.max() < 2**16:
             found = np.flatnonzero(np.bincount(pixels.ravel())).tolist()
             seen.most = max(seen.most, (len(found), file.labels))
+            if picture.format == "JPEG" and len(found) > 2:
+                seen.lossy = file.labels
             seen.values.update(found)
             seen.palettes.add(tuple(palette_colors(picture) or ()))
     return seen
@@ -225,13 +228,18 @@ def _values_table(export: Export, files: Callable[[], list[LabelFile]]) -> Label
     """A table for masks that come without one: of the values that occur.
 
     Raises:
-        UserError: They are coloured, or photographs.
+        UserError: They are coloured, photographs, or JPEGs.
     """
     seen = count_values(export, files)
     if seen.most[0] > MAX_VALUES:
         raise UserError(
             f"{seen.most[1]} has {seen.most[0]} different values: it looks like a grey photograph, not a label image.",
             "If it is one, list its classes in a classes.yaml; if it was saved as JPEG, export it as PNG.",
+        )
+    if seen.lossy:
+        raise UserError(
+            f"{seen.lossy} is a JPEG, which changes values: each of its grey levels would become a class.",
+            "Export the masks as PNG. If they are black and white: save them as PNG with a threshold at 128.",
         )
     colored = seen.colors
     if colored and {*colored} <= {*VOC_COLORS, VOC_BORDER}:

@@ -45,6 +45,8 @@ WITHOUT_AREA = {
     "number": "numbers", "rating": "ratings", "relation": "relations",
 }  # fmt: skip
 """Kinds of results that cover no pixels, less a final 'labels', and how they are called in the report."""
+GEOMETRIES = frozenset({"keypoint", "vector"})
+"""Those of them that are drawn on a picture."""
 
 MAX_PROBED_TASKS = 100
 
@@ -277,8 +279,9 @@ def _read_results(
                 done.add(region)
                 _add(image, result["value"], area, labels[region], size)
             else:
-                kind = str(result.get("type"))
-                image.skip(WITHOUT_AREA.get(kind.removesuffix("labels"), f"results of the type {kind[:40]}"))
+                kind = str(result.get("type")).removesuffix("labels")
+                reason = WITHOUT_AREA.get(kind, f"results of the type {str(result.get('type'))[:40]}")
+                image.skip(reason, is_object=kind in GEOMETRIES)
 
 
 def _is_copy(result: Mapping[str, Any]) -> bool:
@@ -338,7 +341,7 @@ def _add(
     image: ImageBuilder, value: Mapping[str, Any], area: str, labels: Sequence[Any], size: tuple[int, int] | None
 ) -> None:
     if not labels:
-        image.skip("objects without a label")
+        image.skip("objects without a label", is_object=True)
         return
     if len(labels) > 1:
         raise BadAnnotation("it has several labels; a pixel has one class")
@@ -376,7 +379,7 @@ def _add_mask(image: ImageBuilder, value: Mapping[str, Any], label: str, size: t
     if pixels.any():
         image.add(label, mask_runs(pixels), "mask")
     else:
-        image.skip("empty masks")
+        image.skip("empty masks", is_object=True)
 
 
 SHAPES: dict[str, Callable[[ImageBuilder, Mapping[str, Any], str, tuple[int, int]], None]] = {

@@ -111,7 +111,7 @@ def _add(image: ImageBuilder, shape: Mapping[str, Any]) -> None:
     if kind in SHAPES:
         SHAPES[kind](image, shape, class_name(shape.get("label")))
     else:
-        image.skip(WITHOUT_AREA.get(kind, f"shapes of the type {kind[:40]}"))
+        image.skip(WITHOUT_AREA.get(kind, f"shapes of the type {kind[:40]}"), is_object=True)
 
 
 def _points(shape: Mapping[str, Any]) -> npt.NDArray[np.float64]:

@@ -161,7 +161,7 @@ def _add(image: ImageBuilder, item: Mapping[str, Any], geometry: str, title: Any
     if geometry in SHAPES:
         SHAPES[geometry](image, item, class_name(title))
     else:
-        image.skip(WITHOUT_AREA.get(geometry, f"objects of the geometry {geometry[:40]}"))
+        image.skip(WITHOUT_AREA.get(geometry, f"objects of the geometry {geometry[:40]}"), is_object=True)
 
 
 def _outlines(item: Mapping[str, Any]) -> tuple[Any, list[Any]]:

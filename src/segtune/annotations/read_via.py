@@ -169,7 +169,7 @@ def _read_entry(image: ImageBuilder, entry: Mapping[str, Any], attribute: str) -
             if kind in SHAPES:
                 SHAPES[kind](image, shape, _class_of(region, attribute))
             else:
-                image.skip(WITHOUT_AREA.get(kind, f"regions of the shape {kind[:40]}"))
+                image.skip(WITHOUT_AREA.get(kind, f"regions of the shape {kind[:40]}"), is_object=True)
 
 
 def _class_of(region: Mapping[str, Any], attribute: str) -> str:

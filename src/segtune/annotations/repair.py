@@ -177,7 +177,9 @@ def _copy_others(source: FolderSource, target: Path, split: str, done: set[Path]
 
 
 def _numbered_from_1(dataset: Path, table: ClassTable) -> bool:
-    """Whether a label image has a value that is one above the last class."""
+    """Whether a label image has a value that is one above the last class, and is not what never counts."""
+    if table.ignore_value == table.num_classes:
+        return False
     folders = [folder for split in ALL_SPLITS if (folder := dataset / split / LABELS).is_dir()]
     files = [path for folder in folders for path in all_files(folder) if path.suffix.lower() == ".png"]
     arrays = map(_decoded, files)

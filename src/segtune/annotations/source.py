@@ -309,7 +309,7 @@ def open_source(path: Path) -> ExportSource:
     """
     if path.is_dir():
         return FolderSource(path)
-    if path.suffix.lower() in {".xml", ".json", ".ndjson"} and path.is_file():
+    if path.suffix.lower() in {".xml", ".json"} and path.is_file():
         return FolderSource(path.parent, only=path.name)
     if path.suffix.lower() in {".yaml", ".yml"} and path.is_file():
         return FolderSource(path.parent)  # a data.yaml describes the dataset that it stands in

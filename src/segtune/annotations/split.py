@@ -160,6 +160,13 @@ def _group_names(pictures: Sequence[Candidate], group_by: str) -> tuple[list[str
     return series or groups, notes
 
 
+def series_of(name: str) -> str | None:
+    """What a picture's name has in common with its copies or the frames of its series; None where it has none."""
+    stem = _without_suffix(name)
+    found = re.search(ROBOFLOW, stem) or re.search(FRAMES, stem)
+    return None if found is None else found[1]
+
+
 def _without_suffix(name: str) -> str:
     """A picture's name without its suffix; some formats leave that away, and what follows the last dot is no suffix."""
     path = PurePosixPath(name)
