@@ -113,14 +113,14 @@ def pipeline(dataset: Path, /, classes: int, **options: object) -> dict[str, flo
     return {"pipeline_seconds": whole, "bare_seconds": bare, "ratio": bare / whole, "steps": len(turns.bare)}
 
 
-def large_pictures(folder: Path, count: int = 24) -> Path:
-    """A dataset of JPEGs of 4000 x 3000."""
+def drawn_dataset(folder: Path, height: int, width: int, num_train: int, num_val: int) -> Path:
+    """A dataset of JPEGs of one size."""
     table = class_table([f"class_{index}" for index in range(11)])
-    for split, number in (("train", count), ("val", 1)):
+    for split, number in (("train", num_train), ("val", num_val)):
         for kind in ("Images", "Labels"):
             (folder / split / kind).mkdir(parents=True)
         for index in range(number):
-            pair = write_pair(folder, index, 3000, 4000, table)
+            pair = write_pair(folder, index, height, width, table)
             pair.picture.rename(folder / split / "Images" / f"{index}.jpg")
             pair.labels.rename(folder / split / "Labels" / f"{index}.png")
     write_classes(folder / "classes.yaml", table)
@@ -226,25 +226,12 @@ def memory(folder: Path) -> dict[str, object]:
     """Highest resident memory in MB after the first and the last epoch, for few and for many pictures."""
     figures: dict[str, object] = {}
     for number, epochs in ((40, 6), (400, 2)):
-        dataset = small_pictures(folder / str(number), number)
+        dataset = drawn_dataset(folder / str(number), 360, 480, number, number // 4)
         for cache in ("none", "disk"):
             words = [dataset, folder / f"run-{number}-{cache}", MODEL, epochs, cache]
             peaks = [float(word) for word in _run(MEMORY, *map(str, words)).splitlines()[-1].split()]
             figures[f"{number} pictures, cache {cache}"] = {"first_epoch_mb": peaks[0], "last_epoch_mb": peaks[-1]}
     return figures
-
-
-def small_pictures(folder: Path, number: int) -> Path:
-    table = class_table([f"class_{index}" for index in range(11)])
-    for split, count in (("train", number), ("val", number // 4)):
-        for kind in ("Images", "Labels"):
-            (folder / split / kind).mkdir(parents=True)
-        for index in range(count):
-            pair = write_pair(folder, index, 360, 480, table)
-            pair.picture.rename(folder / split / "Images" / f"{index}.jpg")
-            pair.labels.rename(folder / split / "Labels" / f"{index}.png")
-    write_classes(folder / "classes.yaml", table)
-    return folder
 
 
 NAMES = ("start", "memory formats", "camvid", "jpegs of 4000 x 3000", "memory")
@@ -261,7 +248,7 @@ def measure(name: str, camvid: Path, folder: Path) -> object:
         return pipeline(camvid, 11, num_classes=11, ignore_value=11, epochs=2)
     if name == "memory":
         return memory(folder)
-    return pipeline(large_pictures(folder / "large"), 11, epochs=12, validate_every=12)
+    return pipeline(drawn_dataset(folder / "large", 3000, 4000, 24, 1), 11, epochs=12, validate_every=12)
 
 
 def main() -> None:

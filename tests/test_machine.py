@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import sysconfig
 
 import pytest
 
@@ -49,6 +50,18 @@ def test_policy_follows_what_the_system_tells(running, chosen, tmp_path, monkeyp
     monkeypatch.setattr(os, "environ", {})
     machine.share_processors()
     assert os.environ.get("OMP_WAIT_POLICY") == chosen
+
+
+@pytest.mark.parametrize("has_headers", [True, False])
+def test_compiling_needs_the_headers_of_python(has_headers, tmp_path, monkeypatch):
+    scheme = tmp_path / sysconfig.get_default_scheme().replace("posix_local", "posix_prefix")
+    scheme.mkdir()
+    if has_headers:
+        (scheme / "Python.h").touch()
+    monkeypatch.setattr(machine.sysconfig, "get_paths", lambda scheme: {"include": tmp_path / scheme})
+    monkeypatch.setattr(machine, "find_spec", lambda name: name)
+    monkeypatch.setenv("CC", "gcc")
+    assert machine.can_compile() == has_headers
 
 
 def test_a_system_that_does_not_tell_is_taken_as_quiet(tmp_path, monkeypatch):

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sysconfig
 import time
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,10 +19,12 @@ def usable_cpus() -> int:
 
 
 def can_compile() -> bool:
-    """Whether torch.compile finds what makes CUDA's kernels: Triton, and a C compiler as that looks for one."""
-    return find_spec("triton") is not None and bool(
-        os.environ.get("CC") or shutil.which("gcc") or shutil.which("clang")
-    )
+    """Whether torch.compile finds what makes CUDA's kernels: Triton, and a C compiler and Python's headers for that."""
+    has_compiler = bool(os.environ.get("CC") or shutil.which("gcc") or shutil.which("clang"))
+    # Where Debian's Python says that its headers are, none ever are; Triton looks there as well.
+    scheme = sysconfig.get_default_scheme().replace("posix_local", "posix_prefix")
+    headers = Path(sysconfig.get_paths(scheme=scheme)["include"])
+    return find_spec("triton") is not None and has_compiler and (headers / "Python.h").exists()
 
 
 def share_processors() -> None:

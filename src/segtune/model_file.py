@@ -8,7 +8,7 @@ from typing import Any
 
 import safetensors.torch
 from safetensors import SafetensorError, safe_open
-from torch import nn
+from torch import Tensor, nn
 
 from segtune.classes import ClassTable
 from segtune.description import HEADER, Description, read_text
@@ -59,12 +59,21 @@ def save_model(path: Path, model: Model) -> None:
         UserError: It can't be written.
     """
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.net.state_dict().items()}
+    write_tensors(path, tensors, model.description.to_text())
+
+
+def write_tensors(path: Path, tensors: dict[str, Tensor], header: str) -> None:
+    """Write a .safetensors, atomically: contiguous tensors on the CPU, and a text.
+
+    Raises:
+        UserError: It can't be written; the file is what it was before.
+    """
     with atomic_path(path) as temporary:
         try:
-            safetensors.torch.save_file(tensors, temporary, {HEADER: model.description.to_text()})
+            safetensors.torch.save_file(tensors, temporary, {HEADER: header})
         except SafetensorError as error:  # what a full disk looks like from there
             raise OSError(None, str(error)) from error
-        # safetensors writes for the owner alone; a model is as readable as any other file of the run.
+        # safetensors writes for the owner alone; this is as readable as any other file of the run.
         temporary.chmod(0o666 & ~current_umask())
 
 

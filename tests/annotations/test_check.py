@@ -163,6 +163,19 @@ def test_palette_in_another_order_is_a_warning(dataset):
     assert (finding.kind, finding.repair) == ("palette-order", "colors")
 
 
+@pytest.mark.parametrize(("top", "is_told"), [(4095, True), (65535, False)])
+def test_grey_pictures_that_use_little_of_their_16_bits_are_told_once(dataset, top, is_told):
+    for path in dataset.glob("*/Images/*.jpg"):
+        grey = np.asarray(Image.open(path).convert("L")).astype(np.float32)
+        scaled = (grey * (top / grey.max())).astype(np.uint16)
+        Image.fromarray(scaled).save(path.with_suffix(".png"))
+        path.unlink()
+    messages = [finding.message for finding in check_dataset(dataset, dataset_classes(dataset)).findings]
+    assert [f"no value above {top} of 65535, so that training sees 16 shades" in text for text in messages] == (
+        [True] if is_told else []
+    )
+
+
 def test_ignored_pixels_are_no_class_though_one_has_their_color(dataset):
     table = replace(dataset_classes(dataset), colors=((255, 255, 255), (1, 1, 1), (2, 2, 2)))
     write_classes(dataset / "classes.yaml", table)

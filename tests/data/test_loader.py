@@ -36,6 +36,14 @@ def test_every_picture_comes_once_an_epoch_and_the_last_batch_is_short(dataset):
     assert sorted(name for batch in batches for name in batch.names) == [f"{index:03}" for index in range(6)]
 
 
+@pytest.mark.parametrize(("batch_size", "sizes"), [(4, [3, 3]), (5, [3, 3]), (6, [6]), (1, [1] * 6), (9, [6])])
+def test_even_batches_are_of_about_one_size(dataset, batch_size, sizes):
+    batches = loader(dataset, batch_size, even=True)
+    found = list(batches.epoch(1))
+    assert [len(batch) for batch in found] == [batches.num_pictures(index) for index in range(len(batches))] == sizes
+    assert sorted(name for batch in found for name in batch.names) == [f"{index:03}" for index in range(6)]
+
+
 def test_batches_have_documented_shapes(dataset):
     batch = next(loader(dataset).epoch(1))
     assert batch.images.shape == (4, 3, 32, 32)

@@ -57,6 +57,12 @@ def test_page_tells_what_was_trained_on_what(run):
         assert part in text
 
 
+def test_the_time_that_a_training_had_is_told(run):
+    plan = json.loads((run / "run.json").read_text())["plan"]
+    change_record(run, plan={**plan, "epochs": 0, "time_budget": 600.0})
+    assert "of a budget of 10\xa0min" in words(page_of(run))
+
+
 def test_page_shows_scores_with_intervals(run):
     scores = json.loads((run / "scores.json").read_text())
     text = words(page_of(run))

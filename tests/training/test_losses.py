@@ -128,3 +128,13 @@ def test_logits_learn_what_the_adjustment_leaves_of_the_weights(adjustment):
 def test_a_weight_of_zero_has_no_infinite_adjustment(name):
     logits, labels = data()
     assert value(logits, labels, loss=name, class_weights=(0.0, 1.0, 2.0), logit_adjustment=0.5).isfinite()
+
+
+def test_the_logit_of_a_class_of_weight_0_is_not_adjusted():
+    """Else it would have to make up for that, and the class would be predicted where it is not."""
+    logits = torch.zeros((1, 3, 1, 1), requires_grad=True)
+    (gradient,) = torch.autograd.grad(
+        value(logits, torch.ones((1, 1, 1), dtype=torch.int64), class_weights=(0.0, 1.0, 1.0), logit_adjustment=1.0),
+        logits,
+    )
+    assert torch.allclose(gradient.flatten(), torch.tensor([1 / 3, -2 / 3, 1 / 3]))

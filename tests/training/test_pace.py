@@ -26,9 +26,12 @@ def test_share_of_the_time_leaves_room_for_the_last_validation():
     assert Pace(plan, Progress(seconds=25, validation_seconds=40 / 2.2)).done() == pytest.approx(25 / 60, abs=0.01)
 
 
-@pytest.mark.parametrize(("expected", "fits", "kept"), [(10.0, True, 22.0), (30.0, False, 37.5)])
-def test_the_first_validation_is_expected_but_to_take_half_of_what_is_left_at_most(expected, fits, kept):
-    plan = replace(PLAN, epochs=0, total_steps=0, time_budget=100.0)
+@pytest.mark.parametrize(
+    ("expected", "world_size", "fits", "kept"), [(10.0, 1, True, 22.0), (30.0, 1, False, 37.5), (10.0, 2, True, 33.0)]
+)
+def test_the_first_validation_is_expected_but_to_take_half_of_what_is_left_at_most(expected, world_size, fits, kept):
+    """Together the processes validate, but the best model is scored by one of them."""
+    plan = replace(PLAN, epochs=0, total_steps=0, time_budget=100.0, world_size=world_size)
     pace = Pace(plan, Progress(seconds=25))
     assert pace.expect_validation(expected) == fits
     assert pace.done() == pytest.approx(25 / (100 - kept), abs=0.01)

@@ -44,7 +44,7 @@ def test_original_recipe_is_the_originals():
         0.5,
     )
     assert (plan.schedule, plan.backbone_rate, plan.checkpoint_every) == ("constant", 1.0, 25)
-    assert plan.skip_single
+    assert not plan.even_batches
     assert not plan.frozen_batch_norm
     assert (plan.precision, plan.ema, plan.clip_gradient, plan.loss) == ("float32", 0, 0, "cross-entropy")
 
@@ -178,7 +178,18 @@ def test_the_fewer_pictures_the_more_epochs(num_train, epochs):
         ({}, {"num_train": 5}, {"batch_size": 5, "steps_per_epoch": 1}),
         ({}, {"num_train": 99, "device": "cuda"}, {"batch_size": 16, "steps_per_epoch": 7}),
         ({"recipe": "original"}, {"num_train": 17}, {"batch_size": 16, "steps_per_epoch": 1, "epochs": 100}),
-        ({}, {"num_val": 35}, {"validate_every": 4}),
+        ({}, {"val_sizes": {(360, 480): 30}}, {"validate_every": 4}),
+        ({}, {"val_sizes": {(3000, 4000): 9}}, {"validate_every": 10}),
+        ({"epochs": 20}, {"val_sizes": {(3000, 4000): 9}}, {"validate_every": 4}),
+        ({}, {"val_sizes": {(3000, 4000): 9}, "num_train": 300}, {"validate_every": 1}),
+        ({}, {"val_sizes": {(3000, 4000): 9}, "num_train": 300, "device": "cuda"}, {"validate_every": 4}),
+        ({"recipe": "original"}, {"val_sizes": {(3000, 4000): 9}}, {"validate_every": 1}),
+        ({"time_budget": "10m"}, {"val_sizes": {(3000, 4000): 9}}, {"validate_every": 1}),
+        ({}, {"largest_side": 480}, {"crop": 224}),
+        ({}, {"largest_side": 96}, {"crop": 160}),
+        ({}, {"largest_side": 28}, {"crop": 64}),
+        ({"crop": 224}, {"largest_side": 96}, {"crop": 224}),
+        ({"recipe": "original"}, {"largest_side": 96}, {"crop": 224}),
         ({"time_budget": "10m"}, {}, {"epochs": 0, "total_steps": 0, "time_budget": 600}),
         ({"time_budget": "10m", "epochs": 3}, {}, {"epochs": 3, "total_steps": 6, "time_budget": 600}),
         ({}, {"device": "cuda", "has_bf16": True}, {"precision": "bf16", "num_workers": 1}),

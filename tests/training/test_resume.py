@@ -104,9 +104,15 @@ def test_trained_weights_without_their_state_are_not_replaced(config):
     before = content(config.run)
     with pytest.raises(UserError, match=r"last\.safetensors, model\.safetensors, but no resume\.safetensors"):
         resume(ResumeConfig(config.run), listeners=[])
-    with pytest.raises(UserError, match="--weights"):
+    with pytest.raises(UserError, match="--init"):
         train(replace(config, resume="auto"), listeners=[])
     assert content(config.run) == before
+
+
+def test_the_state_is_as_readable_as_the_model(config):
+    train(config, listeners=[])
+    state, model = (config.run / f"{name}.safetensors" for name in ("resume", "model"))
+    assert state.stat().st_mode == model.stat().st_mode
 
 
 def test_each_new_best_model_comes_with_its_state(config):

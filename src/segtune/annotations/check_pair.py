@@ -30,6 +30,7 @@ class PairFacts:
         split: Where they are.
         size: Height and width of the picture as viewers show it; (0, 0) where it can't be read.
         turned: Whether its EXIF orientation exchanges height and width.
+        top: The highest value of a grey picture of 16 bits; 0 for others.
         values: int64 (256,), how many pixels of the label image have each value.
         by_palette: The class of each value by its colour in the label image's palette, if all are classes' colours.
         picture_digest: SHA-256 of the picture file.
@@ -42,6 +43,7 @@ class PairFacts:
     split: str
     size: tuple[int, int] = (0, 0)
     turned: bool = False
+    top: int = 0
     by_palette: Lookup | None = None
     values: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(256, np.int64))
     picture_digest: str = ""
@@ -85,6 +87,8 @@ def _check_picture(dataset: Path, facts: PairFacts, thorough: bool) -> tuple[int
         # An eighth of the size skips most of the work, but still reads the file to its end.
         picture.draft("L", (max(2 * THUMBNAIL, picture.width // 8), max(2 * THUMBNAIL, picture.height // 8)))
         picture.load()
+        if picture.mode.startswith("I;16"):
+            facts.top = int(np.asarray(picture).max())
         if thorough:
             facts.thumbnail = thumbnail(picture)
     except UserError as error:

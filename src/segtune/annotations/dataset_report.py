@@ -10,7 +10,7 @@ import numpy.typing as npt
 from rich.table import Table
 from rich.text import Text
 
-from segtune.annotations.findings import Finding, printable, repair_command
+from segtune.annotations.findings import Finding, escaped, repair_command
 from segtune.classes import ClassTable
 from segtune.console import output
 from segtune.errors import DataError
@@ -128,7 +128,7 @@ class DatasetReport:
         kinds: dict[str, list[str]] = defaultdict(list)
         for finding in self.findings:
             if finding.severity == severity:
-                kinds[finding.kind].append(printable(finding.message))
+                kinds[finding.kind].append(escaped(finding.message))
         lines = []
         for messages in kinds.values():
             lines += [(message, 0) for message in messages[:at_most]]

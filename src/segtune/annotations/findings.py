@@ -71,6 +71,6 @@ def repair_command(dataset: Path, findings: Sequence[Finding], table: ClassTable
     return f"segtune convert {source} {target} --repair {','.join(names)}{options}" if names else ""
 
 
-def printable(text: str) -> str:
+def escaped(text: str) -> str:
     """``text`` for a terminal: names of files may hold line breaks, escape sequences, and bytes that are no text."""
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)

@@ -3,7 +3,7 @@
 import math
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -162,6 +162,24 @@ class ImageBuilder:
             own_subset=self._own_subset,
             has_objects=self._has_objects or bool(self._shapes),
         )
+
+
+def built(images: Iterable[ImageBuilder], left_out: Mapping[str, int]) -> Iterator[AnnotatedImage]:
+    """Each picture; the last one also tells what else was left out, which is known only when all are read.
+
+    Args:
+        images: The pictures.
+        left_out: How much, by reason; it is filled while they are read.
+    """
+    previous: ImageBuilder | None = None
+    for image in images:
+        if previous is not None:
+            yield previous.build()
+        previous = image
+    if previous is not None:
+        for reason, count in left_out.items():
+            previous.skip(reason, count)
+        yield previous.build()
 
 
 def class_name(label: Any) -> str:

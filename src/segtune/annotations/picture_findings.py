@@ -13,6 +13,9 @@ from segtune.annotations.near_duplicates import find_pairs_alike
 from segtune.classes import IGNORE, ClassTable
 from segtune.errors import listed
 
+MIN_TOP = 1 << 13
+"""16-bit pictures whose values all are below, as those of 12-bit cameras, have at most 32 shades of grey in 8 bits."""
+
 MIN_SIDE = 32
 """Pictures of fewer pixels on a side hold hardly anything to learn."""
 
@@ -29,6 +32,15 @@ def picture_findings(dataset: Path, facts: Sequence[PairFacts], table: ClassTabl
         if fact.size != (0, 0) and min(fact.size) < MIN_SIDE:
             message = f"{fact.pair.picture} has only {fact.size[1]} x {fact.size[0]} pixels"
             findings.append(Finding("warning", "tiny-picture", message, relative(dataset, fact.pair.picture)))
+    of_16_bits = [fact for fact in facts if fact.top]
+    top = max((fact.top for fact in of_16_bits), default=MIN_TOP)
+    if top < MIN_TOP:
+        message = (
+            f"the {len(of_16_bits)} pictures of 16 bits have no value above {top} of 65535, so that training sees"
+            f" {top // 257 + 1} shades of grey: scale their values up, all by the same factor"
+        )
+        files = relative(dataset, *(fact.pair.picture for fact in of_16_bits))
+        findings.append(Finding("warning", "dark-16-bits", message, files))
     others = counted[counted > 0]
     empty = [fact for fact in facts if table.ignore_value != 0 and fact.values[0] and not fact.values[others].any()]
     if empty and len(empty) < len(facts):

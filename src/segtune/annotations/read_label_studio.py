@@ -23,6 +23,7 @@ from segtune.annotations.export import Export
 from segtune.annotations.image_builder import (
     BadAnnotation,
     ImageBuilder,
+    built,
     class_name,
     ellipse_outline,
     number,
@@ -100,18 +101,19 @@ def read_label_studio(export: Export) -> Annotations:
 
 def _images(export: Export) -> Iterator[AnnotatedImage]:
     left_out: Counter[str] = Counter()
-    previous: ImageBuilder | None = None
+    return built(_read_all(export, left_out), left_out)
+
+
+def _read_all(export: Export, left_out: Counter[str]) -> Iterator[ImageBuilder]:
+    is_empty = True
     for file in export.source.with_suffix(".json"):
         for image in _images_of_file(export, file, left_out):
-            if previous is not None:
-                yield previous.build()
-            previous = image
-    if previous is None:
-        previous = ImageBuilder(export.source.path.name)
-        previous.problem("none of its tasks has annotations; only predictions, or nothing, is there")
-    for reason, count in left_out.items():
-        previous.skip(reason, count)
-    yield previous.build()
+            is_empty = False
+            yield image
+    if is_empty:
+        nothing = ImageBuilder(export.source.path.name)
+        nothing.problem("none of its tasks has annotations; only predictions, or nothing, is there")
+        yield nothing
 
 
 def _images_of_file(export: Export, file: str, left_out: Counter[str]) -> Iterator[ImageBuilder]:

@@ -7,6 +7,7 @@ parts of an object: for classes of pixels, shapes like any.
 
 import math
 import posixpath
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import PurePosixPath
@@ -21,6 +22,7 @@ from segtune.annotations.image_builder import (
     BadAnnotation,
     ImageBuilder,
     box_outline,
+    built,
     class_name,
     ellipse_outline,
     numbered,
@@ -54,23 +56,20 @@ def read_labelme_json(export: Export) -> Annotations:
 
 
 def _images(export: Export) -> Iterator[AnnotatedImage]:
-    others = 0
-    previous: ImageBuilder | None = None
+    left_out: Counter[str] = Counter()
+    return built(_read_all(export, left_out), left_out)
+
+
+def _read_all(export: Export, left_out: Counter[str]) -> Iterator[ImageBuilder]:
     for name in export.source.with_suffix(".json"):
         image = ImageBuilder(name, subset=subset_of(name), file=name)
         with image.reading(""):
             content = export.source.json(name)
             if not _is_labelme(content):
-                others += 1
+                left_out["JSON files that are not labelme's"] += 1
                 continue
             _read_file(export, image, content)
-        if previous is not None:
-            yield previous.build()
-        previous = image
-    if previous is not None:
-        if others:
-            previous.skip("JSON files that are not labelme's", others)
-        yield previous.build()
+        yield image
 
 
 def _read_file(export: Export, image: ImageBuilder, content: Mapping[str, Any]) -> None:

@@ -6,6 +6,7 @@ supervisely package. A later object lies on top. The interior outlines of a poly
 
 import math
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import PurePosixPath
@@ -19,6 +20,7 @@ from segtune.annotations.image_builder import (
     BadAnnotation,
     ImageBuilder,
     box_outline,
+    built,
     class_name,
     number,
     numbered,
@@ -87,9 +89,14 @@ def _metas(source: ExportSource) -> dict[str, list[Mapping[str, Any]]]:
 
 
 def _images(export: Export, metas: Mapping[str, list[Mapping[str, Any]]]) -> Iterator[AnnotatedImage]:
+    left_out: Counter[str] = Counter()
+    return built(_read_all(export, metas, left_out), left_out)
+
+
+def _read_all(
+    export: Export, metas: Mapping[str, list[Mapping[str, Any]]], left_out: Counter[str]
+) -> Iterator[ImageBuilder]:
     entries = [entry for meta in metas.values() for entry in meta]
-    others = 0
-    previous: ImageBuilder | None = None
     for name in export.source.with_suffix(".json"):
         in_ann = PurePosixPath(name).parent.name == "ann"
         if name in metas:
@@ -98,17 +105,11 @@ def _images(export: Export, metas: Mapping[str, list[Mapping[str, Any]]]) -> Ite
         with image.reading(""):
             content = export.source.json(name)
             if not in_ann and not _is_annotation(content):
-                others += 1
+                left_out["JSON files that are not annotations of pictures"] += 1
                 continue
             _name_picture(export, image)
             _read_file(image, content, entries)
-        if previous is not None:
-            yield previous.build()
-        previous = image
-    if previous is not None:
-        if others:
-            previous.skip("JSON files that are not annotations of pictures", others)
-        yield previous.build()
+        yield image
 
 
 def _name_picture(export: Export, image: ImageBuilder) -> None:

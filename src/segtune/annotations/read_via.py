@@ -16,6 +16,7 @@ from segtune.annotations.image_builder import (
     BadAnnotation,
     ImageBuilder,
     box_outline,
+    built,
     ellipse_outline,
     number,
     numbered,
@@ -133,26 +134,24 @@ def _options(content: Any, attribute: str) -> list[str]:
 
 
 def _images(export: Export, attribute: str) -> Iterator[AnnotatedImage]:
-    others = 0
-    previous: ImageBuilder | None = None
+    left_out: Counter[str] = Counter()
+    return built(_read_all(export, attribute, left_out), left_out)
+
+
+def _read_all(export: Export, attribute: str, left_out: Counter[str]) -> Iterator[ImageBuilder]:
     for file in export.source.with_suffix(".json"):
         broken = ImageBuilder(file, file=file)
         with broken.reading(""):
             entries = _entries(export.source.json(file))
-            others += not entries
+            if not entries:
+                left_out["JSON files that are not of the VGG Image Annotator"] += 1
         if broken.build().problems:
-            yield broken.build()
+            yield broken
             continue
         for entry in entries:
             image = ImageBuilder("", subset=subset_of(file), file=file)
             _read_entry(image, entry, attribute)
-            if previous is not None:
-                yield previous.build()
-            previous = image
-    if previous is not None:
-        if others:
-            previous.skip("JSON files that are not of the VGG Image Annotator", others)
-        yield previous.build()
+            yield image
 
 
 def _read_entry(image: ImageBuilder, entry: Mapping[str, Any], attribute: str) -> None:

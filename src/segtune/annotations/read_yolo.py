@@ -21,6 +21,7 @@ from segtune.annotations.image_builder import (
     BadAnnotation,
     ImageBuilder,
     box_outline,
+    built,
     class_name,
     number,
     numbered,
@@ -234,16 +235,21 @@ def _description(source: ExportSource) -> _Description:
 
 
 def _images(export: Export, names: Mapping[int, str], described: _Description) -> Iterator[AnnotatedImage]:
+    left_out: Counter[str] = Counter()
+    return built(_read_all(export, names, described, left_out), left_out)
+
+
+def _read_all(
+    export: Export, names: Mapping[int, str], described: _Description, left_out: Counter[str]
+) -> Iterator[ImageBuilder]:
     subsets = _Subsets(export.source, described)
-    others = 0
-    previous: ImageBuilder | None = None
     for file in _label_files(export.source):
         # labels/train/a.txt is about images/train/a.jpg.
         stem = re.sub(r"(.*/|^)labels/", r"\1images/", file[: -len(".txt")], count=1, flags=re.IGNORECASE)
         image = ImageBuilder(stem, subset=subset_of(file), file=file)
         picture = export.pictures.find(stem, image.subset, file)
         if picture is None and not _in_labels(file) and not _starts_with_label(export.source, file):
-            others += 1
+            left_out["text files that are not labels"] += 1
             continue
         if picture is not None:
             image.name = image.picture = picture
@@ -253,13 +259,7 @@ def _images(export: Export, names: Mapping[int, str], described: _Description) -
                 for index, line in numbered(export.source.text(file).splitlines()):
                     with image.reading(f"line {index}"):
                         _add(image, line.split(), names, image.size)
-        if previous is not None:
-            yield previous.build()
-        previous = image
-    if previous is not None:
-        if others:
-            previous.skip("text files that are not labels", others)
-        yield previous.build()
+        yield image
 
 
 def _add(image: ImageBuilder, words: list[str], names: Mapping[int, str], size: tuple[int, int]) -> None:

@@ -15,7 +15,7 @@ from segtune.console import messages
 from segtune.data.cache_folder import SUFFIX
 from segtune.data.sample import Sample
 from segtune.data.samples import DecodedSamples
-from segtune.data.shared_bytes import CAN_SHARE, SharedBytes
+from segtune.data.shared_bytes import CAN_SHARE, reserve
 from segtune.errors import UserError
 from segtune.files import atomic_path, sha256
 
@@ -46,7 +46,7 @@ class DiskSamples:
         self._folder = folder
         self._stays_free = stays_free
         # One byte that all workers see: whether one of them found that no more can be written.
-        self._given_up = SharedBytes(1) if CAN_SHARE else np.zeros(1, np.uint8)
+        self._given_up = reserve(1, CAN_SHARE)
         self._paths: dict[int, tuple[Stamp, Path]] = {}
         self._checked: set[Path] = set()
 
@@ -101,7 +101,7 @@ class DiskSamples:
 
     def _write(self, path: Path, sample: Sample) -> None:
         """Keep a picture where there is room. Where there is none it is said once, by whoever finds out."""
-        given_up = self._given_up.array if isinstance(self._given_up, SharedBytes) else self._given_up
+        given_up = self._given_up.array
         if given_up[0]:
             return
         try:

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import cv2
@@ -65,14 +66,31 @@ class AugmentedPictures(Dataset[Sample]):
 
 
 class EpochOrder(Sampler[list[Place]]):
-    """The batches of an epoch: every picture once, shuffled; the last batch may be short.
+    """The batches of an epoch: every picture once, shuffled.
 
     Of each batch a process gets every ``world_size``-th place: together they see what one alone would see.
+
+    Args:
+        num_pictures: How many there are.
+        batch_size: Pictures a batch, at most.
+        even: Whether batches are of one size, or of one less; else the last is as short as it comes.
+        seed: Of the order.
+        rank: Which of the processes that train together this is.
+        world_size: How many these are.
+
+    Attributes:
+        bounds: The place in the order where each batch begins, and the end.
     """
 
-    def __init__(self, num_pictures: int, batch_size: int, seed: int, rank: int = 0, world_size: int = 1) -> None:
+    def __init__(
+        self, num_pictures: int, batch_size: int, even: bool, seed: int, rank: int = 0, world_size: int = 1
+    ) -> None:
         self.num_pictures = num_pictures
-        self.batch_size = batch_size
+        count = -(-num_pictures // batch_size)
+        self.bounds = [
+            -(-number * num_pictures // count) if even else min(number * batch_size, num_pictures)
+            for number in range(count + 1)
+        ]
         self.seed = seed
         self.rank = rank
         self.world_size = world_size
@@ -83,13 +101,12 @@ class EpochOrder(Sampler[list[Place]]):
         """Yield the places of each batch, from ``start_batch`` on, of the epoch that ``self.epoch`` says."""
         epoch = self.epoch
         order = np.random.default_rng([self.seed, ORDER, epoch]).permutation(self.num_pictures)
-        for start in range(self.start_batch * self.batch_size, self.num_pictures, self.batch_size):
-            batch = order[start : start + self.batch_size]
-            yield [(epoch, int(index)) for index in batch[self.rank :: self.world_size]]
+        for start, end in pairwise(self.bounds[self.start_batch :]):
+            yield [(epoch, int(index)) for index in order[start:end][self.rank :: self.world_size]]
 
     def __len__(self) -> int:
         """Number of batches in an epoch."""
-        return -(-self.num_pictures // self.batch_size)
+        return len(self.bounds) - 1
 
 
 @dataclass(frozen=True)
@@ -117,6 +134,7 @@ class Loader:
         batch_size: int,
         num_workers: int,
         *,
+        even: bool = False,
         rank: int = 0,
         world_size: int = 1,
         pin_memory: bool = False,
@@ -127,11 +145,12 @@ class Loader:
             pictures: What to load.
             batch_size: Pictures a batch, over all processes.
             num_workers: Processes that prepare batches; 0: this one does.
+            even: Whether batches are of about one size; else the last may be short.
             rank: Which of the processes that train together this is.
-            world_size: How many these are. A short last batch may leave a process an empty one.
+            world_size: How many these are. A short batch may leave a process an empty one.
             pin_memory: Whether batches lie in page-locked memory; for CUDA.
         """
-        self._order = EpochOrder(len(pictures), batch_size, pictures.seed, rank, world_size)
+        self._order = EpochOrder(len(pictures), batch_size, even, pictures.seed, rank, world_size)
         self._loader = DataLoader(
             _Batches(pictures),
             batch_size=None,
@@ -146,6 +165,10 @@ class Loader:
     def __len__(self) -> int:
         """Number of batches in an epoch."""
         return len(self._order)
+
+    def num_pictures(self, batch: int) -> int:
+        """Pictures of a batch of each epoch, counted from 0, over all processes."""
+        return self._order.bounds[batch + 1] - self._order.bounds[batch]
 
     def epoch(self, epoch: int, start_batch: int = 0) -> Iterator[Batch]:
         """The batches of ``epoch``, counted from 1; without its first ``start_batch``, which are not read either.

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from segtune.data.sample import Sample
 from segtune.data.samples import DecodedSamples
-from segtune.data.shared_bytes import SharedBytes
+from segtune.data.shared_bytes import reserve
 
 CHANNELS = 4
 """Bytes a pixel: red, green, blue, label."""
@@ -32,8 +32,7 @@ class RamSamples:
         self._sizes = tuple(sizes)
         ends = np.cumsum([len(sizes), *(height * width * CHANNELS for height, width in sizes)])
         self._starts = [int(end) for end in ends]
-        # Either takes memory only as it is filled.
-        self._memory = SharedBytes(self._starts[-1]) if shared else np.zeros(self._starts[-1], np.uint8)
+        self._memory = reserve(self._starts[-1], shared)
 
     def __len__(self) -> int:
         """How many pictures."""
@@ -45,7 +44,7 @@ class RamSamples:
         Raises:
             UserError: It can't be decoded.
         """
-        memory = self._array()
+        memory = self._memory.array
         kept = self._kept(memory, index)
         if not memory[index]:
             sample = self._source[index]
@@ -56,9 +55,6 @@ class RamSamples:
             memory[index] = 1
         kept.image.flags.writeable = kept.labels.flags.writeable = False
         return kept
-
-    def _array(self) -> npt.NDArray[np.uint8]:
-        return self._memory.array if isinstance(self._memory, SharedBytes) else self._memory
 
     def _kept(self, memory: npt.NDArray[np.uint8], index: int) -> Sample:
         """Where a picture is kept, or will be."""

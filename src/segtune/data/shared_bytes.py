@@ -3,6 +3,7 @@
 import mmap
 import os
 import weakref
+from dataclasses import dataclass
 from multiprocessing import reduction
 from typing import Any
 
@@ -34,6 +35,18 @@ class SharedBytes:
     def __reduce__(self) -> Any:
         """Travel to a process that is being started: as a file descriptor."""
         return _attached, (self.array.size, reduction.DupFd(self._descriptor))
+
+
+@dataclass(frozen=True)
+class OwnBytes:
+    """The same for a process alone, by its ``array``."""
+
+    array: npt.NDArray[np.uint8]
+
+
+def reserve(size: int, shared: bool) -> SharedBytes | OwnBytes:
+    """Zeros, which take memory only as they are written."""
+    return SharedBytes(size) if shared else OwnBytes(np.zeros(size, np.uint8))
 
 
 def _attached(size: int, descriptor: Any) -> SharedBytes:

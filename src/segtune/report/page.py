@@ -105,6 +105,8 @@ def _length(facts: RunFacts) -> str:
     if not done:
         return "No epoch is done yet."
     spent = f"in {duration(sum(epoch.seconds for epoch in facts.epochs))} without validation"
+    if not planned and plan.get("time_budget"):
+        return f"{_counted(done, 'epoch')} {spent}, of a budget of {duration(plan['time_budget'])} with it."
     if done >= planned:
         return f"{_counted(done, 'epoch')} {spent}."
     if plan.get("patience") or plan.get("time_budget"):

@@ -42,7 +42,7 @@ class StopRequested(Exception):  # it is no error
 
 @dataclass(frozen=True)
 class ValidationAttempt:
-    """A validation of a picture a process, by which the time of a whole one is known ahead.
+    """A validation of a few pictures, by which the time of a whole one is known ahead.
 
     Attributes:
         validate: How these are scored.
@@ -64,7 +64,6 @@ class Run:
         loader: The training batches.
         validate: How an epoch is scored.
         attempt: The same for few pictures, where time is bounded.
-        num_train: Training pictures.
         folder: Where to write.
         processes: Who trains together.
         tell: Tells the listeners what happens.
@@ -77,7 +76,6 @@ class Run:
     loader: Loader
     validate: Validation
     attempt: ValidationAttempt | None
-    num_train: int
     folder: RunFolder
     processes: Processes
     tell: Callable[[Event], None]
@@ -110,7 +108,7 @@ def run_epochs(run: Run, state: TrainingState, stepper: Stepper) -> None:
             loss = _step(run, stepper, batch, total, progress.step)
             if state.average is not None:
                 state.average.update(run.network.net, progress.step + 1)
-            size = min(plan.batch_size, run.num_train - progress.batch * plan.batch_size)
+            size = run.loader.num_pictures(progress.batch)
             seconds = time.monotonic() - started
             progress.count_step(loss, size, seconds)
             run.tell(StepDone(progress.epoch, progress.step, loss, size, progress.learning_rate, pace.done()))

@@ -24,9 +24,6 @@ OHEM_LOSS = 0.357
 OHEM_KEPT = 1 / 16
 """The hardest pixels that always count, as a share."""
 
-SMALLEST_WEIGHT = 1e-6
-"""Of the adjustment of logits: a weight of 0 has no logarithm, and its class is never counted."""
-
 
 class Loss(Protocol):
     """Logits (N, C, H, W) and labels int64 (N, H, W) -> a part's share of the step's loss, a scalar."""
@@ -61,7 +58,8 @@ class PixelLoss:
         weights = torch.tensor(plan.class_weights, dtype=torch.float32, device=device)
         self.weight = weights if plan.class_weights else None
         self.weighs = weights > 0 if 0 in plan.class_weights else None
-        logarithms = weights.clamp(min=SMALLEST_WEIGHT).log().view(1, -1, 1, 1)
+        # A class of weight 0 is never counted: its logit is not adjusted.
+        logarithms = torch.where(weights > 0, weights, 1).log().view(1, -1, 1, 1)
         self.shift = plan.logit_adjustment * logarithms if plan.class_weights and plan.logit_adjustment else None
         self.label_smoothing = plan.label_smoothing
 

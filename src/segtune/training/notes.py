@@ -12,6 +12,9 @@ from segtune.run_folder import RunFolder
 from segtune.training.plan import TrainPlan
 from segtune.training.resume import Progress
 
+FEW_PICTURES = 4
+"""A process's share of a batch that is small: batch norms take their statistics from it."""
+
 FEW_PIXELS = 200
 """Of a class in a picture, as the network sees it: less than 16 x 16, which are one of an encoder's deeper features."""
 
@@ -30,11 +33,11 @@ def notes(
         )
     if plan.freeze and not weights.taken:
         found.append("Warning: the feature extractor is frozen, and its weights are random: give --weights")
-    idle = plan.world_size - plan.batch_size
-    if idle > 0:
+    share = plan.batch_size / plan.world_size
+    if plan.world_size > 1 and share < FEW_PICTURES:
         found.append(
-            f"Warning: a batch has {plan.batch_size} pictures for {plan.world_size} processes, of which {idle} have"
-            " nothing to do: raise --batch-size"
+            f"Warning: of a batch of {plan.batch_size} pictures each of {plan.world_size} processes has {share:.3g}"
+            f" (batch norms need {FEW_PICTURES} and more): raise --batch-size, and --learning-rate with it"
         )
     return (*found, *weights.describe())
 

@@ -11,8 +11,8 @@ SHARE_OF_SAVING = 50
 SHARE_OF_VALIDATION = 0.05
 """Where time is bounded, an epoch's validation is left out if all would take more than this share of it."""
 
-SCORED_AGAIN = 2.2
-"""The end takes as many times as long as a validation: the last one, and scoring the best model."""
+RESERVE = 1.1
+"""The end may take so many times as long as is expected."""
 
 
 class Pace:
@@ -46,7 +46,7 @@ class Pace:
     def _end(self) -> float:
         """Seconds to keep for the validation at the end, and for scoring the best model after it; half at most."""
         seconds = self.progress.validation_seconds or self._expected
-        return min(SCORED_AGAIN * seconds, self._most_kept)
+        return min(self._seconds_of_end(seconds), self._most_kept)
 
     def expect_validation(self, seconds: float) -> bool:
         """The first validation will take so long; False where the end would take more than half of what is left."""
@@ -55,7 +55,11 @@ class Pace:
         return self._has_time_for_the_end()
 
     def _has_time_for_the_end(self) -> bool:
-        return SCORED_AGAIN * self._expected <= self._most_kept
+        return self._seconds_of_end(self._expected) <= self._most_kept
+
+    def _seconds_of_end(self, validation: float) -> float:
+        """A validation, and scoring the best model, which one process does."""
+        return RESERVE * validation * (1 + self.plan.world_size)
 
     def is_time_to_save(self) -> bool:
         """Whether the state should be written now."""

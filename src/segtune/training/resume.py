@@ -14,12 +14,12 @@ from torch.optim import Optimizer
 
 from segtune.errors import UserError
 from segtune.evaluation.scores import Scores
-from segtune.files import atomic_path
+from segtune.model_file import write_tensors
 from segtune.training.moving_average import MovingAverage
 from segtune.training.plan import TrainPlan
 
 HEADER = "segtune-resume"
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 
 
 @dataclass
@@ -153,11 +153,7 @@ class TrainingState:
             "progress": asdict(self.progress),
             "scaler": self.scaler.state_dict(),
         }
-        with atomic_path(path) as temporary:
-            try:
-                safetensors.torch.save_file(tensors, temporary, {HEADER: json.dumps(header)})
-            except SafetensorError as error:  # what a full disk looks like from there
-                raise OSError(None, str(error)) from error
+        write_tensors(path, tensors, json.dumps(header))
 
     def restore(self, path: Path) -> None:
         """Become the state that a file holds.
@@ -195,6 +191,8 @@ def read_header(path: Path) -> dict[str, Any]:
     try:
         with safe_open(path, framework="pt") as file:
             header = json.loads((file.metadata() or {})[HEADER])
+    except PermissionError as error:
+        raise UserError(f"{path} can't be read: {error.strerror}.", "Resume as the user who began the run.") from error
     except (SafetensorError, OSError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise damaged(path) from error
     if not isinstance(header, dict) or header.get("format_version") != FORMAT_VERSION:

@@ -42,6 +42,7 @@ from segtune.prediction.predictor import Predictor
 from segtune.preprocessing import Preprocessing
 from segtune.report.report import write_report
 from segtune.run_folder import RunFolder
+from segtune.runtimes.backend import MAX_WORKERS
 from segtune.runtimes.eager import choose_device, eager_backend
 from segtune.training.allocator import keep_freed_memory
 from segtune.training.augmentation import plan_augmentation, plan_mixing
@@ -239,16 +240,18 @@ def _run(
     augmentation = plan_augmentation(plan, model.preprocessing.mean)
     pictures = AugmentedPictures(samples, augmentation, plan.seed, plan_mixing(plan))
     loader = Loader(
-        pictures, plan.batch_size, plan.num_workers, rank=processes.rank, world_size=processes.world_size,
+        pictures, plan.batch_size, plan.num_workers,
+        even=plan.even_batches, rank=processes.rank, world_size=processes.world_size,
         pin_memory=network.device.type == "cuda",
     )  # fmt: skip
     validate = make_validation(model, plan, data.val, network.device, processes)
     attempt = None
     if plan.time_budget and plan.validation != "original":
-        few = data.val[:: -(-len(data.val) // processes.world_size)]
+        # As many at once as in a whole one: fewer would take as long, each with a share of the cores.
+        few = data.val[:: max(1, len(data.val) // (MAX_WORKERS * processes.world_size))]
         few_validated = make_validation(model, plan, few, network.device, processes)
         attempt = ValidationAttempt(few_validated, len(data.val) / len(few))
-    run = Run(model, network, plan, loader, validate, attempt, len(data.train), folder, processes, tell, stop.requested)
+    run = Run(model, network, plan, loader, validate, attempt, folder, processes, tell, stop.requested)
     state, stepper = make_state(run)
     if earlier is not None and earlier.has_state:
         state.restore(folder.resume)
@@ -336,7 +339,7 @@ def _plan(
     facts = Facts(
         num_classes=data.table.num_classes,
         num_train=len(data.train),
-        num_val=len(data.val),
+        val_sizes=data.report.splits["val"].sizes,
         largest_side=max(max(size) for split in data.report.splits.values() for size in split.sizes),
         pixels=tuple(int(count) for count in data.report.splits["train"].pixels),
         device=device.type,
