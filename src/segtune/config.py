@@ -203,7 +203,8 @@ class TrainingOptions:
     """Epochs from one validation to the next; the last is always validated. 'auto': 1, or more where validation would
     take longer than training; a fifth of all at most."""
     crop: int | Auto = "auto"
-    """Height and width of the training crops in pixels. 'auto': 224, or less where all pictures are smaller."""
+    """Height and width of the training crops in pixels. 'auto': 224, or less where all pictures, enlarged by
+    --max-scale, are smaller."""
     longest_side: int | Auto = "auto"
     """Pictures whose longer side has more pixels are shrunk to this for the model, in training and in prediction;
     labels and scores stay at the pictures' own size. 0: never. 'auto': 512, or as much more as --crop is above 224; 0

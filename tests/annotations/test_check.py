@@ -163,6 +163,17 @@ def test_palette_in_another_order_is_a_warning(dataset):
     assert (finding.kind, finding.repair) == ("palette-order", "colors")
 
 
+def test_what_may_be_a_white_class_is_not_repaired(dataset):
+    """255 is what never counts, or, as the other grey levels say, the white class: nobody knows."""
+    table = replace(dataset_classes(dataset), colors=((0, 0, 0), (128, 128, 128), (255, 255, 255)))
+    write_classes(dataset / "classes.yaml", table)
+    for path in dataset.glob("*/Labels/*.png"):
+        picture = Image.fromarray(np.array([0, 128, 255], np.uint8)[read_labels(path)])
+        picture.putpalette([value for value in range(256) for _ in range(3)])
+        picture.save(path)
+    assert "colors" not in {finding.repair for finding in check_dataset(dataset, dataset_classes(dataset)).findings}
+
+
 @pytest.mark.parametrize(("top", "is_told"), [(4095, True), (65535, False)])
 def test_grey_pictures_that_use_little_of_their_16_bits_are_told_once(dataset, top, is_told):
     for path in dataset.glob("*/Images/*.jpg"):
@@ -171,7 +182,7 @@ def test_grey_pictures_that_use_little_of_their_16_bits_are_told_once(dataset, t
         Image.fromarray(scaled).save(path.with_suffix(".png"))
         path.unlink()
     messages = [finding.message for finding in check_dataset(dataset, dataset_classes(dataset)).findings]
-    assert [f"no value above {top} of 65535, so that training sees 16 shades" in text for text in messages] == (
+    assert [f"no value above {top} of 65535, so that training sees 17 shades" in text for text in messages] == (
         [True] if is_told else []
     )
 

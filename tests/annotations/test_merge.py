@@ -123,11 +123,11 @@ def test_series_of_the_dataset_stay_together(dataset, tmp_path, split, stem):
     assert list(report.added) == [split]
 
 
-@pytest.mark.parametrize("has_pictures", [False, True])
-def test_new_frames_of_a_folder_go_where_its_frames_are(tmp_path, has_pictures):
+@pytest.mark.parametrize(("had_pictures", "has_pictures"), [(False, False), (True, True), (True, False), (False, True)])
+def test_new_frames_of_a_folder_go_where_its_frames_are(tmp_path, had_pictures, has_pictures):
     """Of exports with pictures those lie below images/, which is in the names of the dataset then."""
 
-    def frames(folder: Path, numbers: range) -> Path:
+    def frames(folder: Path, numbers: range) -> None:
         images = []
         for camera in range(8):
             for number in numbers:
@@ -139,7 +139,11 @@ def test_new_frames_of_a_folder_go_where_its_frames_are(tmp_path, has_pictures):
                     f'<image name="{name}" width="30" height="20"><polygon label="box" points="1,1;9,1;9,9"/></image>'
                 )
         (folder / "annotations.xml").write_text(f"<annotations>{''.join(images)}</annotations>")
-        return folder if has_pictures else folder / "annotations.xml"
+
+    def options(name: str, has_pictures: bool) -> dict[str, Path | None]:
+        folder = tmp_path / name
+        export = folder if has_pictures else folder / "annotations.xml"
+        return {"source": export, "dataset": tmp_path / "data", "images": None if has_pictures else folder / "images"}
 
     def splits() -> dict[str, set[str]]:
         found = defaultdict(set)
@@ -147,12 +151,12 @@ def test_new_frames_of_a_folder_go_where_its_frames_are(tmp_path, has_pictures):
             found[name.removeprefix("images_")[:4]].add(split)
         return found
 
-    first, more = frames(tmp_path / "first", range(5)), frames(tmp_path / "more", range(10, 15))
-    images = None if has_pictures else tmp_path / "first" / "images"
-    convert(ConvertConfig(first, tmp_path / "data", images=images))
+    frames(tmp_path / "first", range(5))
+    frames(tmp_path / "more", range(10, 15))
+    convert(ConvertConfig(**options("first", had_pictures)))
     before = splits()
     assert set().union(*before.values()) == {"train", "val"}
-    merge(more, tmp_path / "data", images=images and tmp_path / "more" / "images")
+    convert(ConvertConfig(**options("more", has_pictures), merge=True))
     assert splits() == before
     assert len(find_split(tmp_path / "data")) == 80
 

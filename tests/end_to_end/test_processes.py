@@ -99,7 +99,7 @@ def test_fewer_pictures_than_processes_are_warned_of_and_train(data, tmp_path):
     process = segtune("train", data, tmp_path / "run", *options, "--epochs", 1, "--nproc", 2)
     output, _ = process.communicate(timeout=280)
     assert process.returncode == 0, output
-    assert "a batch has 1 pictures for 2 processes" in output
+    assert "of a batch of 1 pictures each of 2 processes has 0.5" in " ".join(output.split())
 
 
 @pytest.mark.slow

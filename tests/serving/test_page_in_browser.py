@@ -185,6 +185,23 @@ def test_a_picture_that_is_chosen_while_it_waits_is_shown_when_it_is_done(open_p
         assert page.locator("#pictures button[aria-current=true]").get_attribute("title") == name
 
 
+def test_a_picture_that_is_chosen_before_its_turn_stays_chosen(open_page, picture_file):
+    page = open_page()
+    asked = []
+    page.route("**/v1/predict*", lambda route: asked.append(route))
+    page.set_input_files(
+        "#files", [{"name": name, "mimeType": "image/png", "buffer": picture_file()} for name in ("a", "b", "c")]
+    )
+    page.get_by_role("button", name="c", exact=True).click()
+    for place in range(3):
+        while len(asked) <= place:
+            page.wait_for_timeout(20)
+        assert page.locator("#result").is_hidden()
+        asked[place].continue_()
+    page.locator("#result").wait_for(state="visible")
+    assert page.locator("#pictures button[aria-current=true]").get_attribute("title") == "c"
+
+
 def test_token_is_asked_for(browser, serving, trained_run, picture_file):
     with serving(trained_run / "model.safetensors", "--backend", "eager", SEGTUNE_TOKEN="hidden") as (address, _):
         page = browser.new_page()

@@ -15,11 +15,17 @@ WEIGHTS = WeightsReport("a file", "MIT", ("a",), ())
 
 
 @pytest.mark.parametrize(
-    ("batch_size", "world_size", "told"),
-    [(16, 1, ""), (16, 16, "16 pictures each of 16 processes has 1 "), (8, 2, ""), (2, 4, "has 0.5 "), (1, 1, "")],
+    ("batch_size", "world_size", "batch_norm", "told"),
+    [
+        (1, 1, "train", ""),
+        (8, 2, "train", ""),
+        (16, 16, "train", "16 pictures each of 16 processes has 1, which should be 4 or more"),
+        (16, 16, "sync", ""),
+        (2, 4, "sync", "has 0.5, which should be 1 or more"),
+    ],
 )
-def test_small_shares_of_a_batch_are_told(dataset, batch_size, world_size, told):
-    config = TrainConfig(Path("d"), Path("r"), batch_size=batch_size)
+def test_small_shares_of_a_batch_are_told(dataset, batch_size, world_size, batch_norm, told):
+    config = TrainConfig(Path("d"), Path("r"), batch_size=batch_size, batch_norm=batch_norm)
     plan = make_plan(config, Facts(3, 99, (9, 9, 9), "cpu", 2, world_size=world_size))
     table = dataset_classes(dataset)
     found = " ".join(notes(plan, table, check_dataset(dataset, table), WEIGHTS, False))

@@ -115,6 +115,17 @@ def test_the_state_is_as_readable_as_the_model(config):
     assert state.stat().st_mode == model.stat().st_mode
 
 
+def test_a_state_that_may_not_be_read_is_not_called_damaged(config, monkeypatch):
+    train(config, listeners=[])
+
+    def refuse(path, *_):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(UserError, match="can't be read: Permission denied"):
+        read_state(config.run / "resume.safetensors")
+
+
 def test_each_new_best_model_comes_with_its_state(config):
     seen = []
 

@@ -111,7 +111,7 @@ class AnnotatedImage:
         warnings: What was decided and may be wrong, a sentence each; one that several pictures have is told once.
         file: The annotation file, for messages; empty where the whole export is one file.
         own_subset: What the export calls its subset, where that is none of these: a folder may be called so.
-        has_objects: Whether anything is drawn on it, be it nothing that can be painted.
+        has_objects: Whether it has any, be they such that can't be painted.
     """
 
     name: str

@@ -157,17 +157,20 @@ def palette_lookup(picture: Image.Image, counts: npt.NDArray[np.int64], table: C
         table: The classes.
 
     Returns:
-        None where it has no palette, an index that occurs has a colour of no class, or two classes share a colour.
+        None where it has no palette, an index that occurs has a colour of no class, or two classes share a colour; or
+        where others are in another order, and what never counts has the colour of a class, and may be that.
     """
     if picture.mode != "P" or picture.palette is None or len(set(table.colors)) < table.num_classes:
         return None
     flat, known = bytes(picture.palette.palette), color_ids(table)
     lookup = np.arange(256, dtype=np.uint8)
+    in_doubt = False
     for index in np.flatnonzero(counts):
-        if index in {table.ignore_value, IGNORE}:
-            continue  # which never counts, whatever its colour
         red, green, blue = (*flat[3 * index : 3 * index + 3], -1, -1, -1)[:3]
-        if (red, green, blue) not in known:
+        if index in {table.ignore_value, IGNORE}:
+            in_doubt |= (red, green, blue) in table.colors
+        elif (red, green, blue) not in known:
             return None
-        lookup[index] = known[red, green, blue]
-    return lookup
+        else:
+            lookup[index] = known[red, green, blue]
+    return None if in_doubt and (lookup != np.arange(256)).any() else lookup

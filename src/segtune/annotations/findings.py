@@ -57,7 +57,7 @@ def repair_command(dataset: Path, findings: Sequence[Finding], table: ClassTable
     Args:
         dataset: The dataset folder.
         findings: What was found in it.
-        table: Its classes; what its classes.yaml doesn't say of them is in the command.
+        table: Its classes: their number is in the command where there is no classes.yaml, an ignore value always.
     """
     wanted = {finding.repair for finding in findings}
     names = [name for name in REPAIRS if name in wanted]

@@ -274,12 +274,26 @@ def _name_in_series(entry: Entry, series: Collection[str | None]) -> str:
     """The name that a picture has, or would have, in the dataset, of those with its folders in front and without.
 
     Where the dataset has pictures of its series, they are called likewise.
+
+    Args:
+        entry: The picture.
+        series: What the names of the dataset's pictures have in common with others, as ``series_of`` says it.
     """
     own, joined = PurePosixPath(entry.picture).name, joined_name(entry.name)
-    names = [joined_name(entry.picture), joined, own]
-    if telling_folders(entry.name) and not series_of(own):
-        names.remove(own)  # a number alone may be of any folder
-    return next((name for name in names if series_of(name) in series), joined)
+    names = [joined_name(entry.picture), joined]
+    if series_of(own) or not telling_folders(entry.name):  # a number alone may be of any folder
+        names.append(own)
+    if called := next((name for name in names if series_of(name) in series), ""):
+        return called
+    # The dataset may have come from an export with further folders in front.
+    longer = [
+        f"{known.removesuffix(part)}{name}"
+        for name in names
+        if (part := series_of(name))
+        for known in sorted(filter(None, series))
+        if known.endswith(f"_{part}")
+    ]
+    return longer[0] if longer else joined
 
 
 def _place(entry: Entry, target: str, conversion: Conversion, pairs: Mapping[str, tuple[str, Pair]]) -> tuple[str, str]:

@@ -14,7 +14,8 @@ from segtune.classes import IGNORE, ClassTable
 from segtune.errors import listed
 
 MIN_TOP = 1 << 13
-"""16-bit pictures whose values all are below, as those of 12-bit cameras, have at most 32 shades of grey in 8 bits."""
+"""16-bit pictures whose values all are below, as those of 12-bit cameras, have some 32 shades of grey in 8 bits at
+most."""
 
 MIN_SIDE = 32
 """Pictures of fewer pixels on a side hold hardly anything to learn."""
@@ -37,7 +38,7 @@ def picture_findings(dataset: Path, facts: Sequence[PairFacts], table: ClassTabl
     if top < MIN_TOP:
         message = (
             f"the {len(of_16_bits)} pictures of 16 bits have no value above {top} of 65535, so that training sees"
-            f" {top // 257 + 1} shades of grey: scale their values up, all by the same factor"
+            f" {round(top / 257) + 1} shades of grey: scale their values up, all by the same factor"
         )
         files = relative(dataset, *(fact.pair.picture for fact in of_16_bits))
         findings.append(Finding("warning", "dark-16-bits", message, files))

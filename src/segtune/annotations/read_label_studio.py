@@ -381,7 +381,7 @@ def _add_mask(image: ImageBuilder, value: Mapping[str, Any], label: str, size: t
     if pixels.any():
         image.add(label, mask_runs(pixels), "mask")
     else:
-        image.skip("empty masks", is_object=True)
+        image.skip("empty masks")
 
 
 SHAPES: dict[str, Callable[[ImageBuilder, Mapping[str, Any], str, tuple[int, int]], None]] = {

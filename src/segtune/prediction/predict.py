@@ -63,7 +63,7 @@ def predict(config: PredictConfig) -> PredictReport:
         notes = predict_pictures(predictor, [entry for entry in inputs if entry.is_picture], outputs, unreadable)
         for entry in inputs:
             try:
-                with shortage_told(partial(_too_large, entry.path)):
+                with shortage_told(partial(_too_large, entry)):
                     if entry.is_video:
                         if problem := predict_video(predictor, entry, outputs):
                             incomplete.append(problem)
@@ -97,10 +97,12 @@ def predict_pictures(
         if picture.pixels is None:
             return picture, None
         try:
-            return picture, predictor.predict(picture.pixels)
+            with shortage_told(partial(_too_large, picture.entry)):
+                return picture, predictor.predict(picture.pixels)
         except UserError as error:
             budget.give_back(picture.pixels.shape[0] * picture.pixels.shape[1])
-            return Picture(picture.entry, None, f"{picture.entry.path}: {error.in_one_line}"), None
+            name = "" if str(picture.entry.path) in error.message else f"{picture.entry.path}: "
+            return Picture(picture.entry, None, f"{name}{error.in_one_line}"), None
 
     def write(done: "tuple[Picture, Prediction | None]") -> None:
         picture, prediction = done
@@ -131,7 +133,7 @@ def _read(inputs: Sequence[Input], budget: PixelBudget) -> Iterator[Picture]:
     for entry in inputs:
         taken = 0
         try:
-            with shortage_told(partial(_too_large, entry.path)):
+            with shortage_told(partial(_too_large, entry)):
                 num_pixels, note = _look_at(entry.path)
                 budget.take(num_pixels)
                 taken = num_pixels
@@ -142,8 +144,9 @@ def _read(inputs: Sequence[Input], budget: PixelBudget) -> Iterator[Picture]:
             yield Picture(entry, None, error.in_one_line)
 
 
-def _too_large(path: Path) -> UserError:
-    return UserError(f"{path} needs more memory than is free.")
+def _too_large(entry: Input) -> UserError:
+    how = "leave polygons out of --save" if entry.is_geotiff else "compute it in parts, with --tile 512"
+    return UserError(f"{entry.path} needs more memory than is free.", f"Close other programs, or {how}.")
 
 
 def _look_at(path: Path) -> tuple[int, str]:

@@ -196,7 +196,7 @@ def _color_bands(source: Any) -> list[int]:
     """The bands of a picture, from 1: red, green and blue, or one."""
     from rasterio.enums import ColorInterp
 
-    named = {color: band for band, color in enumerate(source.colorinterp, 1)}
+    named = {source.colorinterp[band - 1]: band for band in range(source.count, 0, -1)}  # the first of a name
     colors = [named.get(color, 0) for color in (ColorInterp.red, ColorInterp.green, ColorInterp.blue)]
     if all(colors):
         return colors

@@ -12,6 +12,7 @@ from segtune.arrays import Array, Floats, NumpyArrays
 from segtune.description import HEADER, Description, read_text
 from segtune.errors import UserError, first_line
 from segtune.model_file import Model
+from segtune.out_of_memory import is_out_of_memory
 from segtune.runtimes.backend import Interface, Workers
 
 ENCODERS = frozenset({"encoder", "backbone"})
@@ -182,6 +183,8 @@ def open_exported_program(path: Path, device: torch.device) -> tuple[Description
         try:
             answer: Tensor = module(images)
         except (AssertionError, RuntimeError) as error:
+            if is_out_of_memory(error):
+                raise
             rows, columns = images.shape[2:]
             raise UserError(
                 f"{path} can't compute {rows} x {columns} pixels: {first_line(error)}", "Export to .onnx for all sizes."

@@ -19,6 +19,7 @@ from segtune.data.cache_folder import session_folder
 from segtune.errors import UserError
 from segtune.files import sha256, write_bytes
 from segtune.model_file import Model
+from segtune.out_of_memory import shortage_told
 from segtune.runtimes.backend import Backend, Interface
 from segtune.runtimes.eager import Eager, eager_backend
 from segtune.runtimes.onnx_runtime import OnnxRuntime, has_onnxruntime
@@ -54,7 +55,8 @@ class Verdict:
 def faster_backend(path: Path, model: Model) -> Backend | None:
     """The model in ONNX Runtime, or None where that is not faster here, not equal, or not possible."""
     try:
-        verdict, session = _tried(path, model, MIN_SPEED)
+        with shortage_told(lambda: UserError("Memory is out.")):
+            verdict, session = _tried(path, model, MIN_SPEED)
     except UserError:
         return None
     return session if verdict.equal >= MIN_EQUAL and verdict.speed >= MIN_SPEED else None

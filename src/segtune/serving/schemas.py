@@ -38,7 +38,7 @@ class PredictedClass(ClassDescription):
 
 
 class PredictionContent(BaseModel):
-    """A prediction. What was not asked for by ``include`` is left out."""
+    """A prediction. What was not asked for by ``include`` is left out, and the confidence of models that have none."""
 
     width: int = Field(examples=[480])
     height: int = Field(examples=[360])

@@ -13,7 +13,7 @@ from segtune.training.plan import TrainPlan
 from segtune.training.resume import Progress
 
 FEW_PICTURES = 4
-"""A process's share of a batch that is small: batch norms take their statistics from it."""
+"""The least that a process's share of a batch should be where batch norms take their statistics from it."""
 
 FEW_PIXELS = 200
 """Of a class in a picture, as the network sees it: less than 16 x 16, which are one of an encoder's deeper features."""
@@ -33,11 +33,13 @@ def notes(
         )
     if plan.freeze and not weights.taken:
         found.append("Warning: the feature extractor is frozen, and its weights are random: give --weights")
+    # Batch norms that are synchronised see all of a batch.
+    few = FEW_PICTURES if plan.batch_norm == "train" else 1
     share = plan.batch_size / plan.world_size
-    if plan.world_size > 1 and share < FEW_PICTURES:
+    if plan.world_size > 1 and share < few:
         found.append(
-            f"Warning: of a batch of {plan.batch_size} pictures each of {plan.world_size} processes has {share:.3g}"
-            f" (batch norms need {FEW_PICTURES} and more): raise --batch-size, and --learning-rate with it"
+            f"Warning: of a batch of {plan.batch_size} pictures each of {plan.world_size} processes has {share:.3g},"
+            f" which should be {few} or more: raise --batch-size, and --learning-rate with it"
         )
     return (*found, *weights.describe())
 

@@ -58,8 +58,9 @@ class Pace:
         return self._seconds_of_end(self._expected) <= self._most_kept
 
     def _seconds_of_end(self, validation: float) -> float:
-        """A validation, and scoring the best model, which one process does."""
-        return RESERVE * validation * (1 + self.plan.world_size)
+        """A validation, and scoring the best model, which one process does for all that share a validation."""
+        sharing = self.plan.world_size if self.plan.validation == "whole" else 1
+        return RESERVE * validation * (1 + sharing)
 
     def is_time_to_save(self) -> bool:
         """Whether the state should be written now."""

@@ -324,10 +324,11 @@ def _longest_side(usual: int, crop: int, facts: Facts) -> int:
 
 
 def _crop(values: Mapping[str, Any], facts: Facts) -> int:
-    """The recipe's; smaller where all pictures are, as most of each crop would be padding then."""
+    """The recipe's; smaller where all pictures are, however enlarged, as much of each crop would be padding then."""
     if not facts.largest_side:
         return int(values["crop"])
-    largest = math.ceil(facts.largest_side * values["max_scale"] / CROP_STEP) * CROP_STEP
+    seen = min(facts.largest_side, values["longest_side"] or facts.largest_side)
+    largest = math.ceil(seen * values["max_scale"] / CROP_STEP) * CROP_STEP
     return int(min(values["crop"], max(SMALLEST_CROP, largest)))
 
 

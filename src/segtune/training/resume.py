@@ -189,6 +189,8 @@ def read_header(path: Path) -> dict[str, Any]:
         UserError: It is damaged, or of another version.
     """
     try:
+        with path.open("rb"):
+            pass  # safetensors doesn't say why it can't open a file
         with safe_open(path, framework="pt") as file:
             header = json.loads((file.metadata() or {})[HEADER])
     except PermissionError as error:

@@ -59,7 +59,8 @@ async function add(files) {
   }
   for (const entry of added) {
     await predict(entry);
-    if (entry === added[0] || entry === current || current?.error) show(entry);
+    const isFirst = entry === added[0] && !added.includes(current);
+    if (isFirst || entry === current || current?.error) show(entry);
   }
 }
 
