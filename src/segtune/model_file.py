@@ -59,18 +59,18 @@ def save_model(path: Path, model: Model) -> None:
         UserError: It can't be written.
     """
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.net.state_dict().items()}
-    write_tensors(path, tensors, model.description.to_text())
+    write_tensors(path, tensors, {HEADER: model.description.to_text()})
 
 
-def write_tensors(path: Path, tensors: dict[str, Tensor], header: str) -> None:
-    """Write a .safetensors, atomically: contiguous tensors on the CPU, and a text.
+def write_tensors(path: Path, tensors: dict[str, Tensor], texts: dict[str, str]) -> None:
+    """Write a .safetensors, atomically: contiguous tensors on the CPU, and the texts of its header.
 
     Raises:
         UserError: It can't be written; the file is what it was before.
     """
     with atomic_path(path) as temporary:
         try:
-            safetensors.torch.save_file(tensors, temporary, {HEADER: header})
+            safetensors.torch.save_file(tensors, temporary, texts)
         except SafetensorError as error:  # what a full disk looks like from there
             raise OSError(None, str(error)) from error
         # safetensors writes for the owner alone; this is as readable as any other file of the run.

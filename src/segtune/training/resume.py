@@ -153,7 +153,7 @@ class TrainingState:
             "progress": asdict(self.progress),
             "scaler": self.scaler.state_dict(),
         }
-        write_tensors(path, tensors, json.dumps(header))
+        write_tensors(path, tensors, {HEADER: json.dumps(header)})
 
     def restore(self, path: Path) -> None:
         """Become the state that a file holds.
