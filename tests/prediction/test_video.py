@@ -1,6 +1,7 @@
 """Videos: an overlay for every frame, labels on request."""
 
 import re
+import resource
 from dataclasses import replace
 
 import cv2
@@ -9,7 +10,7 @@ import pytest
 
 from segtune.cli import main
 from segtune.config import PredictConfig
-from segtune.errors import UserError
+from segtune.errors import UserError, WriteError
 from segtune.pictures import read_labels
 from segtune.prediction.predict import predict
 from segtune.prediction.video import OverlayVideo, writable_rate
@@ -61,6 +62,21 @@ def test_any_rate_that_a_video_states_can_be_written(tmp_path, stated, written):
     video.add(np.zeros((72, 96, 3), np.uint8))
     video.close()
     assert frames(tmp_path / "a.mp4") == (1, written, (72, 96, 3))
+
+
+def test_a_video_that_the_disk_has_no_room_for_is_told(tmp_path):
+    """Files may have no more than 100 kB."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    video = OverlayVideo(tmp_path / "a.mp4", 25)
+    noise = np.random.default_rng(0)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
+        for _ in range(60):
+            video.add(noise.integers(0, 256, (144, 192, 3), np.uint8))
+        with pytest.raises(WriteError, match=r"of 60 frames .* is the disk full"):
+            video.finish()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_a_video_that_is_cut_short_is_told_and_done_so_far(trained_run, tmp_path, capsys):

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segtune.console import track
-from segtune.errors import UserError
+from segtune.errors import UserError, unwritable
 from segtune.files import atomic_path
 from segtune.pictures import write_labels
 from segtune.prediction.draw import overlay
@@ -42,6 +42,7 @@ class OverlayVideo:
     def __init__(self, path: Path, rate: float) -> None:
         self.path = path
         self.rate = rate
+        self._num_frames = 0
         self._writer: cv2.VideoWriter | None = None
 
     def add(self, frame: Array) -> None:
@@ -60,11 +61,26 @@ class OverlayVideo:
                     "Choose --save labels.",
                 )
         self._writer.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
+        self._num_frames += 1
 
     def close(self) -> None:
         """Finish the file."""
         if self._writer is not None:
             self._writer.release()
+
+    def finish(self) -> None:
+        """Finish the file, and see whether it has all frames: of a full disk OpenCV says nothing.
+
+        Raises:
+            WriteError: It has not.
+        """
+        self.close()
+        written = cv2.VideoCapture(str(self.path))
+        count = int(written.get(cv2.CAP_PROP_FRAME_COUNT))
+        written.release()
+        if count < self._num_frames:
+            problem = OSError(None, f"of {self._num_frames} frames {count} are in it: is the disk full?")
+            raise unwritable(self.path.parent, problem)
 
 
 def predict_video(predictor: Predictor, entry: Input, outputs: Outputs) -> str:
@@ -108,6 +124,8 @@ def predict_video(predictor: Predictor, entry: Input, outputs: Outputs) -> str:
         count = sum(1 for _ in track(written, entry.path.name, total if total > 0 else None))
         if not count:
             raise UserError(f"{entry.path} holds no frame that OpenCV can decode.", "Convert it to mp4 (H.264).")
+        if video is not None:
+            video.finish()
     if count < FEWEST_FRAMES * total:
         return f"{entry.path} states {total} frames, but only {count} could be decoded, and are done: is it cut short?"
     return ""
