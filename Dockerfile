@@ -1,6 +1,9 @@
 # Prediction with an exported .onnx, without PyTorch:
-#   docker build -t segtune . && docker run --rm -v "$PWD:/data" segtune predict /data/model.onnx /data/pictures /data/out
-# On CUDA devices: docker build --build-arg BASE=nvidia/cuda:12.8.1-cudnn-runtime-ubuntu24.04 --build-arg RUNTIME=onnxruntime-gpu .
+#   docker build -t segtune .
+#   docker run --rm --user "$(id -u):$(id -g)" -v "$PWD:/data" segtune predict model.onnx pictures out
+# On CUDA devices:
+#   docker build -t segtune --build-arg BASE=nvidia/cuda:12.8.1-cudnn-runtime-ubuntu24.04 --build-arg RUNTIME=onnxruntime-gpu .
+#   docker run --rm --gpus all --user "$(id -u):$(id -g)" -v "$PWD:/data" segtune predict model.onnx pictures out --device cuda
 ARG BASE=python:3.12-slim
 FROM ${BASE}
 ARG RUNTIME=onnxruntime

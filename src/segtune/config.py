@@ -153,7 +153,7 @@ class TrainingOptions:
     that train, and the losses dice, lovasz and ohem, see a part at a time. 'auto': 1; on CUDA as many as a measurement
     of the memory asks for."""
     resume: Literal["never", "auto"] = "never"
-    """'auto': go on where RUN holds an unfinished run, start otherwise. See also 'segtune resume'."""
+    """'auto': go on with the run that RUN holds, start where there is none. See also 'segtune resume'."""
     keep_feature_extract: bool = False
     """Freeze the pretrained backbone and train only the new head."""
     freeze: int = 0

@@ -141,9 +141,8 @@ def test_commands_in_the_text_and_the_table_mean_something():
 def test_python_of_the_readme_runs(after_readme, monkeypatch):
     monkeypatch.chdir(after_readme)
     (code,) = PYTHON
-    # The commands have made the run already.
     names: dict = {}
-    exec(code.replace('time_budget="5m"', "epochs=1, overwrite=True"), names)
+    exec(code.replace('time_budget="5m"', "epochs=1"), names)
     assert names["prediction"].class_ids.shape == (90, 120)
 
 
