@@ -115,14 +115,15 @@ def test_processes_that_fail_before_there_is_a_run_are_not_to_be_resumed(data, t
 def test_the_first_process_alone_looks_at_the_run_folder(data, tmp_path):
     """The second one sees what a run left behind that the first one has replaced, as on a slow network disk."""
     seen_by = [tmp_path / "fresh", tmp_path / "stale"]
-    process = segtune("train", data, seen_by[1], *OPTIONS, "--epochs", 1)
+    options = [*OPTIONS, "--batch-size", 4, "--epochs", 1]
+    process = segtune("train", data, seen_by[1], *options)
     output, _ = process.communicate(timeout=280)
     assert process.returncode == 0, output
     with socket.create_server(("localhost", 0)) as free:
         address = {"MASTER_ADDR": "localhost", "MASTER_PORT": str(free.getsockname()[1]), "WORLD_SIZE": "2"}
     processes = [
         segtune(
-            "train", data, run, *OPTIONS, "--epochs", 1, "--overwrite",
+            "train", data, run, *options, "--overwrite",
             environment={**os.environ, **address, "RANK": str(rank)},  # as launchers of one process a machine do
         )
         for rank, run in enumerate(seen_by)
