@@ -168,38 +168,52 @@ def test_what_is_no_picture_is_told_and_the_next_one_is_done(open_page, picture_
     assert "Expected: JPEG, PNG" in page.inner_text("#status")
 
 
+class Waiting:
+    """A page with the pictures a, b and c, whose predictions go on one by one, when told."""
+
+    def __init__(self, page, picture: bytes) -> None:
+        self.page = page
+        self._asked = []
+        page.route("**/v1/predict*", lambda route: self._asked.append(route))
+        files = [{"name": name, "mimeType": "image/png", "buffer": picture} for name in "abc"]
+        page.set_input_files("#files", files)
+
+    def wait_for_request(self) -> None:
+        while not self._asked:
+            self.page.wait_for_timeout(20)
+
+    def go_on(self) -> None:
+        self._asked.pop(0).continue_()
+
+    def choose(self, name: str) -> None:
+        self.page.get_by_role("button", name=name, exact=True).click()
+
+    def chosen(self) -> str:
+        return self.page.locator("#pictures button[aria-current=true]").get_attribute("title")
+
+
 def test_a_picture_that_is_chosen_while_it_waits_is_shown_when_it_is_done(open_page, picture_file):
-    page = open_page()
-    asked = []
-    page.route("**/v1/predict*", lambda route: asked.append(route))
-    page.set_input_files(
-        "#files", [{"name": name, "mimeType": "image/png", "buffer": picture_file()} for name in ("a", "b", "c")]
-    )
-    for place, name in enumerate("abc"):
-        while len(asked) <= place:
-            page.wait_for_timeout(20)
-        page.get_by_role("button", name=name, exact=True).click()
-        page.locator("#result").wait_for(state="hidden")
-        asked[place].continue_()
-        page.locator("#result").wait_for(state="visible")
-        assert page.locator("#pictures button[aria-current=true]").get_attribute("title") == name
+    waiting = Waiting(open_page(), picture_file())
+    result = waiting.page.locator("#result")
+    for name in "abc":
+        waiting.wait_for_request()
+        waiting.choose(name)
+        result.wait_for(state="hidden")
+        waiting.go_on()
+        result.wait_for(state="visible")
+        assert waiting.chosen() == name
 
 
 def test_a_picture_that_is_chosen_before_its_turn_stays_chosen(open_page, picture_file):
-    page = open_page()
-    asked = []
-    page.route("**/v1/predict*", lambda route: asked.append(route))
-    page.set_input_files(
-        "#files", [{"name": name, "mimeType": "image/png", "buffer": picture_file()} for name in ("a", "b", "c")]
-    )
-    page.get_by_role("button", name="c", exact=True).click()
-    for place in range(3):
-        while len(asked) <= place:
-            page.wait_for_timeout(20)
-        assert page.locator("#result").is_hidden()
-        asked[place].continue_()
-    page.locator("#result").wait_for(state="visible")
-    assert page.locator("#pictures button[aria-current=true]").get_attribute("title") == "c"
+    waiting = Waiting(open_page(), picture_file())
+    result = waiting.page.locator("#result")
+    waiting.choose("c")
+    for _ in "abc":
+        waiting.wait_for_request()
+        assert result.is_hidden()
+        waiting.go_on()
+    result.wait_for(state="visible")
+    assert waiting.chosen() == "c"
 
 
 def test_token_is_asked_for(browser, serving, trained_run, picture_file):

@@ -97,12 +97,10 @@ def predict_pictures(
         if picture.pixels is None:
             return picture, None
         try:
-            with shortage_told(partial(_too_large, picture.entry)):
-                return picture, predictor.predict(picture.pixels)
+            return picture, _predicted(predictor, picture.entry, picture.pixels)
         except UserError as error:
             budget.give_back(picture.pixels.shape[0] * picture.pixels.shape[1])
-            name = "" if str(picture.entry.path) in error.message else f"{picture.entry.path}: "
-            return Picture(picture.entry, None, f"{name}{error.in_one_line}"), None
+            return Picture(picture.entry, None, error.in_one_line), None
 
     def write(done: "tuple[Picture, Prediction | None]") -> None:
         picture, prediction = done
@@ -142,6 +140,15 @@ def _read(inputs: Sequence[Input], budget: PixelBudget) -> Iterator[Picture]:
         except UserError as error:
             budget.give_back(taken)
             yield Picture(entry, None, error.in_one_line)
+
+
+def _predicted(predictor: Predictor, entry: Input, pixels: npt.NDArray[np.uint8]) -> Prediction:
+    """The prediction of a picture; what is wrong is told with its name."""
+    with shortage_told(partial(_too_large, entry)):
+        try:
+            return predictor.predict(pixels)
+        except UserError as error:
+            raise UserError(f"{entry.path}: {error.message}", error.hint) from error
 
 
 def _too_large(entry: Input) -> UserError:
