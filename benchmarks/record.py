@@ -4,6 +4,7 @@ import json
 import os
 import platform
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -19,6 +20,7 @@ PACKAGES = (
     "segmentation-models-pytorch",
     "timm",
     "onnxruntime",
+    "pillow",
     "opencv-python-headless",
 )
 """Whose versions a result file names."""
@@ -45,6 +47,7 @@ def record(path: Path, result: dict[str, Any]) -> None:
     """Write figures as measured now and here."""
     measured = {
         "date": today(),
+        "command": shlex.join(["python", *sys.argv]),
         "machine": {"name": machine(), "processor": processor(), "cpus": os.cpu_count()},
         "commit": commit(),
         "versions": {"python": platform.python_version(), **versions(Path(sys.executable), PACKAGES)},

@@ -1,6 +1,10 @@
 """The whole training pipeline beside the bare step; memory formats; memory; the start.
 
 .venv/bin/python benchmarks/training.py --camvid ../shared/camvid [--result FILE.json]
+.venv/bin/python benchmarks/training.py --camvid ../shared/camvid --only camvid --model deeplabv3_resnet101 \
+    --weights none
+
+The second is for a machine with CUDA, where batches are of 16; random weights need no download.
 
 Steps of the pipeline and bare steps (the same net, on a batch that is already in memory) take turns within one run, so
 that what else the machine does meets both alike. The medians are compared.
@@ -39,20 +43,23 @@ from segtune.training.train import TrainingInterrupted, train
 
 MODEL = "deeplabv3plus:efficientnet_lite0"
 BATCH_SIZE = 8
+"""Of what is made here; a training has its plan's."""
 NUM_TURNS = 30
 
 
 class BareStep:
     """A step from the same weights, on a batch that is in memory."""
 
-    def __init__(self, plan: TrainPlan, num_classes: int, batch: Batch | None = None) -> None:
-        net = build_model(MODEL, num_classes)
-        load_weights(net, MODEL, "auto")
-        network = Network(net, MODEL, plan, torch.device(plan.device))
+    def __init__(
+        self, plan: TrainPlan, num_classes: int, batch: Batch | None = None, model: str = MODEL, weights: str = "auto"
+    ) -> None:
+        net = build_model(model, num_classes)
+        load_weights(net, model, weights)
+        network = Network(net, model, plan, torch.device(plan.device))
         network.train_mode()
         optimizer = make_optimizer(net, network.stages, plan)
         loss = make_loss(plan, network.device)
-        self.stepper = Stepper(network, model_preprocessing(MODEL, plan.longest_side), loss, optimizer, plan)
+        self.stepper = Stepper(network, model_preprocessing(model, plan.longest_side), loss, optimizer, plan)
         generator = torch.Generator().manual_seed(0)
         shape = (plan.batch_size, plan.crop, plan.crop)
         images = torch.randint(0, 256, (shape[0], 3, *shape[1:]), dtype=torch.uint8, generator=generator)
@@ -66,9 +73,9 @@ class BareStep:
         return time.perf_counter() - started
 
 
-def first_batch(dataset: Path, plan: TrainPlan, num_classes: int) -> Batch:
+def first_batch(dataset: Path, plan: TrainPlan, num_classes: int, model: str) -> Batch:
     """The first batch of a training: what a step takes depends on what is in it, too."""
-    preprocessing = model_preprocessing(MODEL, plan.longest_side)
+    preprocessing = model_preprocessing(model, plan.longest_side)
     table = dataset_classes(dataset, num_classes, None if (dataset / "classes.yaml").exists() else num_classes)
     samples = open_samples(find_pairs(dataset, "train"), table, preprocessing, "none", 0)
     pictures = AugmentedPictures(samples, plan_augmentation(plan, preprocessing.mean), plan.seed)
@@ -78,9 +85,11 @@ def first_batch(dataset: Path, plan: TrainPlan, num_classes: int) -> Batch:
 class TakingTurns:
     """A listener that does a bare step after each step of the training, once the first epoch has filled the cache."""
 
-    def __init__(self, dataset: Path, num_classes: int) -> None:
+    def __init__(self, dataset: Path, num_classes: int, model: str, weights: str) -> None:
         self.dataset = dataset
         self.num_classes = num_classes
+        self.model = model
+        self.weights = weights
         self.pipeline: list[float] = []
         self.bare: list[float] = []
         self._left = 0.0
@@ -88,9 +97,11 @@ class TakingTurns:
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, RunStarted):
-            self._bare = BareStep(event.plan, self.num_classes, first_batch(self.dataset, event.plan, self.num_classes))
+            batch = first_batch(self.dataset, event.plan, self.num_classes, self.model)
+            self._bare = BareStep(event.plan, self.num_classes, batch, self.model, self.weights)
+            self._batch_size = event.plan.batch_size
         # The first step of an epoch follows a validation.
-        if isinstance(event, StepDone) and event.num_pictures == BATCH_SIZE:
+        if isinstance(event, StepDone) and event.num_pictures == self._batch_size:
             if event.epoch == self._epoch > 1:
                 self.pipeline.append(time.perf_counter() - self._left)
                 self.bare.append(self._bare())
@@ -100,13 +111,11 @@ class TakingTurns:
         self._left = time.perf_counter()
 
 
-def pipeline(dataset: Path, /, classes: int, **options: object) -> dict[str, float]:
+def pipeline(dataset: Path, /, classes: int, model: str, weights: str, **options: object) -> dict[str, float]:
     """Median seconds of a step in the pipeline and bare."""
-    turns = TakingTurns(dataset, classes)
+    turns = TakingTurns(dataset, classes, model, weights)
     with tempfile.TemporaryDirectory() as folder:
-        config = TrainConfig(
-            dataset, Path(folder) / "run", model=MODEL, batch_size=BATCH_SIZE, report_to="none", **options
-        )
+        config = TrainConfig(dataset, Path(folder) / "run", model=model, weights=weights, report_to="none", **options)
         with suppress(TrainingInterrupted):
             train(config, listeners=[turns])
     whole, bare = statistics.median(turns.pipeline), statistics.median(turns.bare)
@@ -237,7 +246,7 @@ def memory(folder: Path) -> dict[str, object]:
 NAMES = ("start", "memory formats", "camvid", "jpegs of 4000 x 3000", "memory")
 
 
-def measure(name: str, camvid: Path, folder: Path) -> object:
+def measure(name: str, camvid: Path, folder: Path, model: str, weights: str) -> object:
     """The figures of one of ``NAMES``."""
     if name == "start":
         return start(camvid)
@@ -245,10 +254,11 @@ def measure(name: str, camvid: Path, folder: Path) -> object:
         config = TrainConfig(folder, folder, batch_size=BATCH_SIZE)
         return memory_formats(make_plan(config, Facts(11, 100, (1,) * 11, "cpu", 2)))
     if name == "camvid":
-        return pipeline(camvid, 11, num_classes=11, ignore_value=11, epochs=2)
+        return pipeline(camvid, 11, model, weights, num_classes=11, ignore_value=11, epochs=4)
     if name == "memory":
         return memory(folder)
-    return pipeline(drawn_dataset(folder / "large", 3000, 4000, 24, 1), 11, epochs=12, validate_every=12)
+    large = drawn_dataset(folder / "large", 3000, 4000, 24, 1)
+    return pipeline(large, 11, model, weights, batch_size=BATCH_SIZE, epochs=12, validate_every=12)
 
 
 def main() -> None:
@@ -257,11 +267,14 @@ def main() -> None:
     wanted = parser.add_mutually_exclusive_group()
     wanted.add_argument("--only", choices=NAMES, help="one of the measurements, which is printed")
     wanted.add_argument("--result", type=Path)
+    parser.add_argument("--model", default=MODEL, help="of 'camvid' and 'jpegs of 4000 x 3000'")
+    parser.add_argument("--weights", default="auto", help="of the same")
     arguments = parser.parse_args()
     figures: dict[str, object] = {}
     for name in [arguments.only] if arguments.only else NAMES:
         with tempfile.TemporaryDirectory() as folder:
-            figures[name] = measure(name, arguments.camvid.absolute(), Path(folder))
+            camvid = arguments.camvid.absolute()
+            figures[name] = measure(name, camvid, Path(folder), arguments.model, arguments.weights)
         print(name, figures[name], flush=True)
     if arguments.result:
         record(arguments.result, figures)

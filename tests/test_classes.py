@@ -1,5 +1,7 @@
 """Class tables and classes.yaml."""
 
+import json
+
 import pytest
 
 from segtune.classes import ClassTable, class_table, distinct_color, numbered_classes, read_classes, write_classes
@@ -39,6 +41,9 @@ def test_plain_names_are_enough(tmp_path):
         ("classes: [[a]]", "not a word"),
         ("classes: [a]\nignore_value: .inf", "not a class table"),
         ("classes: [a\n", "could not be read as YAML"),
+        ('classes: ["\\UFFFFFFFF"]', "could not be read as YAML"),
+        ('classes: ["\\U00110000"]', "could not be read as YAML"),
+        ('classes: ["half \\ud83d"]', "not a class table"),
         ("classes: !!python/object/apply:os.system [ls]", "could not be read as YAML"),
     ],
 )
@@ -68,3 +73,8 @@ def test_palette_shows_ignored_values_in_white():
 def test_lengths_must_agree():
     with pytest.raises(UserError, match="colours for"):
         ClassTable(("a", "b"), ((0, 0, 0),))
+
+
+def test_names_may_be_escaped_as_json_does_it(tmp_path):
+    (tmp_path / "classes.yaml").write_text(json.dumps({"classes": ["floor", "Gehölz 😀"]}))
+    assert read_classes(tmp_path / "classes.yaml").names == ("floor", "Gehölz 😀")

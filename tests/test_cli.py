@@ -72,6 +72,11 @@ def test_a_reader_that_has_seen_enough_is_no_error():
     assert process.returncode == 1
 
 
+def test_arguments_that_are_no_text_are_told(capsys):
+    assert main(["check", "Gem\udce4lde"]) == 2
+    assert "Gem\\xe4lde is not written in UTF-8" in capsys.readouterr().err
+
+
 def test_version_is_printed(capsys):
     assert main(["--version"]) == 0
     assert capsys.readouterr().out.startswith("segtune 0.")

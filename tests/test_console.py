@@ -45,3 +45,10 @@ def test_lines_stand_alone_beside_the_live_bar():
     assert "a note with [brackets]" in lines
     assert "class weights: sky 1, ground 1; logit adjustment 0.5" in lines
     assert "12/12 steps" in out
+
+
+def test_names_do_not_command_the_terminal():
+    code = (
+        "from segtune.console import messages, output\nfor c in (output, messages): c.print('a\\x1b]52;c;eA==\\x07b')"
+    )
+    assert output_in_a_terminal(code).count("a\\x1b]52;c;eA==b\r") == 2

@@ -186,6 +186,16 @@ def test_tensors_that_do_not_fit_raise(what, path):
         load_model(path)
 
 
+def test_tensors_that_torch_does_not_know_raise(path):
+    """Half a byte a value: the file is sound, but torch has no such type."""
+    entries = {"__metadata__": {HEADER: json.dumps(header_of(path))}}
+    entries["x"] = {"dtype": "F4", "shape": [2], "data_offsets": [0, 1]}
+    text = json.dumps(entries).encode()
+    path.write_bytes(len(text).to_bytes(8, "little") + text + b"\0")
+    with pytest.raises(UserError, match="tensors"):
+        load_model(path)
+
+
 def test_missing_tensor_is_named(path):
     write(path, without(safetensors.torch.load_file(path), HEAD), header_of(path))
     with pytest.raises(UserError, match=HEAD):

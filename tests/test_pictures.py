@@ -192,3 +192,18 @@ def test_the_size_of_a_cut_png_is_found(tmp_path, cut):
     Image.effect_noise((30, 20), 50).save(tmp_path / "a.png")
     content = (tmp_path / "a.png").read_bytes()
     assert shown_size(open_picture(content[:-cut])) == (20, 30)
+
+
+@pytest.mark.parametrize("kind", [2, 7, 11, 12])
+def test_tags_of_an_impossible_type_are_told(tmp_path, kind):
+    """A TIFF that says in letters or fractions where its pixels stand."""
+    Image.new("RGB", (16, 16)).save(tmp_path / "x.tif")
+    content = bytearray((tmp_path / "x.tif").read_bytes())
+    (first,) = struct.unpack_from("<I", content, 4)
+    (count,) = struct.unpack_from("<H", content, first)
+    (entry,) = [
+        place for place in range(first + 2, first + 2 + 12 * count, 12) if content[place : place + 2] == b"\x11\x01"
+    ]
+    struct.pack_into("<H", content, entry + 2, kind)
+    with pytest.raises(UserError, match=r"x\.tif"):
+        read_picture(bytes(content), "x.tif")

@@ -2,9 +2,10 @@
 
 From the example (examples/pytorch/semantic-segmentation, its README's command for the Trainer): AdamW with 6e-5,
 lowered linearly ('polynomial' of power 1) to zero at the end; 8 a batch; padding, a crop of the image processor's size,
-a flip; all else as the Trainer has it. The image processor is ours to say, as the net is: it takes whole pictures,
-since the example's 512 would make a third of each batch padding. SegFormer itself would have to start from random
-weights, as its own can't be had without a download; so the Trainer trains the net that the others train.
+a flip; all else as the Trainer has it, but two workers that read. The image processor is ours to say, as the net is: it
+takes whole pictures, since the example's 512 would make a third of each batch padding. SegFormer itself would have to
+start from random weights, as its own can't be had without a download; so the Trainer trains the net that the others
+train.
 """
 
 import albumentations

@@ -156,7 +156,8 @@ def _name(value: Any) -> str:
     """A class name; numbers and words like ``yes`` are names too, nested values are not."""
     if not isinstance(value, str | int | float | bool):
         raise TypeError("a class name is not a word")
-    return str(value)
+    # YAML reads JSON's escapes of an emoji as two halves of a character; one alone stands for nothing.
+    return str(value).encode("utf-16", "surrogatepass").decode("utf-16")
 
 
 def distinct_color(index: int) -> Color:
@@ -182,6 +183,10 @@ def numbered_classes(num_classes: int, ignore_value: int = IGNORE) -> ClassTable
 PLAIN_TAGS = frozenset({f"tag:yaml.org,2002:{kind}" for kind in ("str", "seq", "map")})
 
 
+YAML_ERRORS = (yaml.YAMLError, RecursionError, ValueError, OverflowError)
+"""What reading YAML raises: the last two for escapes that are no character, or bytes that are no text."""
+
+
 class PlainLoader(yaml.BaseLoader):
     """Reads all values as text, so that a class may be called 'no' or '1.0'; no aliases, as they may have no end."""
 
@@ -203,7 +208,7 @@ def read_classes(path: Path) -> ClassTable:
     """
     try:
         table = yaml.load(path.read_text(encoding="utf-8-sig"), PlainLoader)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
+    except (OSError, *YAML_ERRORS) as error:
         raise UserError(f"{path} could not be read as YAML: {error}", "Mend it, or remove it.") from error
     return ClassTable.from_dict(table, str(path))
 

@@ -1,5 +1,6 @@
 """The command line: argv -> a config -> one call of the API -> exit code. torch is imported inside commands only."""
 
+import io
 import json
 import os
 import shlex
@@ -31,6 +32,7 @@ from segtune.config import (
 )
 from segtune.console import messages, output
 from segtune.errors import UserError, listed, refuse_missing_torch
+from segtune.files import RENAME_TO_UNICODE, is_unicode, printable
 from segtune.machine import share_processors
 from segtune.out_of_memory import shortage_told
 
@@ -323,7 +325,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         output.print(f"segtune {version('segtune')}")
         return 0
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal that is not of UTF-8 shows what it has no letter for as its number.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
+        odd = [argument for argument in arguments if not is_unicode(argument)]
+        if odd:
+            raise UserError(f"{printable(odd[0])} is not written in UTF-8.", RENAME_TO_UNICODE)
         config = parse(arguments or ["--help"])
         with shortage_told(memory_shortage):
             return COMMANDS[type(config)](config)

@@ -41,6 +41,27 @@ def atomic_path(path: Path) -> Iterator[Path]:
             temporary.unlink()
 
 
+@contextmanager
+def locked(path: Path, busy: UserError) -> Iterator[None]:
+    """Hold the lock that a file stands for, which goes with it; the system lets go of it when this process ends.
+
+    Raises:
+        UserError: ``busy``, where another process holds it.
+    """
+    from filelock import FileLock, Timeout  # who scores with an .onnx imports this module, and need not have it
+
+    lock = FileLock(path, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise busy from error
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+        lock.release()
+
+
 def name_key(name: str) -> str:
     """What stays the same when file systems change the case, or the composition, of a name's letters."""
     return unicodedata.normalize("NFC", name).casefold()

@@ -101,7 +101,7 @@ def ensemble_members(path: Path) -> list[Path]:
         if content["format"] != ENSEMBLE_FORMAT:
             raise ValueError(content["format"])
         entries = [(path.parent / str(entry["path"]), str(entry["sha256"])) for entry in content["models"]]
-        if not entries:
+        if not entries or any("\0" in str(member) for member, _ in entries):
             raise ValueError("no models")
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(
@@ -161,7 +161,10 @@ def load_model(path: Path) -> Model:
     if preprocessing.size_multiple != model_preprocessing(architecture, preprocessing.longest_side).size_multiple:
         raise UserError(f"{path}: its size multiple is not that of {architecture}.", "The file is damaged.")
     net = build_model(architecture, classes.num_classes)
-    tensors = safetensors.torch.load_file(path)
+    try:
+        tensors = safetensors.torch.load_file(path)
+    except (SafetensorError, KeyError, ValueError, TypeError) as error:
+        raise UserError(f"{path}: its tensors can't be read ({error}).", "The file is damaged.") from error
     unfit = misfits(net.state_dict(), tensors)
     if unfit:
         raise UserError(

@@ -45,7 +45,10 @@ class PictureTooLarge(UserError):
     """A picture of more pixels than are decoded."""
 
 
-DECODE_ERRORS = (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError)
+DECODE_ERRORS = (
+    OSError, ValueError, SyntaxError, EOFError, TypeError, OverflowError, LookupError, AttributeError, AssertionError,
+    NotImplementedError, struct.error, Image.DecompressionBombError,
+)  # fmt: skip
 """What Pillow raises on a file that is broken or is no picture. Memory that is out says nothing of a file."""
 
 

@@ -173,6 +173,10 @@ REFUSED = {
         lambda f: _large(f, "0,0;2000,1;" * 1000 + "9,9"),
         r"a: object 1 \(car\): its outline crosses the picture without end",
     ),
+    "ellipses without end": (
+        lambda f: cvat(f, image("a.jpg", '<ellipse label="car" cx="0" cy="0" rx="999999" ry="999999"/>' * 500)),
+        "outlines of its picture have more than 4,194,304 points",
+    ),
     "negative RLE": (one('<mask label="car" rle="-1, 10" left="0" top="0" width="3" height="3"/>'), "from 0 up"),
     "size of the picture exchanged": (lambda f: cvat(f, image("a.jpg", polygon(), width=20, height=30)), "EXIF"),
     "another size": (lambda f: cvat(f, image("a.jpg", polygon(), width=31)), "another picture, or a cropped one"),
@@ -291,3 +295,15 @@ def test_accepted(tmp_path, case):
     assert len(labels) == 2
     assert all((array[2:8, 2:12] == 1).all() for array in labels)
     assert len(list((tmp_path / "d").glob("*/Images/*"))) == 2
+
+
+def test_what_is_in_memory_at_once_is_bounded(tmp_path, monkeypatch):
+    monkeypatch.setattr("segtune.annotations.read_cvat.MAX_ELEMENTS", 1000)
+    export = cvat(tmp_path / "cvat", image("a.jpg", "<a/>" * 1001))
+    with pytest.raises(UserError, match="one <image> holds more than 1,000 elements"):
+        convert(ConvertConfig(export, tmp_path / "d"))
+    monkeypatch.setattr("segtune.annotations.read_labelme_xml.MAX_FILE_BYTES", 2**20)
+    picture(tmp_path / "labelme" / "a.jpg")
+    (tmp_path / "labelme" / "a.xml").write_text(f"<annotation>{' ' * 2**20}</annotation>")
+    with pytest.raises(UserError, match="larger than 1 MiB, too large for one picture"):
+        convert(ConvertConfig(tmp_path / "labelme", tmp_path / "d"))

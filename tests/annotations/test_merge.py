@@ -20,6 +20,7 @@ from segtune.classes import Color, class_table, write_classes
 from segtune.cli import main
 from segtune.config import ConvertConfig, PreannotationOptions
 from segtune.errors import DataError, UserError
+from segtune.files import locked
 from segtune.pictures import read_labels
 from segtune.prediction.polygons import connected_areas
 from segtune.prediction.preannotation import label_colors, preannotate
@@ -441,3 +442,29 @@ def test_polygons_come_back_as_they_were_in_spite_of_a_paint_order(dataset, tmp_
         add(preannotate("000.jpg", of, PreannotationOptions(shapes="polygon")))
     merge(tmp_path / "e" / "x.zip", dataset)
     assert (read_labels(dataset / "train" / "Labels" / "000.png") == labels).all()
+
+
+def test_labels_of_a_split_without_pictures_are_kept(dataset, export, tmp_path):
+    """Its pictures may only have been moved away."""
+    shutil.move(dataset / "val" / "Images", tmp_path / "moved")
+    labels = dataset / "val" / "Labels" / "100.png"
+    before = labels.read_bytes()
+    shutil.copytree(tmp_path / "moved", export.parent / "images", dirs_exist_ok=True)
+    with zipfile.ZipFile(export) as archive:
+        (export.parent / "annotations.xml").write_bytes(archive.read("annotations.xml"))
+    report = merge(export, dataset, val_fraction=0.99)
+    replaced = dataset / "replaced" / "1" / "val" / "Labels" / "100.png"
+    if "100" in report.added.get("val", ()):
+        assert replaced.read_bytes() == before
+    else:
+        assert labels.read_bytes() == before
+
+
+def test_only_one_process_merges_at_a_time(dataset, export):
+    with (
+        locked(dataset / ".merge.lock", UserError("busy")),
+        pytest.raises(UserError, match="Another process is merging"),
+    ):
+        merge(export, dataset)
+    merge(export, dataset)
+    assert not list(dataset.glob(".*"))

@@ -190,6 +190,21 @@ def test_values_beyond_a_byte_are_not_cut(dataset, tmp_path, repair):
         assert values(tmp_path / "fixed" / NAME).min() >= 256
 
 
+@pytest.mark.parametrize("repair", ["format", "nearest", "shift", "size"])
+def test_negative_values_do_not_become_classes(dataset, tmp_path, repair):
+    """-32768, a GIS file's "no data", is 0 in the lower byte, and -1 is 255."""
+    spoilt = (dataset / NAME).with_suffix(".tif")
+    Image.fromarray(np.where(values(dataset / NAME) == 1, -32768, -1).astype(np.int32)).save(spoilt)
+    (dataset / NAME).unlink()
+    if repair == "shift":
+        from_1(dataset)
+        repair_dataset(ConvertConfig(dataset, tmp_path / "fixed", repair=repair))
+        assert (tmp_path / "fixed" / "train" / "Labels" / spoilt.name).read_bytes() == spoilt.read_bytes()
+        return
+    with pytest.raises(UserError, match="would change nothing"):
+        repair_dataset(ConvertConfig(dataset, tmp_path / "fixed", repair=repair))
+
+
 UNCLEAR = {
     "ids in JPEG": lambda d: each(d, lambda v: compressed(v * 3)),
     "black and white of three classes": lambda d: each(d, lambda v: compressed((v == 1) * 255)),

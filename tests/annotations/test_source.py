@@ -146,6 +146,27 @@ def test_members_that_overlap_are_refused(tmp_path):
     assert open_source(overlapping(tmp_path / "one.zip", 1)).names == ("0.txt",)
 
 
+def with_directory(path, change):
+    """A zip of one file whose entry in the central directory is changed."""
+    content = bytearray(zipped(path, **{"x.xml": b"some text " * 50}).read_bytes())
+    change(content, content.rindex(b"PK\x01\x02"))
+    path.write_bytes(content)
+    return path
+
+
+def test_more_packed_bytes_than_there_are_are_refused(tmp_path):
+    """They would make the ratio by which bombs are told as small as one likes."""
+    huge = with_directory(tmp_path / "e.zip", lambda content, entry: struct.pack_into("<I", content, entry + 20, 2**31))
+    with pytest.raises(UserError, match=r"x\.xml: is said to be packed into more bytes"):
+        open_source(huge)
+
+
+def test_files_without_a_name_are_refused(tmp_path):
+    nameless = with_directory(tmp_path / "e.zip", lambda content, entry: content.__setitem__(entry + 46, 0))
+    with pytest.raises(UserError, match="a file without a name"):
+        open_source(nameless)
+
+
 def test_names_without_end_are_refused(tmp_path):
     with pytest.raises(UserError, match="a name of 5004 characters"):
         open_source(zipped(tmp_path / "e.zip", "a/" * 2500 + "a.xml"[:4]))
@@ -172,6 +193,7 @@ def test_files_that_are_read_whole_have_a_limit(tmp_path, monkeypatch):
         (b"", r"x\.json in .* not readable JSON: it is empty"),
         (b" \n", "it is empty"),
         (b'{"a": [1,', r"x\.json in .* not readable JSON: .*line 1 column"),
+        (b'{"a": "\xed\xa0\xbd\xed\xb8\x80"}', "half a character"),
         (b"\xff{}", "not readable JSON"),
         (b"[" * 200_000, "not readable JSON"),
     ],

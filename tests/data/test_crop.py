@@ -117,3 +117,15 @@ def test_classes_are_drawn_by_their_weights_among_those_there_are(weights, class
 def test_without_anything_labelled_a_rare_crop_is_any_crop():
     empty = Sample(np.zeros((90, 90, 3), np.uint8), np.full((90, 90), IGNORE, np.uint8), "x")
     assert (ScaledCrop(32, 1, 1, FILL, rare_crop=1.0)(empty, generator()).labels == IGNORE).all()
+
+
+def test_crops_hold_labelled_pixels_where_there_are_some():
+    """An eighth of the width is labelled; a crop that takes any place holds some of it in a fifth of all cases."""
+    sample = smooth(100, 800)
+    labels = np.full_like(sample.labels, IGNORE)
+    labels[:, 350:450] = 1
+    partly = Sample(sample.image, labels, "x")
+    crops = [ScaledCrop(64, 1.0, 1.0, FILL)(partly, generator(seed)) for seed in range(60)]
+    assert sum((crop.labels != IGNORE).any() for crop in crops) > 45
+    nothing = Sample(sample.image, np.full_like(labels, IGNORE), "x")
+    assert ScaledCrop(64, 1.0, 1.0, FILL)(nothing, generator()).labels.shape == (64, 64)

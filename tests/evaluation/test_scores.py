@@ -44,6 +44,13 @@ def test_absent_class_is_not_counted_but_a_false_one_is():
     assert scores([[4, 1], [0, 0]]).mean_iou == pytest.approx(0.4)
 
 
+def test_stray_pixels_of_a_class_without_labels_cost_little_where_epochs_are_compared():
+    clean, stray = scores([[50, 50, 0], [0, 99, 0], [0, 0, 0]]), scores([[60, 39, 1], [0, 99, 0], [0, 0, 0]])
+    assert stray.mean_iou < clean.mean_iou
+    assert stray.labelled_mean_iou > clean.labelled_mean_iou == clean.mean_iou
+    assert scores([[0, 0], [0, 0]]).labelled_mean_iou == 0
+
+
 def test_what_is_not_defined_is_null_in_json():
     entry = scores([[5, 0], [0, 0]]).to_dict()["classes"][1]
     assert (entry["iou"], entry["precision"], entry["recall"], entry["num_pictures"]) == (None, None, None, 0)

@@ -132,6 +132,23 @@ def test_flip_makes_the_mirrored_picture_the_mirrored_prediction(predictor):
     np.testing.assert_allclose(flip.predict(picture).confidence, mirrored, atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (lambda images: images[:, :, ::4, ::4], "an array of 1 x 3 x 16 x 24"),
+        (lambda images: images[0], "an array of 3 x 64 x 96"),
+        (lambda images: images.new_zeros(5), "an array of 5"),
+        (lambda images: images[:, :2], "knows 2 classes; the file names 3"),
+    ],
+)
+def test_what_a_network_may_not_answer_is_told(answer, told):
+    """A file may describe itself rightly, and hold another network."""
+    backend = Eager(answer, torch.device("cpu"))
+    odd = Predictor(Description("odd", numbered_classes(3), Preprocessing(size_multiple=32)), backend)
+    with pytest.raises(UserError, match=told):
+        odd.predict(np.zeros((64, 96, 3), np.uint8))
+
+
 def test_overlap_must_leave_something_of_the_tile(predictor):
     with pytest.raises(UserError, match="leaves nothing"):
         Predictor(predictor.model, predictor.backend, PredictOptions(64, 64))

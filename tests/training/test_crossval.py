@@ -1,6 +1,7 @@
 """Cross-validation: each picture is validated once, by a model that has not seen its group; and the ensemble."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -77,6 +78,22 @@ def test_a_start_that_failed_is_not_in_the_way(make_dataset, tmp_path):
     with pytest.raises(UserError, match=r"--crop is 10"):
         crossval(replace(config, crop=10))
     assert len(crossval(replace(config, folds=3)).folds) == 3
+
+
+def test_runs_and_datasets_of_the_users_own_are_not_replaced(make_dataset, trained_run, tmp_path):
+    own = make_dataset(tmp_path / "run" / "fold_1" / "dataset")
+    before = sorted(path.read_bytes() for path in own.glob("*/*/*"))
+    config = CrossvalConfig(make_dataset(tmp_path / "data"), tmp_path / "run", folds=2, group_by="none", **OPTIONS)
+    for dataset, message in ((config.dataset, "holds files of its own"), (own, "is the dataset itself")):
+        for overwrite in (False, True):
+            with pytest.raises(UserError, match=message):
+                crossval(replace(config, dataset=dataset, overwrite=overwrite))
+    assert sorted(path.read_bytes() for path in own.glob("*/*/*")) == before
+    shutil.rmtree(own.parent)
+    shutil.copytree(trained_run, own.parent)
+    with pytest.raises(UserError, match="no cross-validation's"):
+        crossval(config)
+    assert (own.parent / "model.safetensors").read_bytes() == (trained_run / "model.safetensors").read_bytes()
 
 
 def test_options_of_a_fold_that_is_done_must_be_the_same(crossvalidated):

@@ -1,7 +1,6 @@
 """The original recipe against plain torch, written out here."""
 
 import copy
-import math
 from pathlib import Path
 
 import numpy as np
@@ -121,4 +120,4 @@ def test_score_is_the_mean_over_batches_and_skips_single_pictures():
     with torch.no_grad():
         predicted = net(Preprocessing().normalize(two.images)).argmax(1).numpy()
     assert score == pytest.approx(np.mean(original_iou(predicted, two.labels.numpy(), 5)))
-    assert math.isnan(mean_iou_over_batches(net, [one], Preprocessing(), 5, CPU))
+    assert mean_iou_over_batches(net, [one], Preprocessing(), 5, CPU) is None

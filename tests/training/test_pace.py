@@ -1,5 +1,6 @@
 """How far a training is: by steps, by time."""
 
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from segtune.training.events import EpochDone, Notice, StepDone
 from segtune.training.pace import Pace
 from segtune.training.plan import Facts, make_plan, seconds_in
 from segtune.training.resume import Progress
-from segtune.training.train import train
+from segtune.training.train import TrainingInterrupted, train
 
 PLAN = make_plan(TrainConfig(Path("d"), Path("r"), epochs=10, batch_size=1), Facts(2, 10, (9, 9), "cpu", 2))
 
@@ -53,13 +54,37 @@ def test_steps_and_time_whichever_comes_first():
     assert Pace(plan, Progress(seconds=125, step=7)).done() == 1
 
 
-def test_state_is_saved_the_more_rarely_the_longer_it_takes():
-    pace = Pace(PLAN, Progress())
-    assert pace.is_time_to_save()
-    pace.saved(1.0)
-    assert not pace.is_time_to_save()
-    pace.saved(0.0)
-    assert pace.is_time_to_save()
+def test_files_are_written_the_more_rarely_the_longer_it_takes():
+    file = Pace(PLAN, Progress()).state_file
+    assert file.is_due()
+    with file.writing():
+        time.sleep(0.05)
+    assert not file.is_due()
+    time.sleep(0.1)
+    assert not file.is_due()
+
+
+@pytest.mark.parametrize(("expected", "is_time"), [(99.0, True), (101.0, False)])
+def test_the_first_validation_takes_a_tenth_of_all_the_time_at_most(expected, is_time):
+    pace = Pace(replace(PLAN, epochs=0, total_steps=0, time_budget=1000.0), Progress(seconds=1))
+    pace.expect_validation(expected)
+    assert pace.is_time_to_validate() == is_time
+
+
+@pytest.mark.parametrize(("time_budget", "told"), [("9s", True), ("1h", False)])
+def test_too_short_a_time_for_the_net_is_told_early(dataset, time_budget, told):
+    events = []
+    options = {"model": "unet:efficientnet_lite0", "crop": 128, "batch_size": 8, "report_to": "none"}
+
+    def listen(event):
+        events.append(event)
+        if isinstance(event, StepDone) and event.step == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(TrainingInterrupted):
+        train(TrainConfig(dataset, dataset.parent / "run", time_budget=time_budget, **options), listeners=[listen])
+    (place,) = [index for index, event in enumerate(events) if isinstance(event, StepDone) and event.step == 2]
+    assert (isinstance(events[place + 1], Notice) and "in fewer than 100" in events[place + 1].text) == told
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("1h30m", 5400), ("1.5h", 5400), (" 2M ", 120)])

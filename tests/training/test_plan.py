@@ -94,8 +94,21 @@ def test_balanced_weights_count_by_half_in_decisions_and_given_ones_wholly(optio
     ],
 )  # fmt: skip
 def test_pictures_are_shrunk_so_that_a_crop_shows_much_of_them(largest, crop, chosen, expected):
-    plan = make_plan(config(longest_side=chosen, crop=crop), replace(FACTS, largest_side=largest))
+    sizes = {(largest, largest): 3} if largest else {}
+    plan = make_plan(config(longest_side=chosen, crop=crop), replace(FACTS, sizes=sizes))
     assert plan.longest_side == expected
+
+
+@pytest.mark.parametrize(
+    ("sizes", "crop", "expected"),
+    [
+        ({(375, 1242): 5}, "auto", 742), ({(500, 4000): 1}, "auto", 1024), ({(4000, 500): 1}, "auto", 1024),
+        ({(960, 1280): 2, (375, 1242): 1}, "auto", 512), ({(300, 700): 9}, "auto", 523), ({(100, 520): 1}, "auto", 0),
+        ({(1000, 4000): 1}, 448, 1792), ({(500, 4000): 1}, 448, 2048),
+    ],
+)  # fmt: skip
+def test_long_low_pictures_are_shrunk_less_so_that_they_fill_a_crop(sizes, crop, expected):
+    assert make_plan(config(crop=crop), replace(FACTS, sizes=sizes)).longest_side == expected
 
 
 def test_steps_count_short_batches():
@@ -165,9 +178,12 @@ def test_impossible_choices_are_refused(options, message):
         make_plan(config(**options), FACTS)
 
 
-@pytest.mark.parametrize(("num_train", "epochs"), [(20, 200), (400, 50), (2000, 10), (50_000, 10)])
-def test_the_fewer_pictures_the_more_epochs(num_train, epochs):
-    assert make_plan(config(), replace(FACTS, num_train=num_train)).epochs == epochs
+@pytest.mark.parametrize(
+    ("num_train", "device", "epochs"),
+    [(20, "cpu", 200), (400, "cpu", 50), (2000, "cpu", 10), (50_000, "cpu", 10), (20, "cuda", 400), (400, "cuda", 100)],
+)
+def test_the_fewer_pictures_the_more_epochs(num_train, device, epochs):
+    assert make_plan(config(), replace(FACTS, num_train=num_train, device=device)).epochs == epochs
 
 
 @pytest.mark.parametrize(
@@ -179,17 +195,18 @@ def test_the_fewer_pictures_the_more_epochs(num_train, epochs):
         ({}, {"num_train": 99, "device": "cuda"}, {"batch_size": 16, "steps_per_epoch": 7}),
         ({"recipe": "original"}, {"num_train": 17}, {"batch_size": 16, "steps_per_epoch": 1, "epochs": 100}),
         ({}, {"val_sizes": {(360, 480): 30}}, {"validate_every": 4}),
-        ({}, {"val_sizes": {(3000, 4000): 9}}, {"validate_every": 10}),
+        ({}, {"val_sizes": {(3000, 4000): 9}}, {"validate_every": 7}),
+        ({}, {"val_sizes": {(3000, 4000): 9}, "num_classes": 40, "pixels": (1,) * 40}, {"validate_every": 30}),
         ({"epochs": 20}, {"val_sizes": {(3000, 4000): 9}}, {"validate_every": 4}),
         ({}, {"val_sizes": {(3000, 4000): 9}, "num_train": 300}, {"validate_every": 1}),
         ({}, {"val_sizes": {(3000, 4000): 9}, "num_train": 300, "device": "cuda"}, {"validate_every": 4}),
         ({"recipe": "original"}, {"val_sizes": {(3000, 4000): 9}}, {"validate_every": 1}),
         ({"time_budget": "10m"}, {"val_sizes": {(3000, 4000): 9}}, {"validate_every": 1}),
-        ({}, {"largest_side": 480}, {"crop": 224}),
-        ({}, {"largest_side": 96}, {"crop": 160}),
-        ({}, {"largest_side": 28}, {"crop": 64}),
-        ({"crop": 224}, {"largest_side": 96}, {"crop": 224}),
-        ({"recipe": "original"}, {"largest_side": 96}, {"crop": 224}),
+        ({}, {"sizes": {(480, 360): 1}}, {"crop": 224}),
+        ({}, {"sizes": {(72, 96): 1, (60, 80): 9}}, {"crop": 160}),
+        ({}, {"sizes": {(28, 28): 1}}, {"crop": 64}),
+        ({"crop": 224}, {"sizes": {(72, 96): 1}}, {"crop": 224}),
+        ({"recipe": "original"}, {"sizes": {(72, 96): 1}}, {"crop": 224}),
         ({"time_budget": "10m"}, {}, {"epochs": 0, "total_steps": 0, "time_budget": 600}),
         ({"time_budget": "10m", "epochs": 3}, {}, {"epochs": 3, "total_steps": 6, "time_budget": 600}),
         ({}, {"device": "cuda", "has_bf16": True}, {"precision": "bf16", "num_workers": 1}),

@@ -17,6 +17,9 @@ from segtune.classes import IGNORE, ClassTable
 from segtune.errors import UserError
 from segtune.pictures import DECODE_ERRORS, TURNED, decode_labels, open_picture, orientation, same_shape, shown_size
 
+MAX_SAMPLED = 512
+"""Rows, and columns, from which the range of a picture's values is taken."""
+
 MIN_ZEROS = 1024
 """Bytes. Some cameras end their files with a few zeros."""
 
@@ -30,7 +33,7 @@ class PairFacts:
         split: Where they are.
         size: Height and width of the picture as viewers show it; (0, 0) where it can't be read.
         turned: Whether its EXIF orientation exchanges height and width.
-        top: The highest value of a grey picture of 16 bits; 0 for others.
+        grey_range: Between which values those of a grey picture of 16 bits lie, but for a few; None for others.
         values: int64 (256,), how many pixels of the label image have each value.
         by_palette: The class of each value by its colour in the label image's palette, if all are classes' colours.
         picture_digest: SHA-256 of the picture file.
@@ -43,7 +46,7 @@ class PairFacts:
     split: str
     size: tuple[int, int] = (0, 0)
     turned: bool = False
-    top: int = 0
+    grey_range: tuple[int, int] | None = None
     by_palette: Lookup | None = None
     values: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(256, np.int64))
     picture_digest: str = ""
@@ -88,7 +91,10 @@ def _check_picture(dataset: Path, facts: PairFacts, thorough: bool) -> tuple[int
         picture.draft("L", (max(2 * THUMBNAIL, picture.width // 8), max(2 * THUMBNAIL, picture.height // 8)))
         picture.load()
         if picture.mode.startswith("I;16"):
-            facts.top = int(np.asarray(picture).max())
+            # A hot pixel is one of thousands; some rows and columns say as much as all.
+            values = np.asarray(picture)[:: 1 + picture.height // MAX_SAMPLED, :: 1 + picture.width // MAX_SAMPLED]
+            low, high = np.percentile(values, (0.1, 99.9))
+            facts.grey_range = int(low), int(high)
         if thorough:
             facts.thumbnail = thumbnail(picture)
     except UserError as error:

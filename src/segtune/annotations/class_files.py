@@ -13,7 +13,7 @@ import yaml
 
 from segtune.annotations.label_image import LabelTable, make_table
 from segtune.annotations.source import ExportSource
-from segtune.classes import IGNORE, ClassTable, Color, PlainLoader
+from segtune.classes import IGNORE, YAML_ERRORS, ClassTable, Color, PlainLoader
 from segtune.errors import UserError, listed
 
 Entry = tuple[int | None, str | None, Color | None]
@@ -79,16 +79,7 @@ def _parsed(source: ExportSource, name: str, parse: Callable[[str], list[Entry]]
         raise UserError(f"{name} in {source.path} is too long for a list of classes.", "Is it another file?")
     try:
         return parse(text)
-    except (
-        ValueError,
-        KeyError,
-        TypeError,
-        IndexError,
-        AttributeError,
-        csv.Error,
-        yaml.YAMLError,
-        RecursionError,
-    ) as error:
+    except (KeyError, TypeError, IndexError, AttributeError, csv.Error, *YAML_ERRORS) as error:
         raise UserError(
             f"{name} in {source.path} is no list of classes that can be read ({type(error).__name__}: {error}).",
             "Mend it or remove it.",

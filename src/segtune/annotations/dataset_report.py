@@ -10,7 +10,7 @@ import numpy.typing as npt
 from rich.table import Table
 from rich.text import Text
 
-from segtune.annotations.findings import Finding, escaped, repair_command
+from segtune.annotations.findings import UNLABELLED, Finding, escaped, repair_command
 from segtune.classes import ClassTable
 from segtune.console import output
 from segtune.errors import DataError
@@ -64,6 +64,12 @@ class DatasetReport:
         return [finding.message for finding in self.findings if finding.severity == "warning"]
 
     @property
+    def unlabelled(self) -> frozenset[Path]:
+        """Pictures of which no pixel is labelled: nothing can be learnt from them."""
+        found = (finding.files for finding in self.findings if finding.kind == UNLABELLED)
+        return frozenset(self.dataset / name for files in found for name in files)
+
+    @property
     def repair(self) -> str:
         """The command that mends what can be mended, or an empty string."""
         return repair_command(self.dataset, self.findings, self.classes)
@@ -72,11 +78,8 @@ class DatasetReport:
         """Raise DataError with all errors, if there are any."""
         if self.errors:
             hint = f"Mend these, then try again. What can be mended for you: {self.repair}" if self.repair else ""
-            told = [
-                f"{message} (and {count} more like this; segtune check --json lists all)" if count else message
-                for message, count in self.grouped("error")
-            ]
-            raise DataError(f"{self.dataset} can't be used as it is:", told, hint or "Mend these, then try again.")
+            hint = hint or "Mend these, then try again."
+            raise DataError(f"{self.dataset} can't be used as it is:", self.grouped("error"), hint)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -115,25 +118,24 @@ class DatasetReport:
             table.add_row(str(index), Text(name), *cells)
         output.print(table)
         for severity in ("error", "warning"):
-            for message, count in self.grouped(severity):
-                more = f" (and {count} more like this; --json lists all)" if count else ""
-                output.print(f"{severity.capitalize()}: {message}{more}.")
+            for message in self.grouped(severity):
+                output.print(f"{severity.capitalize()}: {message}.")
         if self.repair:
             output.print(f"What can be mended for you: {self.repair}")
         if not self.findings:
             output.print("Nothing wrong was found.")
 
-    def grouped(self, severity: str, at_most: int = 10) -> list[tuple[str, int]]:
-        """The first findings of each kind, for a terminal; the last with how many more there are."""
+    def grouped(self, severity: str, at_most: int = 10) -> list[str]:
+        """The first findings of each kind, for a terminal; the last says how many more there are."""
         kinds: dict[str, list[str]] = defaultdict(list)
         for finding in self.findings:
             if finding.severity == severity:
                 kinds[finding.kind].append(escaped(finding.message))
         lines = []
         for messages in kinds.values():
-            lines += [(message, 0) for message in messages[:at_most]]
+            lines += messages[:at_most]
             if len(messages) > at_most:
-                lines[-1] = (messages[at_most - 1], len(messages) - at_most)
+                lines[-1] += f" (and {len(messages) - at_most} more like this; segtune check --json lists all)"
         return lines
 
 

@@ -21,6 +21,9 @@ REPAIRS: dict[str, str] = {
 }
 """What 'segtune convert DATASET DATASET_repaired --repair NAME' does; in the order in which several are done."""
 
+UNLABELLED = "unlabelled-picture"
+"""The kind of finding for a picture of which no pixel counts."""
+
 
 @dataclass(frozen=True)
 class Finding:

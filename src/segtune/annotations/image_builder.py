@@ -21,6 +21,8 @@ MAX_COORDINATE = 1e6
 NO_SUBSETS = frozenset({"", "default", "none", "all"})
 """Names that tools give to the only subset."""
 
+MAX_POINTS = 2**22
+"""Of all outlines of a picture: 64 MiB."""
 MAX_RUNS = 2**24
 """Of all masks of a picture: 128 MiB."""
 
@@ -59,7 +61,7 @@ class ImageBuilder:
         self._skipped: Counter[str] = Counter()
         self._problems: list[str] = []
         self._warnings: list[str] = []
-        self._num_runs = 0
+        self._num_runs = self._num_points = 0
         self._has_objects = False
 
     @contextmanager
@@ -105,12 +107,18 @@ class ImageBuilder:
         """Add a shape.
 
         Raises:
-            BadAnnotation: Its label is empty, or the picture's masks are too many for the memory.
+            BadAnnotation: Its label is empty, or the picture's shapes are too many for the memory.
         """
         if isinstance(geometry, Runs):
             self._num_runs += len(geometry.lengths)
             if self._num_runs > MAX_RUNS:
                 raise BadAnnotation(f"the masks of its picture have more than {MAX_RUNS:,} runs; draw them coarser")
+        if isinstance(geometry, Polygon):
+            self._num_points += sum(len(points) for points in (*geometry.outlines, *geometry.holes))
+            if self._num_points > MAX_POINTS:
+                raise BadAnnotation(
+                    f"the outlines of its picture have more than {MAX_POINTS:,} points; draw them coarser"
+                )
         self._shapes.append(Shape(None if label is None else class_name(label), geometry, kind, z_order))
 
     def add_polygon(

@@ -35,7 +35,7 @@ from segtune.classes import IGNORE, ClassTable
 from segtune.config import Background, ConversionOptions, list_of_names
 from segtune.console import output
 from segtune.errors import DataError, UserError, listed, unwritable
-from segtune.files import name_key, sha256
+from segtune.files import atomic_path, locked, name_key, sha256
 from segtune.pictures import open_picture, read_labels, read_picture, shown_size, write_labels
 
 TO_MERGE_CLASSES = (
@@ -228,17 +228,22 @@ def _values(conversion: Conversion, table: ClassTable) -> npt.NDArray[np.uint8]:
 
 @contextmanager
 def _working_folder(dataset: Path) -> Iterator[Path]:
-    """A hidden folder in a dataset folder, so that files move without being copied; it vanishes at the end."""
+    """A hidden folder in a dataset folder, so that files move without being copied; it vanishes at the end.
+
+    Raises:
+        UserError: It can't be made, or another process merges into the dataset: each would keep the other's labels as
+            those that were there before.
+    """
+    busy = UserError(f"Another process is merging into {dataset}.", "Wait for it, then try again.")
     try:
-        folder = Path(tempfile.mkdtemp(prefix=".merge-", dir=dataset))
+        with locked(dataset / ".merge.lock", busy), _hidden_folder(dataset) as name:
+            yield Path(name)
     except OSError as error:
         raise unwritable(dataset, error) from error
-    try:
-        yield folder
-    except OSError as error:
-        raise unwritable(dataset, error) from error
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _hidden_folder(dataset: Path) -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory(prefix=".merge-", dir=dataset, ignore_cleanup_errors=True)
 
 
 def _assign(conversion: Conversion, present: Mapping[str, tuple[str, Pair]]) -> list[str]:
@@ -362,8 +367,12 @@ def _move_in(
         labels = values[read_labels(path)]
         write_labels(path, labels, table)
         if stem not in present:
-            _put(path, dataset / entry.split / LABELS / path.name)
-            _put(picture, dataset / entry.split / IMAGES / entry.target)
+            # A split without pictures may still have label images.
+            for made, kind in ((path, LABELS), (picture, IMAGES)):
+                target = dataset / entry.split / kind / made.name
+                if target.exists():
+                    _keep(target, dataset, kept)
+                _put(made, target)
             added.setdefault(entry.split, []).append(stem)
             new += np.bincount(labels.ravel(), minlength=256)
             continue
@@ -390,7 +399,7 @@ def _move_in(
     splits = Counter([split for split, _ in present.values()])
     splits.update({split: len(stems) for split, stems in added.items()})
     num_pictures = {split: splits[split] for split in ALL_SPLITS if splits[split]}
-    kept_in = kept if changed else None
+    kept_in = kept if kept.exists() else None
     return MergeReport(report, table, added, changed, unchanged, lost, won, new, num_pixels, kept_in, num_pictures)
 
 
@@ -412,9 +421,8 @@ def _next_folder(place: Path) -> Path:
 
 def _keep(path: Path, dataset: Path, kept: Path) -> None:
     """Copy a file to where what was replaced is kept."""
-    target = kept / path.relative_to(dataset)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copy2(path, target)
+    with atomic_path(kept / path.relative_to(dataset)) as temporary:
+        shutil.copy2(path, temporary)
 
 
 def _put(path: Path, target: Path) -> None:

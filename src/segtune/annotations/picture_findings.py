@@ -8,14 +8,14 @@ import numpy as np
 
 from segtune.annotations.check_pair import PairFacts, relative
 from segtune.annotations.dataset_folder import ALL_SPLITS
-from segtune.annotations.findings import Finding
+from segtune.annotations.findings import UNLABELLED, Finding
 from segtune.annotations.near_duplicates import find_pairs_alike
 from segtune.classes import IGNORE, ClassTable
 from segtune.errors import listed
 
-MIN_TOP = 1 << 13
-"""16-bit pictures whose values all are below, as those of 12-bit cameras, have some 32 shades of grey in 8 bits at
-most."""
+MIN_RANGE = 1 << 13
+"""16-bit pictures whose values lie closer together, as those of 12-bit cameras and of thermal ones, have some 32 shades
+of grey in 8 bits at most."""
 
 MIN_SIDE = 32
 """Pictures of fewer pixels on a side hold hardly anything to learn."""
@@ -29,19 +29,21 @@ def picture_findings(dataset: Path, facts: Sequence[PairFacts], table: ClassTabl
         labelled = int(fact.values[counted].sum())
         if not fact.findings and fact.values.sum() and not labelled:
             message = f"nothing is labelled in {fact.pair.picture}: all its pixels are ignored"
-            findings.append(Finding("warning", "unlabelled-picture", message, relative(dataset, fact.pair.picture)))
+            findings.append(Finding("warning", UNLABELLED, message, relative(dataset, fact.pair.picture)))
         if fact.size != (0, 0) and min(fact.size) < MIN_SIDE:
             message = f"{fact.pair.picture} has only {fact.size[1]} x {fact.size[0]} pixels"
             findings.append(Finding("warning", "tiny-picture", message, relative(dataset, fact.pair.picture)))
-    of_16_bits = [fact for fact in facts if fact.top]
-    top = max((fact.top for fact in of_16_bits), default=MIN_TOP)
-    if top < MIN_TOP:
+    of_16_bits = [fact for fact in facts if fact.grey_range is not None]
+    ranges = [fact.grey_range for fact in of_16_bits if fact.grey_range is not None]
+    low, high = min((low for low, _ in ranges), default=0), max((high for _, high in ranges), default=MIN_RANGE)
+    if high - low < MIN_RANGE:
         message = (
-            f"the {len(of_16_bits)} pictures of 16 bits have no value above {top} of 65535, so that training sees"
-            f" {round(top / 257) + 1} shades of grey: scale their values up, all by the same factor"
+            f"the {len(of_16_bits)} pictures of 16 bits have values from {low} to {high} of 65535, but for a few, so"
+            f" that training sees {round((high - low) / 257) + 1} shades of grey: stretch their values to the whole"
+            " range, all pictures alike"
         )
         files = relative(dataset, *(fact.pair.picture for fact in of_16_bits))
-        findings.append(Finding("warning", "dark-16-bits", message, files))
+        findings.append(Finding("warning", "narrow-16-bits", message, files))
     others = counted[counted > 0]
     empty = [fact for fact in facts if table.ignore_value != 0 and fact.values[0] and not fact.values[others].any()]
     if empty and len(empty) < len(facts):

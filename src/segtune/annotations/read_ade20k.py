@@ -43,7 +43,7 @@ def _object_names(export: Export) -> dict[int, str]:
     """The names in objectInfo150.txt, where that is there: number, shares, counts and names by tabs."""
     for name in export.source.with_suffix("objectinfo150.txt"):
         rows = [line.split("\t") for line in export.source.text(name).splitlines()]
-        return {int(row[0]): row[-1].split(",")[0].strip() for row in rows if row[0].strip().isdigit()}
+        return {int(row[0]): row[-1].split(",")[0].strip() for row in rows if row[0].strip().isdecimal()}
     return {}
 
 

@@ -98,7 +98,7 @@ def xml_elements(
     """
     try:
         with source.open(name) as file:
-            depth = 0
+            depth = count = 0
             top = None
             for event, element in iterparse(file, events=("start", "end"), forbid_dtd=True):
                 depth += 1 if event == "start" else -1
@@ -111,6 +111,9 @@ def xml_elements(
                 elif event == "end" and depth == 1:
                     yield element.tag, element
                     top.clear()
+                    count = 0
+                elif (count := count + 1) > 2 * MAX_ELEMENTS:  # each begins and ends
+                    raise UserError(f"{name}: one <{top[-1].tag[:40]}> holds more than {MAX_ELEMENTS:,} elements.")
     except DefusedXmlException as error:
         raise UserError(
             f"{name} declares entities or a document type, which annotation files never need.", "Don't trust it."
@@ -121,6 +124,8 @@ def xml_elements(
 
 MAX_DEPTH = 64
 """Elements of CVAT's files lie less than ten deep."""
+MAX_ELEMENTS = 2_000_000
+"""Of a picture, or of a track: they are in memory together."""
 
 
 def _declared(source: ExportSource) -> list[DeclaredClass]:

@@ -38,6 +38,10 @@ def is_labelme_xml(source: ExportSource) -> bool:
     return any(_is_labelme_file(source, name) for name in source.with_suffix(".xml"))
 
 
+MAX_FILE_BYTES = 2**25
+"""Of a file, which is of one picture; read, it takes some twenty times its size."""
+
+
 def _is_labelme_file(source: ExportSource, name: str) -> bool:
     return re.search(rb"<annotation[\s>]", source.read(name, 4096).replace(b"\0", b"")) is not None  # UTF-16, too
 
@@ -61,7 +65,10 @@ def _images(export: Export) -> Iterator[AnnotatedImage]:
 
 def _read_file(export: Export, image: ImageBuilder, masks: dict[str, list[str]]) -> None:
     try:
-        root = fromstring(export.source.read(image.file), forbid_dtd=True)
+        content = export.source.read(image.file, MAX_FILE_BYTES + 1)
+        if len(content) > MAX_FILE_BYTES:
+            raise BadAnnotation(f"it is larger than {MAX_FILE_BYTES >> 20} MiB, too large for one picture")
+        root = fromstring(content, forbid_dtd=True)
     except DefusedXmlException as error:
         raise BadAnnotation("it declares entities or a document type, which annotation files never need") from error
     except (ParseError, ValueError, LookupError, RecursionError) as error:

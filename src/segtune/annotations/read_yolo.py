@@ -13,7 +13,6 @@ from functools import partial
 from pathlib import PurePosixPath
 
 import numpy as np
-import yaml
 
 from segtune.annotations.annotated_image import AnnotatedImage, Annotations, DeclaredClass
 from segtune.annotations.export import Export
@@ -31,7 +30,7 @@ from segtune.annotations.image_builder import (
     whole_number,
 )
 from segtune.annotations.source import ExportSource
-from segtune.classes import PlainLoader
+from segtune.classes import YAML_ERRORS, PlainLoader
 from segtune.errors import UserError, listed
 
 MAX_YAML_BYTES = 2**20
@@ -135,7 +134,7 @@ def _describe(source: ExportSource, name: str) -> _Description:
     try:
         loader = PlainLoader(content.decode("utf-8-sig", "replace"))
         described = loader.get_single_data()
-    except (yaml.YAMLError, RecursionError) as error:
+    except YAML_ERRORS as error:
         raise UserError(f"{where} is no YAML that can be read: {error}.") from error
     if not isinstance(described, dict) or "names" not in described:
         return _Description()

@@ -194,7 +194,7 @@ def _greys(dataset: Path, table: ClassTable) -> Lookup | None:
         folder = dataset / split / LABELS
         for path in track(all_files(folder) if folder.is_dir() else [], f"Looking at {split}"):
             pixels = _one_channel(_decoded(path), table)
-            if pixels is not None and pixels.max(initial=0) <= IGNORE:
+            if pixels is not None and _are_bytes(pixels):
                 counts = np.bincount(pixels.ravel(), minlength=256)
                 if set(np.flatnonzero(counts)) - sound or _is_jpeg(path):
                     total += counts
@@ -251,7 +251,7 @@ def _repair_pair(
     if not done or mended is None:
         shutil.copyfile(labels, target / LABELS / labels.name)
         return
-    if mended.ndim == 3 or mended.max(initial=0) > IGNORE:
+    if mended.ndim == 3 or not _are_bytes(mended):
         # Scaled or turned, but not label values yet.
         shutil.copyfile(labels, target / LABELS / labels.name)
         return
@@ -293,13 +293,18 @@ def _decoded(path: Path) -> Pixels | None:
         return None
 
 
+def _are_bytes(values: Pixels) -> bool:
+    """Whether all values fit into a byte: GIS files say "no data" by negative ones, which would become classes."""
+    return bool(values.min(initial=0) >= 0 and values.max(initial=0) <= IGNORE)
+
+
 # Each takes the pixels, the file, how the picture is shown, and the classes; None: there is nothing to mend.
 
 
 def _format(pixels: Pixels, path: Path, shown: Shown | None, meaning: Meaning) -> Pixels | None:  # noqa: ARG001
     picture = open_picture(path)
     values = _one_channel(pixels, meaning.table)
-    if values is None or picture.format == "JPEG" or values.max(initial=0) > IGNORE:
+    if values is None or picture.format == "JPEG" or not _are_bytes(values):
         return None
     is_plain = picture.format == "PNG" and path.suffix.lower() == ".png"
     is_right = is_plain and picture.mode in {"L", "P", "1"} and pixels.dtype == np.uint8
@@ -313,7 +318,7 @@ def _binary(pixels: Pixels, path: Path, shown: Shown | None, meaning: Meaning) -
 
 
 def _shift(pixels: Pixels, path: Path, shown: Shown | None, meaning: Meaning) -> Pixels | None:  # noqa: ARG001
-    if pixels.ndim == 3 or pixels.max(initial=0) > IGNORE:
+    if pixels.ndim == 3 or not _are_bytes(pixels):
         return None
     ignored = np.isin(pixels, [0, IGNORE, meaning.table.ignore_value])
     return np.where(ignored, IGNORE, pixels - 1).astype(np.uint8)
@@ -339,7 +344,7 @@ def _nearest(pixels: Pixels, path: Path, shown: Shown | None, meaning: Meaning) 
     found = {int(value) for value in np.unique(values)}
     # White alone may be a level or what is ignored; where some label images have levels, it is one.
     damaged = found - sound_values(meaning.table) or IGNORE in found or _is_jpeg(path)
-    if meaning.greys is None or not damaged or max(found) > IGNORE:
+    if meaning.greys is None or not damaged or not _are_bytes(values):
         return None
     mended: Pixels = meaning.greys[values]
     return mended
@@ -349,7 +354,7 @@ def _orientation(pixels: Pixels, path: Path, shown: Shown | None, meaning: Meani
     if shown is None or pixels.shape[:2] == shown.size or pixels.shape[:2] != shown.size[::-1]:
         return None
     # The picture's own orientation says in which direction.
-    if shown.orientation not in TURNED or pixels.max(initial=0) > IGNORE:
+    if shown.orientation not in TURNED or not _are_bytes(pixels):
         return None
     turned = Image.fromarray(pixels.astype(np.uint8)).transpose(TURNS[shown.orientation])
     return np.asarray(turned)
@@ -359,7 +364,7 @@ def _scale(pixels: Pixels, path: Path, shown: Shown | None, meaning: Meaning) ->
     size = None if shown is None else shown.size
     if size is None or pixels.shape[:2] == size or not same_shape((pixels.shape[0], pixels.shape[1]), size):
         return None
-    if pixels.max(initial=0) > IGNORE:
+    if not _are_bytes(pixels):
         return None
     return np.asarray(cv2.resize(pixels.astype(np.uint8), size[::-1], interpolation=cv2.INTER_NEAREST_EXACT))
 

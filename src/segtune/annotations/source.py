@@ -44,8 +44,9 @@ UTF8_NAME = 0x800
 OUTDATED = re.compile(rf"(?:.*/)?{REPLACED}/\d+/(?:{'|'.join(ALL_SPLITS)})/(?:{IMAGES}|{LABELS})/")
 """The names of what merges have replaced in a dataset folder."""
 
-HALF_CHARACTER = re.compile(rb"\\u[dD][89a-fA-F]")
-"""JSON writes emojis and the like as two of these escapes; one alone stands for nothing."""
+HALF_CHARACTER = re.compile(rb"\\u[dD][89a-fA-F]|\xed[\xa0-\xbf]")
+"""JSON writes emojis and the like as two of these escapes; one alone stands for nothing. Some tools write the halves as
+if they were characters, each in three bytes."""
 
 DRIVE = re.compile("[A-Za-z]:")
 LOCAL_HEADER_BYTES = 30
@@ -228,8 +229,13 @@ class ZipSource(ExportSource):
                 f"{path} can't be opened as a zip: {error}.",
                 "Expected: the zip that CVAT exported, as a whole; a folder; or an XML or JSON file.",
             ) from error
-        members = [member for member in self._zip.infolist() if not member.is_dir()]
+        members = [member for member in self._zip.infolist() if not member.filename.endswith("/")]
         problems = [f"{member.filename}: {problem}" for member in members if (problem := _distrust(member))]
+        problems += [
+            f"{member.filename}: is said to be packed into more bytes than there are"
+            for member in members
+            if member.header_offset + LOCAL_HEADER_BYTES + member.compress_size > self._zip.start_dir
+        ]
         times = Counter(_readable_name(member) for member in members)
         problems += _overlaps(members)
         problems += [f"{name}: {count} files of this name" for name, count in times.items() if count > 1]
@@ -288,6 +294,8 @@ def _overlaps(members: Sequence[zipfile.ZipInfo]) -> list[str]:
 def _distrust(member: zipfile.ZipInfo) -> str:
     """What is wrong with a member, or an empty string."""
     name = _readable_name(member)
+    if not name:
+        return "a file without a name"
     if name.startswith("/") or DRIVE.match(name) or ".." in PurePosixPath(name).parts:
         return "a path that leads out of the folder"
     if len(name) > MAX_NAME:

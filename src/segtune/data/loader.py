@@ -6,10 +6,10 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
 import cv2
 import numpy as np
@@ -21,6 +21,7 @@ from segtune.data.mix import Mixing
 from segtune.data.sample import Sample
 from segtune.data.samples import Samples
 from segtune.errors import UserError, first_line
+from segtune.machine import usable_cpus
 
 Place = tuple[int, int]
 """(epoch, index): all that the randomness of a sample depends on, beside the seed."""
@@ -111,16 +112,23 @@ class EpochOrder(Sampler[list[Place]]):
 
 @dataclass(frozen=True)
 class _Batches(Dataset[Batch | UserError]):
-    """Whole batches by their places."""
+    """Whole batches by their places.
+
+    Attributes:
+        pictures: What they are made of.
+        threads: Prepare the pictures of a batch; none where each process prepares batches of its own.
+    """
 
     pictures: AugmentedPictures
+    threads: ThreadPoolExecutor | None
 
     def __getitem__(self, places: list[Place]) -> Batch | UserError:
         """A batch; or the error, as DataLoader would hide its words in a traceback where a worker raises it."""
         try:
             if not places:
                 return empty_batch(self.pictures[0, 0])  # any sample's size is that of all
-            return collate([self.pictures[place] for place in places])
+            prepare = self.pictures.__getitem__
+            return collate(list(map(prepare, places) if self.threads is None else self.threads.map(prepare, places)))
         except UserError as error:
             return UserError(error.message, error.hint)
 
@@ -144,19 +152,20 @@ class Loader:
         Args:
             pictures: What to load.
             batch_size: Pictures a batch, over all processes.
-            num_workers: Processes that prepare batches; 0: this one does.
+            num_workers: Processes that prepare batches; 0: this one does, with a thread for each processor.
             even: Whether batches are of about one size; else the last may be short.
             rank: Which of the processes that train together this is.
             world_size: How many these are. A short batch may leave a process an empty one.
             pin_memory: Whether batches lie in page-locked memory; for CUDA.
         """
         self._order = EpochOrder(len(pictures), batch_size, even, pictures.seed, rank, world_size)
+        # Decoding a large picture takes as long as a step, and the network waits for it.
+        threads = None if num_workers else ThreadPoolExecutor(usable_cpus(), "segtune-loader")
         self._loader = DataLoader(
-            _Batches(pictures),
+            _Batches(pictures, threads),
             batch_size=None,
             sampler=self._order,
             num_workers=num_workers,
-            collate_fn=_as_it_is,
             worker_init_fn=_start_worker,
             persistent_workers=num_workers > 0,
             pin_memory=pin_memory,
@@ -213,11 +222,6 @@ def worker_deaths_told() -> Iterator[None]:
             f"A process that prepares batches ended: {first_line(error)}",
             "Mostly memory was too little: lower --num-workers, or use --cache disk. In Docker, give --shm-size 2g.",
         ) from error
-
-
-def _as_it_is(batch: Any) -> Any:
-    """Keep DataLoader from collating what is a batch already."""
-    return batch
 
 
 def _start_worker(worker: int) -> None:

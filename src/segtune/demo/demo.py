@@ -20,6 +20,7 @@ from segtune.errors import UserError
 from segtune.evaluation.evaluate import evaluate
 from segtune.evaluation.scores import Scores, majority_scores
 from segtune.files import write_text
+from segtune.models.smp_decoders import PACKAGED_MODEL
 from segtune.pictures import write_picture
 from segtune.prediction.predict import predict
 from segtune.training.train import train
@@ -27,7 +28,6 @@ from segtune.training.train import train
 SEED = 7
 HEIGHT, WIDTH = 240, 320
 NUM_ANNOTATED, NUM_NEW = 60, 6
-MODEL = "deeplabv3plus:efficientnet_lite0"
 EPOCHS, BATCH_SIZE, CROP = 10, 8, 192
 ABOUT, EXPORT = "about-this-demo.txt", "export.zip"
 MADE = ("dataset", "run", "run-from-random-weights", "scores", "new-pictures", "predictions")
@@ -66,9 +66,9 @@ def demo(config: DemoConfig) -> None:
     report.raise_for_errors()
     output.print(f"Checked: no errors, {len(report.warnings)} warnings.")
 
-    options = f"--model {MODEL} --epochs {EPOCHS} --batch-size {BATCH_SIZE} --crop {CROP}"
+    options = f"--model {PACKAGED_MODEL} --epochs {EPOCHS} --batch-size {BATCH_SIZE} --crop {CROP}"
     _headline(3, f"segtune train {dataset} {run} {options}")
-    training = TrainConfig(dataset, run, model=MODEL, epochs=EPOCHS, batch_size=BATCH_SIZE, crop=CROP)
+    training = TrainConfig(dataset, run, model=PACKAGED_MODEL, epochs=EPOCHS, batch_size=BATCH_SIZE, crop=CROP)
     train(training)
     untrained = folder / "run-from-random-weights"
     output.print("\nThe same from random weights (--weights none), to see what the pretrained ones are worth:")
@@ -134,6 +134,6 @@ def _say_where(folder: Path, seconds: float) -> None:
         f"  {folder / 'scores' / 'scores.json'}, {folder / 'run' / 'metrics.jsonl'}, {folder / 'run' / 'run.json'}\n"
         "\nWith your own pictures: in CVAT, export the task as 'CVAT for images 1.1' with images, then type\n"
         "  segtune convert EXPORT.zip my-dataset\n"
-        f"  segtune train my-dataset runs/mine --model {MODEL} --time-budget 10m\n"
+        f"  segtune train my-dataset runs/mine --model {PACKAGED_MODEL} --time-budget 10m\n"
         "  segtune predict runs/mine/model.safetensors MY_PICTURES my-predictions"
     )

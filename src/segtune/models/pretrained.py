@@ -26,7 +26,7 @@ from segtune.models.catalog import find_model
 
 WITHOUT_DOWNLOAD = (
     "Or start from random weights with --weights none, from a file with --weights PATH, or take a model that needs no"
-    " download: --model deeplabv3plus:efficientnet_lite0."
+    f" download: --model {smp_decoders.PACKAGED_MODEL}."
 )
 
 UNREADABLE = (

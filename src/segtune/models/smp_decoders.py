@@ -39,6 +39,8 @@ PACKAGED_ENCODER = "efficientnet_lite0"
 PACKAGED_TIMM_NAME = "tf_efficientnet_lite0"
 """The encoder whose ImageNet weights come with segtune's dependencies, and timm's name for its architecture.
 (timm's own ``efficientnet_lite0`` pads differently and has other weights.)"""
+PACKAGED_MODEL = f"deeplabv3plus:{PACKAGED_ENCODER}"
+"""The model that needs no download, and is fast without a GPU."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,7 @@ def build(decoder: str, encoder: str, num_classes: int, encoder_file: Path | Non
     except (RuntimeError, ValueError, TypeError, KeyError, AssertionError, AttributeError, IndexError) as error:
         raise UserError(
             f"The encoder {encoder!r} can't be used under {decoder}: {first_line(error)}",
-            "Choose another, for instance deeplabv3plus:efficientnet_lite0 or unet:resnet34.",
+            f"Choose another, for instance {PACKAGED_MODEL} or unet:resnet34.",
         ) from error
     return net
 

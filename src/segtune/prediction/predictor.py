@@ -203,9 +203,15 @@ class Predictor:
             answer = self.backend.array(
                 one_hot(self.backend.numpy(answer).astype(np.uint8), self.model.classes.num_classes)
             )
-        if answer.shape[1] != self.model.classes.num_classes:
+        shape = tuple(answer.shape)
+        if len(shape) != 4 or shape[2] < height or shape[3] < width:
             raise UserError(
-                f"The network knows {answer.shape[1]} classes; the file names {self.model.classes.num_classes}.",
+                f"For a picture of {width} x {height} the network gave an array of {' x '.join(map(str, shape))}.",
+                "The file is damaged.",
+            )
+        if shape[1] != self.model.classes.num_classes:
+            raise UserError(
+                f"The network knows {shape[1]} classes; the file names {self.model.classes.num_classes}.",
                 "The file is damaged.",
             )
         return answer[:, :, :height, :width]

@@ -110,8 +110,8 @@ class Eager(TorchArrays):
         Returns:
             Whether it has an encoder to watch; of an ensemble it is that of the first network.
         """
-        if not isinstance(self.net, nn.Module) or isinstance(self.net, torch.jit.ScriptModule):
-            return False  # TorchScript takes no hooks
+        if not isinstance(self.net, nn.Module):
+            return False  # a program
         for name, module in self.net.named_modules():
             if name.rsplit(".", 1)[-1] in ENCODERS:
                 module.register_forward_hook(lambda _module, _images, output: _keep_pooled(output, keep))
@@ -177,28 +177,27 @@ def open_exported_program(path: Path, device: torch.device) -> tuple[Description
         from torch.export.passes import move_to_device_pass
 
         program = move_to_device_pass(program, device)
-    module = program.module()
-
-    def compute(images: Tensor) -> Tensor:
-        try:
-            answer: Tensor = module(images)
-        except (AssertionError, RuntimeError) as error:
-            if is_out_of_memory(error):
-                raise
-            rows, columns = images.shape[2:]
-            raise UserError(
-                f"{path} can't compute {rows} x {columns} pixels: {first_line(error)}", "Export to .onnx for all sizes."
-            ) from error
-        return answer
-
-    return _described(path, extra[HEADER], compute, device)
+    return _described(path, extra[HEADER], program.module(), device)
 
 
 def _described(
-    path: Path, text: str | bytes, net: Callable[[Tensor], Tensor], device: torch.device
+    path: Path, text: str | bytes, program: Callable[[Tensor], Tensor], device: torch.device
 ) -> tuple[Description, Eager]:
+    """What a program says of itself, and what computes it."""
+
+    def compute(images: Tensor) -> Tensor:
+        try:
+            return program(images)
+        except (AssertionError, RuntimeError) as error:
+            if is_out_of_memory(error):
+                raise
+            size = " x ".join(map(str, images.shape))
+            raise UserError(
+                f"{path} can't compute values of {size}: {first_line(error)}", "Export to .onnx for all sizes."
+            ) from error
+
     if not text:
         raise UserError(f"{path} does not say which classes it knows.", "Expected: what 'segtune export' wrote.")
     header = read_text(text if isinstance(text, str) else text.decode(errors="replace"), str(path))
     interface = Interface.from_header(header, str(path))
-    return Description.from_header(header, str(path)), Eager(net, device, interface)
+    return Description.from_header(header, str(path)), Eager(compute, device, interface)

@@ -9,6 +9,7 @@ import numpy as np
 from segtune.arrays import Array, Floats, NumpyArrays
 from segtune.description import HEADER, Description, read_text
 from segtune.errors import UserError, first_line
+from segtune.out_of_memory import is_out_of_memory
 from segtune.runtimes.backend import Interface, Workers
 
 
@@ -34,8 +35,17 @@ class OpenVino(NumpyArrays):
         self.workers = Workers()
 
     def run(self, images: Floats | Array) -> Floats:
-        """Compute."""
-        return np.array(next(iter(self.compiled([images]).values())))
+        """Compute.
+
+        Raises:
+            UserError: The network does not take this.
+        """
+        try:
+            return np.array(next(iter(self.compiled([images]).values())))
+        except RuntimeError as error:
+            if is_out_of_memory(error):
+                raise
+            raise UserError(f"OpenVINO can't compute a picture: {first_line(error)}") from error
 
 
 def open_openvino(path: Path, device: str) -> tuple[Description, OpenVino]:
@@ -58,5 +68,8 @@ def open_openvino(path: Path, device: str) -> tuple[Description, OpenVino]:
     header = read_text(model.get_rt_info([HEADER]).astype(str), str(path))
     description = Description.from_header(header, str(path))
     # As exact as elsewhere: it would take bfloat16 by itself where the processor has it.
-    compiled = core.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    try:
+        compiled = core.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    except RuntimeError as error:
+        raise UserError(f"OpenVINO can't use {path}: {first_line(error)}", "Export it again.") from error
     return description, OpenVino(compiled, Interface.from_header(header, str(path)))

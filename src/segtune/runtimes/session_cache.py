@@ -57,7 +57,7 @@ def faster_backend(path: Path, model: Model) -> Backend | None:
     try:
         with shortage_told(lambda: UserError("Memory is out.")):
             verdict, session = _tried(path, model, MIN_SPEED)
-    except UserError:
+    except (UserError, OSError):  # no room for temporary files, for instance
         return None
     return session if verdict.equal >= MIN_EQUAL and verdict.speed >= MIN_SPEED else None
 

@@ -126,6 +126,8 @@ def crossval(config: CrossvalConfig) -> CrossvalResult:
         if config.overwrite and config.resume != "auto":
             _clear(config.run)
         has_begun = any(run.record.exists() for run in runs)
+        for run in runs:
+            _refuse_own_files(run.dataset, config.dataset)
         _keep_folds(config, dict(zip([pair.picture.name for pair in pairs], folds, strict=True)), has_begun)
         found = []
         for number, run in enumerate(runs):
@@ -181,7 +183,12 @@ def _refuse_same_names(dataset: Path, pairs: Sequence[Pair]) -> None:
 def _keep_folds(config: CrossvalConfig, folds: dict[str, int], has_begun: bool) -> None:
     """Write which picture is in which fold; what goes on must have the same."""
     path = config.run / FOLDS_FILE
-    if path.exists() and has_begun:
+    if has_begun:
+        if not path.exists():
+            raise UserError(
+                f"{config.run} holds runs that are no cross-validation's: there is no {FOLDS_FILE}.",
+                "Name another folder, or add --overwrite.",
+            )
         if config.resume != "auto":
             raise UserError(
                 f"{config.run} already holds a cross-validation.",
@@ -193,6 +200,17 @@ def _keep_folds(config: CrossvalConfig, folds: dict[str, int], has_begun: bool) 
                 "Name another folder, or add --overwrite --resume never.",
             )
     write_json(path, folds)
+
+
+def _refuse_own_files(target: Path, dataset: Path) -> None:
+    """Raise UserError where a fold's dataset, which is made anew each time, is the input or holds more than links."""
+    if not target.exists():
+        return
+    is_input = dataset.resolve().is_relative_to(target.resolve())
+    own = [path for path in target.glob("*/*/*") if not path.is_symlink()]
+    if is_input or own:
+        what = "is the dataset itself" if is_input else f"holds files of its own: {listed(map(str, sorted(own)), 3)}"
+        raise UserError(f"{target}, where a fold's links are to be, {what}.", "Name another folder.")
 
 
 def _link_dataset(dataset: Path, target: Path, pairs: Sequence[Pair], is_val: Sequence[bool]) -> None:

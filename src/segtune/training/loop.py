@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from segtune.data.batch import Batch
 from segtune.data.loader import Loader
 from segtune.errors import UserError, listed
-from segtune.evaluation.scores import Scores
 from segtune.model_file import Model, save_model
+from segtune.models.smp_decoders import PACKAGED_MODEL
 from segtune.out_of_memory import shortage_told
 from segtune.run_folder import RunFolder
 from segtune.training.events import EpochDone, Event, Notice, StepDone
@@ -28,10 +28,12 @@ from segtune.training.processes import Processes
 from segtune.training.record import epoch_metrics, header_scores
 from segtune.training.resume import Progress, TrainingState
 from segtune.training.step import Stepper
-from segtune.training.validation import Validation, validation_shortage
+from segtune.training.validation import Validated, Validation, validation_shortage
 
 SHORT = 2.0
 """Seconds. An attempt at a validation that took less is made again."""
+STEP_TO_JUDGE_BY, FEW_STEPS = 2, 100
+"""The first step takes longer. With so few a net has hardly begun to learn, and its batch norms to follow."""
 DROPOUT = 2
 """Which use of randomness this is, beside order and augmentation (data/loader.py)."""
 
@@ -108,11 +110,8 @@ def run_epochs(run: Run, state: TrainingState, stepper: Stepper) -> None:
             loss = _step(run, stepper, batch, total, progress.step)
             if state.average is not None:
                 state.average.update(run.network.net, progress.step + 1)
-            size = run.loader.num_pictures(progress.batch)
-            seconds = time.monotonic() - started
-            progress.count_step(loss, size, seconds)
-            run.tell(StepDone(progress.epoch, progress.step, loss, size, progress.learning_rate, pace.done()))
-            if pace.is_time_to_save():
+            _count_step(run, progress, pace, loss, time.monotonic() - started)
+            if pace.state_file.is_due():
                 _save(run, state, pace)
             started = time.monotonic()
         ends_epoch = not (progress.time_is_up and progress.is_scored())
@@ -120,7 +119,7 @@ def run_epochs(run: Run, state: TrainingState, stepper: Stepper) -> None:
         if ends_epoch:
             progress.begin_next_epoch()
         # A new best model comes with its state: what is trained again after a kill may be another model, but on CPUs.
-        if is_best or pace.is_time_to_save() or progress.has_ended(plan):
+        if is_best or pace.state_file.is_due() or progress.has_ended(plan):
             _save(run, state, pace)
 
 
@@ -155,6 +154,23 @@ def _seconds_of(attempt: ValidationAttempt, net: nn.Module) -> float:
     with shortage_told(validation_shortage):
         attempt.validate(net, 1)
     return time.monotonic() - started
+
+
+def _count_step(run: Run, progress: Progress, pace: Pace, loss: float, seconds: float) -> None:
+    """Note that a step is done, and tell; early also where the time is too short for the net."""
+    size = run.loader.num_pictures(progress.batch)
+    progress.count_step(loss, size, seconds)
+    run.tell(StepDone(progress.epoch, progress.step, loss, size, progress.learning_rate, pace.done()))
+    if progress.step != STEP_TO_JUDGE_BY or not run.plan.time_budget:
+        return
+    steps = progress.step + max(0.0, pace.seconds_to_train() - progress.seconds) / seconds
+    if steps >= FEW_STEPS:
+        return
+    faster = "" if run.model.architecture == PACKAGED_MODEL else f", or a faster net: --model {PACKAGED_MODEL}"
+    run.tell(Notice(
+        f"Warning: a step takes {seconds:.3g} s, so the {run.plan.time_budget:g} s are enough for about {steps:.0f},"
+        f" and a net learns little in fewer than {FEW_STEPS}. Give more time{faster}."
+    ))  # fmt: skip
 
 
 def _agree(run: Run, stepper: Stepper, batch: Batch, pace: Pace) -> tuple[Tensor, float, bool]:
@@ -199,49 +215,46 @@ def _end_epoch(run: Run, state: TrainingState, pace: Pace) -> bool:
     epoch = progress.epoch
     is_last = progress.time_is_up or epoch == plan.epochs
     validates = is_last or (epoch % plan.validate_every == 0 and pace.is_time_to_validate())
-    best, metrics = False, epoch_metrics(progress)
+    best, metrics, scores = False, epoch_metrics(progress), None
     # The average first: at equal scores it is the steadier.
     candidates = {"weights": run.network.net}
     if state.average is not None:
         candidates = {"average": state.average.net, **candidates}
+    chosen = next(iter(candidates))
     if run.processes.share(validates):
-        scored = _validate(run, candidates, progress, pace)
-        for name, (score, _, _) in scored.items() if len(scored) > 1 else ():
-            metrics[f"mean_iou_{name}"] = _defined(score)
-        score, net, scores = max(scored.values(), key=lambda entry: -math.inf if math.isnan(entry[0]) else entry[0])
-        metrics["mean_iou"] = _defined(score)
+        validated = _validate(run, candidates, progress, pace)
+        for name, of_candidate in validated.items() if len(validated) > 1 else ():
+            metrics[f"mean_iou_{name}"] = of_candidate.mean_iou
+        chosen = max(validated, key=lambda name: validated[name].rank)
+        metrics["mean_iou"], scores = validated[chosen].mean_iou, validated[chosen].scores
         metrics |= {} if scores is None else scores.in_brief()
-        # As long as there is no score, the newest epoch is the best that is known.
-        best = progress.best_score is None or score > progress.best_score
-        progress.note_score(epoch, _defined(score), scores, best, plan.patience)
-    else:
-        net, scores = next(iter(candidates.values())), None
+        best = progress.note_validation(validated[chosen], plan.patience)
     progress.metrics.append(metrics)
     if run.processes.is_first:
-        _write(run, replace(run.model, net=net, scores=header_scores(scores, epoch)), epoch, best)
+        trained = replace(run.model, net=candidates[chosen], scores=header_scores(scores, epoch))
+        if best or pace.last_file.is_due() or progress.stopped_early or is_last:
+            with pace.last_file.writing():
+                save_model(run.folder.last, trained)
+        _write(run, trained, epoch, best)
         run.folder.append_metrics(metrics)
     run.tell(EpochDone(epoch, progress.step, metrics, best))
     return best
 
 
-def _validate(
-    run: Run, candidates: dict[str, nn.Module], progress: Progress, pace: Pace
-) -> dict[str, tuple[float, nn.Module, Scores | None]]:
-    """Score, network and scores on whole pictures of each candidate."""
+def _validate(run: Run, candidates: dict[str, nn.Module], progress: Progress, pace: Pace) -> dict[str, Validated]:
+    """How each candidate scores."""
     started = time.monotonic()
-    scored = {}
+    validated = {}
     for name, net in candidates.items():
         # Each process has followed its own batches' statistics; those of the first are the model's.
         run.processes.share_tensors(net.buffers())
         with shortage_told(validation_shortage):
-            score, scores = run.validate(net, progress.epoch)
-        scored[name] = score, net, scores
+            validated[name] = run.validate(net, progress.epoch)
     pace.validated(time.monotonic() - started)
-    return scored
+    return validated
 
 
 def _write(run: Run, trained: Model, epoch: int, best: bool) -> None:
-    save_model(run.folder.last, trained)
     if best:
         save_model(run.folder.model, trained)
         run.folder.forget_scores()
@@ -252,15 +265,10 @@ def _write(run: Run, trained: Model, epoch: int, best: bool) -> None:
 def _save(run: Run, state: TrainingState, pace: Pace) -> None:
     """Write the resume file."""
     _refuse_spoilt(run, state.progress.step)
-    started = time.monotonic()
     pace.done()  # brings the time up to date
-    if run.processes.is_first:
-        state.save(run.folder.resume)
-    pace.saved(time.monotonic() - started)
-
-
-def _defined(score: float) -> float | None:
-    return None if math.isnan(score) else score
+    with pace.state_file.writing():
+        if run.processes.is_first:
+            state.save(run.folder.resume)
 
 
 def _refuse_spoilt(run: Run, step: int) -> None:

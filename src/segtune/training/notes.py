@@ -2,6 +2,7 @@
 
 import math
 import shlex
+from collections.abc import Sequence
 
 from segtune.annotations.dataset_report import DatasetReport
 from segtune.classes import ClassTable
@@ -15,6 +16,9 @@ from segtune.training.resume import Progress
 FEW_PICTURES = 4
 """The least that a process's share of a batch should be where batch norms take their statistics from it."""
 
+MUCH_SHRUNK = 2.5
+"""From here on it is told how much: a line of five pixels is one of two then."""
+
 FEW_PIXELS = 200
 """Of a class in a picture, as the network sees it: less than 16 x 16, which are one of an encoder's deeper features."""
 
@@ -23,14 +27,17 @@ def notes(
     plan: TrainPlan, table: ClassTable, report: DatasetReport, weights: WeightsReport, goes_on: bool
 ) -> tuple[str, ...]:
     """What is to be known of a training before it begins, or goes on."""
-    found = [f"Warning: {warning}" for warning in report.warnings]
-    small = [] if goes_on else _shrunk_classes(plan, table, report)
-    if small:
-        larger = f"--longest-side {2 * plan.longest_side} --crop {2 * plan.crop}"
-        found.append(
-            f"Warning: as the network sees the pictures ({plan.longest_side} px), some classes have few pixels where"
-            f" they occur: {listed(small)}. If they matter: {larger}"
-        )
+    found = [f"Warning: {warning}" for warning in report.grouped("warning")]
+    if report.unlabelled:
+        found.append(f"Pictures without any labelled pixel are left out of the training: {len(report.unlabelled)}")
+    if not goes_on:
+        found += _of_shrinking(plan, table, report)
+        sides = _sides(table.names) if plan.flip_horizontal else []
+        if sides:
+            found.append(
+                f"Warning: mirrored crops show one as the other of {listed(sides)}, and keep their labels. If it is the"
+                " place that tells them apart: --flip-horizontal 0"
+            )
     if plan.freeze and not weights.taken:
         found.append("Warning: the feature extractor is frozen, and its weights are random: give --weights")
     # Batch norms that are synchronised see all of a batch.
@@ -44,17 +51,35 @@ def notes(
     return (*found, *weights.describe())
 
 
-def _shrunk_classes(plan: TrainPlan, table: ClassTable, report: DatasetReport) -> list[str]:
-    """Classes that are small once the pictures are shrunk, with the mean number of pixels where they occur."""
+def _of_shrinking(plan: TrainPlan, table: ClassTable, report: DatasetReport) -> list[str]:
+    """What is small once the pictures are shrunk: classes, by the mean number of pixels where they occur; lines."""
     facts, rule = report.splits["train"], Preprocessing(longest_side=plan.longest_side)
     seen = sum(number * math.prod(rule.working_size(*size)) for size, number in facts.sizes.items())
     whole = sum(number * math.prod(size) for size, number in facts.sizes.items())
-    areas = facts.pixels / facts.pictures_with_class.clip(min=1)
+    if seen == whole:
+        return []
+    areas = facts.pixels / facts.pictures_with_class.clip(min=1) * (seen / whole)
+    small = [f"{name} {area:.0f}" for name, area in zip(table.names, areas, strict=True) if 0 < area < FEW_PIXELS]
+    larger = f"If they matter: --longest-side {2 * plan.longest_side} --crop {2 * plan.crop}"
+    if small:
+        return [
+            f"Warning: as the network sees the pictures ({plan.longest_side} px), some classes have few pixels where"
+            f" they occur: {listed(small)}. {larger}"
+        ]
+    factor = math.sqrt(whole / seen)
+    if factor < MUCH_SHRUNK:
+        return []
     return [
-        f"{name} {area * seen / whole:.0f}"
-        for name, area in zip(table.names, areas, strict=True)
-        if area * seen / whole < FEW_PIXELS <= area
+        f"The network sees the pictures {factor:.1f} times smaller ({plan.longest_side} px): lines of less than"
+        f" {2 * factor:.0f} pixels all but vanish. {larger}"
     ]
+
+
+def _sides(names: Sequence[str]) -> list[str]:
+    """Pairs of classes whose names are the same but for left and right."""
+    lower = {name.lower(): name for name in names}
+    others = {name: lower.get(name.lower().replace("left", "right"), name) for name in names}
+    return [f"{name} and {other}" for name, other in others.items() if other != name]
 
 
 def why_it_ended(progress: Progress, plan: TrainPlan, folder: RunFolder) -> str:

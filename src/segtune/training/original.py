@@ -18,8 +18,8 @@ from segtune.preprocessing import Preprocessing
 @torch.no_grad()
 def mean_iou_over_batches(
     net: nn.Module, batches: Iterable[Batch], preprocessing: Preprocessing, num_classes: int, device: torch.device
-) -> float:
-    """The original's score; NaN where no batch could be scored (batches of one picture are left out, as there)."""
+) -> float | None:
+    """The original's score; None where no batch could be scored (batches of one picture are left out, as there)."""
     net.eval()
     means = []
     for batch in batches:
@@ -30,7 +30,7 @@ def mean_iou_over_batches(
         ious = ious_without_first(logits.argmax(dim=1).cpu().numpy(), batch.labels.numpy(), num_classes)
         if ious:
             means.append(float(np.mean(ious)))
-    return float(np.mean(means)) if means else float("nan")
+    return float(np.mean(means)) if means else None
 
 
 def ious_without_first(

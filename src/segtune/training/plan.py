@@ -17,16 +17,19 @@ BATCH_SIZES = {"cpu": 8, "cuda": 16}
 """Smaller batches are more steps in the same time where a picture takes as long in any batch, as on CPUs."""
 ORIGINAL_BATCH_SIZE = 16
 
-PICTURES_TO_SEE = 20_000
-"""How many crops a training looks at, where the number of epochs is left to the plan."""
-FEWEST_EPOCHS, MOST_EPOCHS, ORIGINAL_EPOCHS = 10, 200, 100
+CROPS_TO_SEE = {"cpu": 20_000, "cuda": 40_000}
+"""How many crops a training looks at, where the number of epochs is left to the plan: batches twice as large are as
+many steps of twice as many."""
+MOST_EPOCHS = {"cpu": 200, "cuda": 400}
+FEWEST_EPOCHS, ORIGINAL_EPOCHS = 10, 100
 
 SMALLEST_CROP, CROP_STEP = 64, 32
 """Pixels of a crop where pictures are smaller than the recipe's, and what networks take a multiple of."""
 
-PIXEL_COSTS = {"cpu": (1.0, 0.3, 0.04), "cuda": (0.02, 0.007, 0.01)}
+PIXEL_COSTS = {"cpu": (1.0, 0.3, 0.01, 0.003), "cuda": (0.02, 0.007, 0.01, 0.0)}
 """What a pixel takes, in microseconds: of a crop that is trained on; of a picture that is validated, as the network
-sees it; and of its own, to be read and labelled. Measured on 2 cores with EfficientNet-Lite0; for CUDA, a guess."""
+sees it; of that picture's own, to be read; and for each class, to be labelled. Measured on 2 cores with
+EfficientNet-Lite0; for CUDA, a guess."""
 FEWEST_VALIDATIONS = 5
 """Of a training, however long they take."""
 
@@ -48,8 +51,8 @@ class Facts:
     Attributes:
         num_classes: Classes of the dataset.
         num_train: Training pictures.
-        val_sizes: How many validation pictures have each height and width.
-        largest_side: Pixels of the longest side of any picture; 0: not known.
+        sizes: How many pictures of train and val have each height and width; empty: not known.
+        val_sizes: The same of val alone.
         pixels: Labelled pixels of each class in the training pictures.
         device: 'cpu' or 'cuda'.
         num_cpus: Processors that each process has for itself.
@@ -66,14 +69,26 @@ class Facts:
     pixels: tuple[int, ...]
     device: str
     num_cpus: int
+    sizes: Mapping[tuple[int, int], int] = field(default_factory=dict)
     val_sizes: Mapping[tuple[int, int], int] = field(default_factory=dict)
-    largest_side: int = 0
     world_size: int = 1
     has_bf16: bool = False
     can_compile: bool = True
     free_memory: int = 0
     fixed_memory: int = 0
     memory_per_picture: int = 0
+
+    @property
+    def largest_side(self) -> int:
+        """Pixels of the longest side of any picture; 0: not known."""
+        return max(map(max, self.sizes), default=0)
+
+    @property
+    def elongation(self) -> float:
+        """The longer over the shorter side of the middle one of the pictures."""
+        return statistics.median(
+            [max(size) / min(size) for size, number in self.sizes.items() for _ in range(number)] or [1.0]
+        )
 
 
 @dataclass(frozen=True)
@@ -294,7 +309,7 @@ def _epochs(config: TrainConfig, facts: Facts, time_budget: float) -> int:
         return 0
     if config.recipe == "original":
         return ORIGINAL_EPOCHS
-    return max(FEWEST_EPOCHS, min(MOST_EPOCHS, round(PICTURES_TO_SEE / facts.num_train)))
+    return max(FEWEST_EPOCHS, min(MOST_EPOCHS[facts.device], round(CROPS_TO_SEE[facts.device] / facts.num_train)))
 
 
 def _batch_size(config: TrainConfig, facts: Facts) -> int:
@@ -317,8 +332,12 @@ def _parts(config: TrainConfig, facts: Facts, batch_size: int) -> int:
 
 
 def _longest_side(usual: int, crop: int, facts: Facts) -> int:
-    """Such that a crop shows nearly half of a picture, as it does for the usual ones; more of it with larger crops."""
+    """Such that a crop shows nearly half of a picture, as it does for the usual ones; more of it with larger crops.
+
+    Long, low pictures would fill a part of a crop only, so they stay larger, up to twice as long.
+    """
     longest = max(usual, usual * crop // DEFAULT_RECIPE["crop"])
+    longest = max(longest, min(2 * longest, math.ceil(crop * facts.elongation)))
     # What was never shrunk in training is not to be shrunk in prediction: a large picture is cut into tiles there.
     return 0 if 0 < facts.largest_side <= longest else longest
 
@@ -344,7 +363,8 @@ def _validate_every(config: TrainConfig, facts: Facts, values: Mapping[str, Any]
         return config.validate_every
     if config.recipe == "original" or config.time_budget:
         return 1
-    trained, seen, own = PIXEL_COSTS[facts.device]
+    trained, seen, read, labelled = PIXEL_COSTS[facts.device]
+    own = read + labelled * facts.num_classes
     rule = Preprocessing(longest_side=values["longest_side"])
     validation = sum(
         number * (seen * math.prod(rule.working_size(*size)) + own * math.prod(size))

@@ -13,13 +13,13 @@ from torch.amp import GradScaler
 from torch.optim import Optimizer
 
 from segtune.errors import UserError
-from segtune.evaluation.scores import Scores
 from segtune.model_file import write_tensors
 from segtune.training.moving_average import MovingAverage
 from segtune.training.plan import TrainPlan
+from segtune.training.validation import NO_RANK, Validated
 
 HEADER = "segtune-resume"
-FORMAT_VERSION = 4
+FORMAT_VERSION = 5
 
 
 @dataclass
@@ -39,9 +39,9 @@ class Progress:
         epoch_seconds: Time that this took.
         learning_rate: The head's rate in the last step.
         best_epoch: The epoch of model.safetensors; 0: none yet.
-        best_score: Its score; None where there was none.
+        best_rank: What it was chosen by (``Validated.rank``).
         best_scores: Its scores on whole pictures, where the loop made them, as plain values.
-        without_better: Validations since then.
+        without_better: Validations since one that was better than all before.
         stopped_early: Whether the training ended by patience.
         time_is_up: Whether it ended by its time budget.
         epochs: The plan's, when this was written.
@@ -61,7 +61,7 @@ class Progress:
     epoch_seconds: float = 0.0
     learning_rate: float = 0.0
     best_epoch: int = 0
-    best_score: float | None = None
+    best_rank: float = NO_RANK
     best_scores: dict[str, Any] | None = None
     without_better: int = 0
     stopped_early: bool = False
@@ -98,14 +98,19 @@ class Progress:
         self.num_pictures += num_pictures
         self.epoch_seconds += seconds
 
-    def note_score(self, epoch: int, score: float | None, scores: Scores | None, best: bool, patience: int) -> None:
-        """An epoch was validated."""
-        if best:
-            self.best_epoch, self.best_score, self.without_better = epoch, score, 0
-            self.best_scores = None if scores is None else scores.to_dict()
-        else:
-            self.without_better += 1
-            self.stopped_early = 0 < patience <= self.without_better
+    def note_validation(self, validated: Validated, patience: int) -> bool:
+        """The epoch was validated; returns whether it is the best so far: of equal ones, as of unscored ones, the last.
+
+        The rate goes down from epoch to epoch, so of equal ones the last is the one that is trained best.
+        """
+        is_better = validated.rank > self.best_rank
+        self.without_better = 0 if is_better or validated.rank == NO_RANK else self.without_better + 1
+        self.stopped_early = 0 < patience <= self.without_better
+        is_best = validated.rank >= self.best_rank
+        if is_best:
+            self.best_epoch, self.best_rank = self.epoch, validated.rank
+            self.best_scores = None if validated.scores is None else validated.scores.to_dict()
+        return is_best
 
     def begin_next_epoch(self) -> None:
         """Go on to the next epoch."""

@@ -1,6 +1,7 @@
 """The training: config -> run folder. What is prepared, the loop (loop.py), and what is shown of the result."""
 
 import shlex
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -104,7 +105,7 @@ class Data:
         folder: The dataset folder.
         table: Its classes.
         report: What the check says of it.
-        train: Training pictures with their labels.
+        train: Training pictures with their labels; without those that have none.
         val: Validation pictures with theirs.
     """
 
@@ -290,7 +291,8 @@ def _prepare(config: TrainConfig, folder: RunFolder, earlier: Earlier | None, ch
             "Bring it back to what it was, or start a new run from these weights:"
             f" segtune train {dataset} NEW_RUN --init {folder.last}",
         )
-    return Data(dataset, table, report, find_pairs(dataset, "train"), find_pairs(dataset, "val"))
+    train_pairs = [pair for pair in find_pairs(dataset, "train") if pair.picture not in report.unlabelled]
+    return Data(dataset, table, report, train_pairs, find_pairs(dataset, "val"))
 
 
 def _dataset_folder(config: TrainConfig, folder: RunFolder, earlier: Earlier | None) -> Path:
@@ -339,8 +341,8 @@ def _plan(
     facts = Facts(
         num_classes=data.table.num_classes,
         num_train=len(data.train),
+        sizes=sum((Counter(split.sizes) for split in data.report.splits.values()), Counter()),
         val_sizes=data.report.splits["val"].sizes,
-        largest_side=max(max(size) for split in data.report.splits.values() for size in split.sizes),
         pixels=tuple(int(count) for count in data.report.splits["train"].pixels),
         device=device.type,
         num_cpus=max(1, usable_cpus() // processes.local_world_size),

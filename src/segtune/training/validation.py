@@ -1,6 +1,7 @@
 """Validation: the score of an epoch, as the plan computes it."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -21,9 +22,32 @@ from segtune.training.original import mean_iou_over_batches
 from segtune.training.plan import TrainPlan
 from segtune.training.processes import Processes
 
-Validation = Callable[[nn.Module, int], tuple[float, Scores | None]]
-"""Net and epoch -> the score that chooses the best epoch (NaN: none), and the scores on whole pictures where it made
-them."""
+NO_RANK = -1.0
+"""The rank of what could not be scored: below that of all that could."""
+
+
+@dataclass(frozen=True)
+class Validated:
+    """How a net scores on the validation pictures.
+
+    Attributes:
+        mean_iou: 0 to 1; None where nothing could be scored.
+        scores: All scores on whole pictures, where these were predicted.
+    """
+
+    mean_iou: float | None
+    scores: Scores | None = None
+
+    @property
+    def rank(self) -> float:
+        """What nets and epochs are compared by, 0 to 1 or ``NO_RANK``; the original's validation has but its mean."""
+        if self.scores is not None:
+            return self.scores.labelled_mean_iou
+        return NO_RANK if self.mean_iou is None else self.mean_iou
+
+
+Validation = Callable[[nn.Module, int], Validated]
+"""Net and epoch -> how it scores."""
 
 
 def make_validation(
@@ -33,7 +57,7 @@ def make_validation(
     if plan.validation == "original":
         return _on_center_crops(model, plan, pairs, device)
 
-    def validate(net: nn.Module, epoch: int) -> tuple[float, Scores | None]:
+    def validate(net: nn.Module, epoch: int) -> Validated:
         """Pictures at their own size, by the code of prediction: the numbers that are also reported at the end."""
         del epoch
         share = pairs[processes.rank :: processes.world_size]
@@ -44,7 +68,7 @@ def make_validation(
         num_classes = model.classes.num_classes
         confusion = counts[: num_classes**2].reshape(num_classes, num_classes)
         scores = Scores(confusion, model.classes, len(pairs), counts[num_classes**2 :])
-        return scores.mean_iou, scores
+        return Validated(scores.mean_iou, scores)
 
     return validate
 
@@ -63,8 +87,9 @@ def _on_center_crops(model: Model, plan: TrainPlan, pairs: Sequence[Pair], devic
     samples = open_samples(pairs, model.classes, model.preprocessing, "none", plan.num_workers)
     loader = Loader(AugmentedPictures(samples, crop, plan.seed), plan.batch_size, plan.num_workers)
 
-    def validate(net: nn.Module, epoch: int) -> tuple[float, Scores | None]:
+    def validate(net: nn.Module, epoch: int) -> Validated:
         batches = loader.epoch(epoch)
-        return mean_iou_over_batches(net, batches, model.preprocessing, model.classes.num_classes, device), None
+        mean_iou = mean_iou_over_batches(net, batches, model.preprocessing, model.classes.num_classes, device)
+        return Validated(mean_iou)
 
     return validate
