@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-from exports import HEIGHT, WIDTH, outline, write_picture
+from drawn_exports import HEIGHT, WIDTH, outline, write_picture
 from PIL import Image
 from record import record
 

@@ -17,7 +17,7 @@ import tempfile
 from pathlib import Path
 from xml.etree import ElementTree
 
-from exports import HEIGHT, NUM_CLASSES, NUM_OBJECTS, WIDTH, write_cvat_export
+from drawn_exports import HEIGHT, NUM_CLASSES, NUM_OBJECTS, WIDTH, write_cvat_export
 from record import record
 
 DATUMARO = """

@@ -139,7 +139,7 @@ def drawn_dataset(folder: Path, height: int, width: int, num_train: int, num_val
 def memory_formats(plan: TrainPlan, repetitions: int = 15) -> dict[str, float]:
     """Median seconds of the bare step with the channels last, and as torch does it unasked."""
     steps = {name: BareStep(replace(plan, channels_last=last), 11) for name, last in FORMATS.items()}
-    seconds = {name: [step() for _ in range(1)] for name, step in steps.items()}
+    seconds = {name: [step()] for name, step in steps.items()}
     for _ in range(repetitions):
         for name, step in steps.items():
             seconds[name].append(step())

@@ -139,7 +139,7 @@ def run_crossval(config: CrossvalConfig) -> int:
     try:
         result = crossval(config)
     except TrainingInterrupted:
-        again = shlex.join([*command_line("crossval", replace(config, overwrite=False, resume="auto"))])
+        again = shlex.join(command_line("crossval", replace(config, overwrite=False, resume="auto")))
         messages.print(f"\nInterrupted. To go on where it stopped:\n  {again}")
         return 130
     output.print(result.table())
@@ -270,11 +270,11 @@ def run_models(config: ModelsConfig) -> int:
 
 def run_cache(config: CacheConfig) -> int:
     """Show the cache of decoded pictures, or remove it."""
-    from segtune.data.cache_folder import cache_folder, cached_pictures, clear_cache, session_folder
+    from segtune.data.cache_folder import cache_contents, clear_cache, picture_folder, session_folder
 
     total = 0
-    for folder, what in ((cache_folder(), "pictures"), (session_folder(), "files of exported models")):
-        found = clear_cache(folder) if config.clear else cached_pictures(folder)
+    for folder, what in ((picture_folder(), "pictures"), (session_folder(), "files of exported models")):
+        found = clear_cache(folder) if config.clear else cache_contents(folder)
         size = f"{found.num_files} {what}, {found.num_bytes / 1e6:,.1f} MB"
         output.print(f"Removed from {folder}: {size}" if config.clear else f"{folder}: {size}")
         total += found.num_files

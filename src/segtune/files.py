@@ -1,4 +1,4 @@
-"""Writing files so that a kill or a full disk leaves the last good one; hashing; naming folders for output."""
+"""Writing files so that a kill or a full disk leaves the last good one; hashing; locks."""
 
 import hashlib
 import json
@@ -6,7 +6,7 @@ import os
 import secrets
 import shutil
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -148,6 +148,13 @@ def refuse_existing(path: Path) -> None:
     """Raise UserError where ``path`` exists: nothing of the user's is overwritten."""
     if path.exists():
         raise UserError(f"{path} already exists.", "Name another file, or add --overwrite.")
+
+
+def refuse_existing_in(folder: Path, names: Iterable[str]) -> None:
+    """Raise UserError where ``folder`` holds any file or folder of these names, which would be overwritten."""
+    existing = [name for name in names if (folder / name).exists()]
+    if existing:
+        raise UserError(f"{folder} already holds {listed(existing, 3)}.", "Name another folder, or add --overwrite.")
 
 
 def refuse_used(folder: Path) -> None:

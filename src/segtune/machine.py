@@ -4,6 +4,7 @@ import os
 import shutil
 import sysconfig
 import time
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -49,3 +50,37 @@ def others_running() -> int:
         looks.append(running - 1)  # this one
         time.sleep(SECONDS_BETWEEN)
     return max(0, min(looks))
+
+
+def free_memory(system: Path = Path("/")) -> int:
+    """Bytes of memory that can be taken without swapping, within a container's limit; 0 where that isn't known.
+
+    Args:
+        system: The root of /proc and /sys.
+
+    Source: proc_meminfo(5); cgroup v2 and v1 memory controllers in the kernel's documentation.
+    """
+    try:
+        lines = (system / "proc/meminfo").read_text().splitlines()
+        free = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
+    except (OSError, StopIteration, ValueError, IndexError):
+        return _free_pages()
+    groups = system / "sys/fs/cgroup"
+    for folder, limit, used in (
+        (groups, "memory.max", "memory.current"),
+        (groups / "memory", "memory.limit_in_bytes", "memory.usage_in_bytes"),
+    ):
+        with suppress(OSError, ValueError):  # no such controller, or no limit: 'max'
+            counts = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+            # Files that were read lately count as used, but give way.
+            taken = int((folder / used).read_text()) - int(counts.get("inactive_file", 0))
+            free = min(free, max(0, int((folder / limit).read_text()) - taken))
+    return free
+
+
+def _free_pages() -> int:
+    """Free memory as systems without /proc may tell it."""
+    try:
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):
+        return 0

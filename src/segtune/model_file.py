@@ -148,6 +148,15 @@ def read_header(path: Path) -> dict[str, Any]:
     return read_text(text, str(path))
 
 
+def read_description(path: Path) -> Description:
+    """What a model file says of itself, understood.
+
+    Raises:
+        UserError: As ``read_header``, or what it says makes no sense.
+    """
+    return Description.from_header(read_header(path), str(path))
+
+
 def load_model(path: Path) -> Model:
     """Read a model file, or a list of them.
 
@@ -156,7 +165,7 @@ def load_model(path: Path) -> Model:
     """
     if path.suffix == ENSEMBLE_SUFFIX and path.is_file():
         return _load_ensemble(path)
-    description = Description.from_header(read_header(path), str(path))
+    description = read_description(path)
     architecture, classes, preprocessing = description.architecture, description.classes, description.preprocessing
     if preprocessing.size_multiple != model_preprocessing(architecture, preprocessing.longest_side).size_multiple:
         raise UserError(f"{path}: its size multiple is not that of {architecture}.", "The file is damaged.")

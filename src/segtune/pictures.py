@@ -12,11 +12,10 @@ import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 from zlib_ng import zlib_ng
 
+from segtune.arrays import Array
 from segtune.classes import IGNORE, ClassTable
 from segtune.errors import UserError, listed
 from segtune.files import atomic_path, write_bytes
-
-Array = npt.NDArray[np.uint8]
 
 PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".jfif", ".jpe", ".png", ".tif", ".tiff", ".webp", ".bmp"})
 FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "BMP")
@@ -293,6 +292,13 @@ def labels_png(labels: Array, table: ClassTable) -> bytes:
 def rgb_png(picture: Array) -> bytes:
     """uint8 (H, W, 3) RGB as a PNG."""
     return _difference_png(picture, PNG_RGB)
+
+
+def jpeg(picture: Array, quality: int = 90) -> bytes:
+    """uint8 (H, W, 3) RGB as a JPEG."""
+    content = io.BytesIO()
+    Image.fromarray(picture).save(content, "JPEG", quality=quality)
+    return content.getvalue()
 
 
 def gray_png(values: Array) -> bytes:

@@ -1,4 +1,4 @@
-"""Preprocessing: picture -> what the network takes, and logits -> class ids at the picture's own size."""
+"""Preprocessing: picture -> what the network takes, and logits -> logits at the picture's own size."""
 
 import math
 from collections.abc import Iterable, Iterator
@@ -46,7 +46,11 @@ class Preprocessing:
 
     @staticmethod
     def from_dict(values: Any, source: str) -> "Preprocessing":
-        """The inverse of ``to_dict``; ``source`` says in errors where the values stand."""
+        """The inverse of ``to_dict``; ``source`` says in errors where the values stand.
+
+        Raises:
+            UserError: The values are none, or impossible.
+        """
         try:
             mean, std = (_triple(values[name]) for name in ("mean", "std"))
             sizes = int(values["size_multiple"]), int(values["longest_side"])

@@ -31,6 +31,8 @@ class RunFolder:
         self.samples = path / "samples"
         self.augmented = self.samples / "augmented.jpg"
         self.tensorboard = path / "tensorboard"
+        self.mlflow_id = path / "mlflow_run.txt"
+        self.wandb_id = path / "wandb_run.txt"
         self.dataset = path / "dataset"
         self.dataset_mark = path / ".dataset_mark"
         self.replaced_dataset = path / ".replaced_dataset"
@@ -40,6 +42,11 @@ class RunFolder:
         self.report = path / "report.html"
         self._is_ours = False
 
+    @property
+    def resume_command(self) -> str:
+        """What to type to go on with the run."""
+        return shlex.join(["segtune", "resume", str(self.path)])
+
     def checkpoint(self, epoch: int) -> Path:
         """Where the weights of an epoch are kept, where the recipe keeps them."""
         return self.path / f"checkpoint_{epoch:04}.safetensors"
@@ -47,8 +54,8 @@ class RunFolder:
     def made(self) -> list[Path]:
         """What stands where a run writes."""
         files = (
-            self.model, self.last, self.resume, self.record, self.metrics, self.samples, self.tensorboard, self.scores,
-            self.per_image, self.confusion, self.report,
+            self.model, self.last, self.resume, self.record, self.metrics, self.samples, self.tensorboard,
+            self.mlflow_id, self.wandb_id, self.scores, self.per_image, self.confusion, self.report,
         )  # fmt: skip
         return [path for path in (*files, *sorted(self.path.glob("checkpoint_*.safetensors"))) if path.exists()]
 
@@ -64,7 +71,7 @@ class RunFolder:
         if self.made() and not overwrite and not resume:
             raise UserError(
                 f"{self.path} already holds a run: {listed((path.name for path in self.made()), 4)}.",
-                f"Go on with it: segtune resume {self.path}; or name another folder, or add --overwrite.",
+                f"Go on with it: {self.resume_command}; or name another folder, or add --overwrite.",
             )
         if self.made() and not self.record.exists():
             raise UserError(
@@ -154,8 +161,7 @@ class RunFolder:
 
     def way_on(self) -> str:
         """The sentence that says how to go on from the last state; empty where none was written."""
-        resume = shlex.join(["segtune", "resume", str(self.path)])
-        return f"To go on from the last good state: {resume}" if self.resume.exists() else ""
+        return f"To go on from the last good state: {self.resume_command}" if self.resume.exists() else ""
 
     def forget_scores(self) -> None:
         """Remove the scores of an earlier best model."""

@@ -49,6 +49,18 @@ def data_uri(picture: Image.Image, kind: str, **options: Any) -> str:
     return f"data:image/{kind};base64,{base64.b64encode(content.getvalue()).decode()}"
 
 
+def img(picture: Image.Image, title: str, quality: int) -> str:
+    """An ``<img>`` that holds its picture, as JPEG; ``title`` is plain text."""
+    size = f'width="{picture.width}" height="{picture.height}"'
+    uri = data_uri(picture, "jpeg", quality=quality)
+    return f'<img {size} loading="lazy" alt="{escape(title)}" src="{uri}">'
+
+
+def swatch(color: Color) -> str:
+    """A spot of a class's colour; the page's CSS gives its shape."""
+    return f'<span class="swatch" style="background:{css_color(color)}"></span>'
+
+
 def css_color(color: Color) -> str:
     """An RGB colour for CSS: ``#ff0000``."""
     return "#{:02x}{:02x}{:02x}".format(*color)

@@ -13,7 +13,7 @@ from PIL import Image
 from segtune.annotations.dataset_folder import dataset_classes, find_pairs
 from segtune.classes import numbered_classes
 from segtune.data.cache import open_samples
-from segtune.data.cache_folder import cache_folder
+from segtune.data.cache_folder import picture_folder
 from segtune.data.disk_cache import DiskSamples
 from segtune.data.samples import DecodedSamples
 from segtune.errors import UserError
@@ -24,7 +24,7 @@ from segtune.preprocessing import Preprocessing
 def folder(tmp_path, monkeypatch):
     """A cache folder of its own."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    return cache_folder()
+    return picture_folder()
 
 
 def opened(dataset, cache, num_workers=0, longest_side=64):

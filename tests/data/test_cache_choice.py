@@ -4,7 +4,8 @@ import pytest
 from PIL import Image
 
 from segtune.annotations.dataset_folder import find_pairs
-from segtune.data.cache import CacheFacts, choose_cache, free_memory, measure_cache
+from segtune.data.cache import CacheFacts, choose_cache, measure_cache
+from segtune.machine import free_memory
 from segtune.preprocessing import Preprocessing
 
 GB = 2**30

@@ -5,7 +5,7 @@ import pytest
 from segtune.annotations.dataset_folder import dataset_classes, find_pairs
 from segtune.cli import main
 from segtune.data.cache import open_samples
-from segtune.data.cache_folder import cache_folder, session_folder
+from segtune.data.cache_folder import picture_folder, session_folder
 from segtune.preprocessing import Preprocessing
 
 
@@ -14,9 +14,9 @@ def filled(dataset, tmp_path, monkeypatch):
     """The cache of six pictures, and a file of the user's."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     list(open_samples(find_pairs(dataset, "train"), dataset_classes(dataset), Preprocessing(), "disk", 0))
-    (cache_folder() / "mine.sample").write_text("mine")
-    (cache_folder() / ".0123456789ab.sample").write_text("what a kill left")
-    return cache_folder()
+    (picture_folder() / "mine.sample").write_text("mine")
+    (picture_folder() / ".0123456789ab.sample").write_text("what a kill left")
+    return picture_folder()
 
 
 def test_place_and_size_are_shown(filled, capsys):
@@ -52,4 +52,4 @@ def test_a_folder_of_nothing_else_goes_too(filled):
 def test_relative_xdg_cache_home_is_ignored_as_its_specification_says(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("XDG_CACHE_HOME", "here")
-    assert cache_folder() == tmp_path / ".cache" / "segtune" / "pictures"
+    assert picture_folder() == tmp_path / ".cache" / "segtune" / "pictures"

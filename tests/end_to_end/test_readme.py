@@ -107,9 +107,11 @@ def test_commands_of_the_pages_run(after_pages):
 
 def test_python_of_the_pages_runs(after_pages, monkeypatch):
     monkeypatch.chdir(after_pages)
-    for page in sorted(set((ROOT / "docs").glob("*.md")) - {SERVING}):
-        for code in re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL):
-            exec(code.replace('"my-dataset"', f'"{after_pages / "my-dataset"}"'), {})
+    pages = sorted(set((ROOT / "docs").glob("*.md")) - {SERVING})
+    blocks = [code for page in pages for code in re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)]
+    assert blocks
+    for code in blocks:
+        exec(code.replace('"my-dataset"', f'"{after_pages / "my-dataset"}"'), {})
 
 
 @pytest.mark.slow

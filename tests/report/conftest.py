@@ -23,7 +23,6 @@ def write_scores(run: Path, dataset: Path) -> None:
     """scores.json and per_image.csv with intervals; the pictures' scores rise with their names."""
     scores = read_header(run / "model.safetensors")["scores"]
     scores["mean_iou_interval"] = [scores["mean_iou"] - 0.05, scores["mean_iou"] + 0.04]
-    scores |= {"frequency_weighted_iou": 0.5, "mean_dice": 0.625}
     for entry in scores["classes"]:
         entry["iou_interval"] = None if entry["iou"] is None else [max(0, entry["iou"] - 0.1), entry["iou"]]
     (run / "scores.json").write_text(json.dumps(scores))

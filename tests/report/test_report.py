@@ -68,7 +68,8 @@ def test_page_shows_scores_with_intervals(run):
     text = words(page_of(run))
     low, high = scores["mean_iou_interval"]
     assert f"95 % interval {low:.3f}–{high:.3f}" in text
-    assert "0.625 mean Dice" in text or "mean Dice  0.625" in text
+    for title, name in {"mean IoU": "mean_iou", "mean Dice": "mean_dice", "pixel accuracy": "pixel_accuracy"}.items():
+        assert f"{title}  {scores[name]:.3f}" in text
     for entry in scores["classes"]:
         assert f"{entry['iou']:.3f}" in text
     assert "Not in this report" not in text

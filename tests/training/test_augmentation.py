@@ -16,7 +16,7 @@ from segtune.data.crop import ScaledCrop
 from segtune.data.loader import AugmentedPictures
 from segtune.preprocessing import IMAGENET_MEAN, Preprocessing
 from segtune.training.augmentation import plan_augmentation, plan_mixing
-from segtune.training.augmented_samples import augmented_sheet
+from segtune.training.augmented_sheet import augmented_sheet
 from segtune.training.plan import Facts, make_plan
 
 OPTIONS = ["aspect_jitter", "rotation", "rare_crop", "hue_jitter", "blur", "cutout", "cutmix", "copy_paste"]

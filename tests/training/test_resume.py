@@ -17,13 +17,13 @@ from segtune.errors import UserError
 from segtune.model_file import read_header
 from segtune.models.catalog import build_model
 from segtune.models.pretrained import WeightsReport
+from segtune.training.earlier_run import Earlier, resumed_plan
 from segtune.training.events import EpochDone, Notice, RunStarted, StepDone
 from segtune.training.network import Network, _leave_out_unused
 from segtune.training.optimizer import make_optimizer
 from segtune.training.plan import Facts, TrainPlan, make_plan
 from segtune.training.resume import Progress, TrainingState
 from segtune.training.resume import read_header as read_state
-from segtune.training.start import Earlier, resumed_plan
 from segtune.training.train import TrainingInterrupted, resume, train
 
 OPTIONS = {

@@ -18,7 +18,8 @@ from segtune.classes import IGNORE, ClassTable
 from segtune.errors import UserError
 from segtune.files import write_text
 from segtune.pictures import DECODE_ERRORS, open_picture, shown_pixels
-from segtune.web_page import css_color, data_uri, web_page
+from segtune.spread import spread
+from segtune.web_page import css_color, img, swatch, web_page
 
 THUMBNAIL = 280
 QUALITY = 72
@@ -86,8 +87,7 @@ def _classes(report: DatasetReport) -> str:
     rows = []
     for index, name in enumerate(report.classes.names):
         color = css_color(report.classes.colors[index])
-        swatch = f'<span class="swatch" style="background:{color}"></span>'
-        cells = [_number(index), f"<td>{swatch}{escape(name)}</td>"]
+        cells = [_number(index), f"<td>{swatch(report.classes.colors[index])}{escape(name)}</td>"]
         for facts in report.splits.values():
             part = share(facts, index)
             bar = f'<span class="bar" style="width:{8 * part:.3f}rem;background:{color}"></span>'
@@ -125,9 +125,7 @@ def _samples(report: DatasetReport, figures: "_Figures") -> str:
     parts = []
     for split in report.splits:
         files = sorted(folder_files(report.dataset / split / IMAGES).values())
-        # Evenly spread, so that all parts of the data are seen.
-        step = max(1, len(files) // SAMPLES_A_SPLIT)
-        names = [path.relative_to(report.dataset).as_posix() for path in files[::step]]
+        names = [path.relative_to(report.dataset).as_posix() for path in spread(files, SAMPLES_A_SPLIT)]
         parts.append(f"<h2>Pictures of {escape(split)}</h2>{figures.show(names, SAMPLES_A_SPLIT)}")
     return "\n".join(parts)
 
@@ -163,14 +161,14 @@ class _Figures:
         picture: Image.Image | None = None
         try:
             picture = _picture(picture_path)
-            shown = _embedded(picture, stem)
+            shown = img(picture, stem, QUALITY)
         except _NothingToShow as reason:
             shown = f"<em>{reason}</em>"
         try:
             colors, is_labelled = self._labels(labels_path)
         except _NothingToShow as reason:
             return f"{shown}<em>{reason}</em>"
-        return shown + _overlay(picture, colors, is_labelled) + _embedded(colors, f"labels of {stem}")
+        return shown + _overlay(picture, colors, is_labelled) + img(colors, f"labels of {stem}", QUALITY)
 
     def _labels(self, path: Path | None) -> tuple[Image.Image, Image.Image]:
         """Label colours, small, and where pixels are labelled."""
@@ -222,10 +220,4 @@ def _overlay(picture: Image.Image | None, colors: Image.Image, is_labelled: Imag
     if max(abs(a - b) for a, b in zip(picture.size, colors.size, strict=True)) > 1:
         return "<em>the labels have another shape</em>"
     blended = Image.blend(picture, colors.resize(picture.size), OPACITY)
-    return _embedded(Image.composite(blended, picture, is_labelled.resize(picture.size)), "labels over the picture")
-
-
-def _embedded(picture: Image.Image, title: str) -> str:
-    size = f'width="{picture.width}" height="{picture.height}"'
-    uri = data_uri(picture, "jpeg", quality=QUALITY)
-    return f'<img {size} loading="lazy" alt="{escape(title)}" src="{uri}">'
+    return img(Image.composite(blended, picture, is_labelled.resize(picture.size)), "labels over the picture", QUALITY)

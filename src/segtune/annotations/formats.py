@@ -7,7 +7,6 @@ from pathlib import PurePosixPath
 
 from segtune.annotations.annotated_image import Annotations
 from segtune.annotations.export import Export
-from segtune.annotations.json_values import MAX_PROBED
 from segtune.annotations.read_ade20k import is_ade20k, read_ade20k
 from segtune.annotations.read_camvid import is_camvid, read_camvid
 from segtune.annotations.read_cityscapes import is_cityscapes, read_cityscapes
@@ -26,8 +25,9 @@ from segtune.annotations.read_labelme_xml import is_labelme_xml, read_labelme_xm
 from segtune.annotations.read_supervisely import is_supervisely, read_supervisely
 from segtune.annotations.read_via import is_via, read_via
 from segtune.annotations.read_yolo import is_yolo, read_yolo
-from segtune.annotations.source import ExportSource
+from segtune.annotations.source import MAX_PROBED, ExportSource
 from segtune.errors import DataError, UserError, listed, nearest
+from segtune.spread import spread
 
 
 @dataclass(frozen=True)
@@ -103,8 +103,7 @@ def detect_format(source: ExportSource) -> str:
 def _broken_files(source: ExportSource) -> list[str]:
     """What is wrong with JSON and XML files, of which an even selection is read."""
     problems = []
-    names = source.with_suffix(".json", ".xml")
-    for name in names[:: -(-len(names) // MAX_PROBED) or 1]:
+    for name in spread(source.with_suffix(".json", ".xml"), MAX_PROBED):
         try:
             if name.lower().endswith(".json"):
                 source.json(name)

@@ -3,7 +3,7 @@
 import math
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -172,15 +172,15 @@ class ImageBuilder:
         )
 
 
-def built(images: Iterable[ImageBuilder], left_out: Mapping[str, int]) -> Iterator[AnnotatedImage]:
+def built(read: Callable[[Counter[str]], Iterable[ImageBuilder]]) -> Iterator[AnnotatedImage]:
     """Each picture; the last one also tells what else was left out, which is known only when all are read.
 
     Args:
-        images: The pictures.
-        left_out: How much, by reason; it is filled while they are read.
+        read: Reads the pictures, and counts meanwhile what is left out, by reason.
     """
+    left_out: Counter[str] = Counter()
     previous: ImageBuilder | None = None
-    for image in images:
+    for image in read(left_out):
         if previous is not None:
             yield previous.build()
         previous = image
@@ -219,7 +219,11 @@ def number(value: Any, limit: float = MAX_COORDINATE) -> float:
 
 
 def whole_number(value: Any, limit: float = MAX_COORDINATE) -> int:
-    """Like ``number``, for whole ones."""
+    """Like ``number``, for whole ones.
+
+    Raises:
+        BadAnnotation: It is none.
+    """
     result = number(value, limit)
     if result != int(result):
         raise BadAnnotation(f"{_shown(value)} stands where a whole number was expected")

@@ -1,16 +1,13 @@
 """Values out of JSON that nobody has checked: each of the kind that is expected, or a BadAnnotation that says so."""
 
 import base64
-import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from segtune.annotations.image_builder import BadAnnotation, ImageBuilder, numbered
-from segtune.annotations.source import UNZIP_ERRORS, ExportSource
+from segtune.annotations.source import MAX_PROBED, UNZIP_ERRORS, ExportSource
 from segtune.errors import UserError
-
-MAX_PROBED = 24
-"""So many of an export's JSON files are looked at to tell its format."""
+from segtune.spread import spread
 
 
 def as_dict(value: Any, what: str) -> dict[str, Any]:
@@ -77,8 +74,7 @@ def probed_json(source: ExportSource, *words: bytes) -> Iterator[Any]:
 
     To look for words takes a hundredth of the time of parsing.
     """
-    names = source.with_suffix(".json")
-    for name in names[:: max(1, math.ceil(len(names) / MAX_PROBED))]:
+    for name in spread(source.with_suffix(".json"), MAX_PROBED):
         try:
             if _has_words(source, name, words):
                 yield source.json(name)

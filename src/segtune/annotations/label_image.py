@@ -64,7 +64,11 @@ def decode(content: bytes, name: str) -> Image.Image:
 
 
 def channels(picture: Image.Image) -> npt.NDArray[np.integer]:
-    """What ``decode`` gave, the values of one channel (palette: the indices), int (H, W), or RGB, uint8 (H, W, 3)."""
+    """What ``decode`` gave, the values of one channel (palette: the indices), int (H, W), or RGB, uint8 (H, W, 3).
+
+    Raises:
+        BadAnnotation: It has a mode that label images don't have.
+    """
     if picture.mode in {"L", "P", "1"}:
         return np.asarray(picture).astype(np.uint8)
     if picture.mode not in {"RGB", "RGBA", "RGBX", "LA", "PA"} and not picture.mode.startswith("I"):

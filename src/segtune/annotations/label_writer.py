@@ -1,12 +1,10 @@
 """Painting and writing label images: the slow part of a conversion, on all processors."""
 
-import ctypes
 import multiprocessing
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -15,6 +13,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from segtune.allocator import keep_freed_memory
 from segtune.annotations.annotated_image import Polygon, Shape
 from segtune.annotations.class_choice import ClassChoice
 from segtune.annotations.mask_picture import mask_runs
@@ -26,9 +25,6 @@ from segtune.pictures import labels_png
 
 MIN_FOR_PROCESSES = 100
 """With fewer pictures, starting processes takes longer than they save."""
-
-MEMORY_KEPT = 2**28
-"""Bytes."""
 
 BATCH = 8
 """Jobs that are sent to a process together: each sending costs as much as an object's painting."""
@@ -70,7 +66,11 @@ class LabelResult:
 
 
 def write_label_images(jobs: Iterable[LabelJob], choice: ClassChoice, fill: Fill, total: int) -> Iterator[LabelResult]:
-    """Do all jobs; results come in their order. At no time are more than a few jobs in memory."""
+    """Do all jobs; results come in their order. At no time are more than a few jobs in memory.
+
+    Raises:
+        UserError: A picture can't be painted or written, or a process that paints has died.
+    """
     num_processes = min(usable_cpus(), 16)
     if total < MIN_FOR_PROCESSES or num_processes == 1:
         for job in jobs:
@@ -80,7 +80,7 @@ def write_label_images(jobs: Iterable[LabelJob], choice: ClassChoice, fill: Fill
     context = multiprocessing.get_context("spawn")
     waiting: deque[Future[list[LabelResult]]] = deque()
     remaining = iter(jobs)
-    with ProcessPoolExecutor(num_processes, context, initializer=_keep_memory) as pool:
+    with ProcessPoolExecutor(num_processes, context, initializer=keep_freed_memory) as pool:
         try:
             while batch := list(islice(remaining, BATCH)):
                 waiting.append(pool.submit(_write_batch, batch, choice, fill))
@@ -100,17 +100,12 @@ def _write_batch(jobs: Sequence[LabelJob], choice: ClassChoice, fill: Fill) -> l
     return [write_label_image(job, choice, fill) for job in jobs]
 
 
-def _keep_memory() -> None:
-    """Have the C library keep freed memory: getting each picture's arrays anew takes a tenth of the time."""
-    with suppress(OSError, AttributeError):  # glibc's own function
-        library = ctypes.CDLL(None)
-        trim_threshold, mmap_threshold = -1, -3
-        library.mallopt(trim_threshold, MEMORY_KEPT)
-        library.mallopt(mmap_threshold, MEMORY_KEPT)
-
-
 def write_label_image(job: LabelJob, choice: ClassChoice, fill: Fill) -> LabelResult:
-    """Paint and write one label image."""
+    """Paint and write one label image.
+
+    Raises:
+        UserError: A shape can't be painted.
+    """
     shapes = job.shapes
     if job.annotated_size != job.size:
         shapes = [_scaled(shape, job.annotated_size, job.size) for shape in shapes]

@@ -18,7 +18,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import numpy as np
 import numpy.typing as npt
 
-from segtune.annotations.annotated_image import AnnotatedImage, Annotations
+from segtune.annotations.annotated_image import Annotations
 from segtune.annotations.export import Export
 from segtune.annotations.image_builder import (
     BadAnnotation,
@@ -96,12 +96,7 @@ def _record_regions(record: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 
 def read_label_studio(export: Export) -> Annotations:
     """Read Label Studio's JSON or JSON-MIN."""
-    return Annotations(partial(_images, export))
-
-
-def _images(export: Export) -> Iterator[AnnotatedImage]:
-    left_out: Counter[str] = Counter()
-    return built(_read_all(export, left_out), left_out)
+    return Annotations(partial(built, partial(_read_all, export)))
 
 
 def _read_all(export: Export, left_out: Counter[str]) -> Iterator[ImageBuilder]:

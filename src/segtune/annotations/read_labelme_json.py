@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from segtune.annotations.annotated_image import AnnotatedImage, Annotations
+from segtune.annotations.annotated_image import Annotations
 from segtune.annotations.export import Export
 from segtune.annotations.image_builder import (
     BadAnnotation,
@@ -52,12 +52,7 @@ def _is_labelme(content: Any) -> bool:
 
 def read_labelme_json(export: Export) -> Annotations:
     """Read labelme's JSON."""
-    return Annotations(partial(_images, export))
-
-
-def _images(export: Export) -> Iterator[AnnotatedImage]:
-    left_out: Counter[str] = Counter()
-    return built(_read_all(export, left_out), left_out)
+    return Annotations(partial(built, partial(_read_all, export)))
 
 
 def _read_all(export: Export, left_out: Counter[str]) -> Iterator[ImageBuilder]:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from segtune.annotations.annotated_image import AnnotatedImage, Annotations, DeclaredClass
+from segtune.annotations.annotated_image import Annotations, DeclaredClass
 from segtune.annotations.export import Export
 from segtune.annotations.image_builder import (
     BadAnnotation,
@@ -70,7 +70,7 @@ def read_supervisely(export: Export) -> Annotations:
         title = str(entry.get("title", "")).strip()
         if title and str(entry.get("shape")) not in WITHOUT_AREA:
             declared.setdefault(title, DeclaredClass(title, hex_color(entry.get("color"))))
-    return Annotations(partial(_images, export, metas), list(declared.values()))
+    return Annotations(partial(built, partial(_read_all, export, metas)), list(declared.values()))
 
 
 def _metas(source: ExportSource) -> dict[str, list[Mapping[str, Any]]]:
@@ -86,11 +86,6 @@ def _metas(source: ExportSource) -> dict[str, list[Mapping[str, Any]]]:
             if isinstance(classes, list):
                 metas[name] = [entry for entry in classes if isinstance(entry, dict)]
     return metas
-
-
-def _images(export: Export, metas: Mapping[str, list[Mapping[str, Any]]]) -> Iterator[AnnotatedImage]:
-    left_out: Counter[str] = Counter()
-    return built(_read_all(export, metas, left_out), left_out)
 
 
 def _read_all(

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
-from segtune.annotations.annotated_image import AnnotatedImage, Annotations, DeclaredClass
+from segtune.annotations.annotated_image import Annotations, DeclaredClass
 from segtune.annotations.export import Export
 from segtune.annotations.image_builder import (
     BadAnnotation,
@@ -60,7 +60,7 @@ def read_via(export: Export) -> Annotations:
         for file in export.source.with_suffix(".json")
         for name in _options(_content(export.source, file), attribute)
     }
-    return Annotations(partial(_images, export, attribute), list(classes.values()))
+    return Annotations(partial(built, partial(_read_all, export, attribute)), list(classes.values()))
 
 
 def _content(source: ExportSource, name: str) -> Any:
@@ -131,11 +131,6 @@ def _options(content: Any, attribute: str) -> list[str]:
     for key in ("_via_attributes", "region", attribute, "options"):
         content = content.get(key) if isinstance(content, dict) else None
     return [option.strip() for option in content if option.strip()] if isinstance(content, dict) else []
-
-
-def _images(export: Export, attribute: str) -> Iterator[AnnotatedImage]:
-    left_out: Counter[str] = Counter()
-    return built(_read_all(export, attribute, left_out), left_out)
 
 
 def _read_all(export: Export, attribute: str, left_out: Counter[str]) -> Iterator[ImageBuilder]:

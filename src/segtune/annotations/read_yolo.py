@@ -14,7 +14,7 @@ from pathlib import PurePosixPath
 
 import numpy as np
 
-from segtune.annotations.annotated_image import AnnotatedImage, Annotations, DeclaredClass
+from segtune.annotations.annotated_image import Annotations, DeclaredClass
 from segtune.annotations.export import Export
 from segtune.annotations.image_builder import (
     BadAnnotation,
@@ -29,12 +29,12 @@ from segtune.annotations.image_builder import (
     to_points,
     whole_number,
 )
-from segtune.annotations.source import ExportSource
+from segtune.annotations.source import MAX_PROBED, ExportSource
 from segtune.classes import YAML_ERRORS, PlainLoader
 from segtune.errors import UserError, listed
+from segtune.spread import spread
 
 MAX_YAML_BYTES = 2**20
-MAX_PROBED = 24
 MAX_SHARE = 10.0
 """Shares of the picture's size far beyond 1 are pixels, or nonsense."""
 
@@ -72,7 +72,7 @@ def is_yolo(source: ExportSource) -> bool:
         return True
     if not in_folder and not _yaml_files(source) and not _class_lists(source):
         return False
-    return any(_starts_with_label(source, name) for name in files[:: -(-len(files) // MAX_PROBED)])
+    return any(_starts_with_label(source, name) for name in spread(files, MAX_PROBED))
 
 
 def _in_labels(name: str) -> bool:
@@ -187,7 +187,7 @@ def read_yolo(export: Export) -> Annotations:
             "Rename one of them in the data.yaml or list of classes.",
         )
     ordered = [DeclaredClass(names[place]) for place in sorted(names)]
-    return Annotations(partial(_images, export, names, described), ordered)
+    return Annotations(partial(built, partial(_read_all, export, names, described)), ordered)
 
 
 def _listed_names(source: ExportSource) -> dict[int, str]:
@@ -231,11 +231,6 @@ def _description(source: ExportSource) -> _Description:
             "Give the folder of one dataset.",
         )
     return found[0] if found else _Description()
-
-
-def _images(export: Export, names: Mapping[int, str], described: _Description) -> Iterator[AnnotatedImage]:
-    left_out: Counter[str] = Counter()
-    return built(_read_all(export, names, described, left_out), left_out)
 
 
 def _read_all(

@@ -25,6 +25,8 @@ from segtune.pictures import PICTURE_SUFFIXES
 MAX_MEMBER_BYTES = 2 * 2**30
 MAX_READ_BYTES = 2**29
 """Of a file that is read as a whole, as JSON is, which takes ten times its size; COCO's largest file has 448 MB."""
+MAX_PROBED = 24
+"""So many of an export's files are looked at to tell its format."""
 MAX_NAME = 4096
 """Characters of a path: what Linux takes."""
 MAX_RATIO, MIN_BOMB_BYTES = 200, 64 * 2**20

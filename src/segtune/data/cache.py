@@ -1,20 +1,19 @@
 """The cache of decoded pictures: where it is kept, and opening it."""
 
-import os
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 from segtune.annotations.dataset_folder import Pair
 from segtune.classes import ClassTable
-from segtune.data.cache_folder import cache_folder
+from segtune.data.cache_folder import picture_folder
 from segtune.data.disk_cache import DiskSamples, free_space
-from segtune.data.ram_cache import CHANNELS, RamSamples
+from segtune.data.ram_cache import RamSamples
+from segtune.data.sample import CHANNELS
 from segtune.data.samples import DecodedSamples, Samples
 from segtune.data.shared_bytes import CAN_SHARE
 from segtune.errors import UserError
+from segtune.machine import free_memory
 from segtune.pictures import open_picture, shown_size
 from segtune.preprocessing import Preprocessing
 
@@ -60,7 +59,7 @@ def measure_cache(pairs: Sequence[Pair], preprocessing: Preprocessing) -> CacheF
     """
     total = sum(height * width * CHANNELS for height, width in _working_sizes(pairs, preprocessing))
     memory = free_memory()
-    return CacheFacts(total, memory, memory if CAN_SHARE else 0, free_space(cache_folder()))
+    return CacheFacts(total, memory, memory if CAN_SHARE else 0, free_space(picture_folder()))
 
 
 def open_samples(
@@ -80,7 +79,7 @@ def open_samples(
     """
     decoded = DecodedSamples(pairs, table, preprocessing)
     if cache == "disk":
-        folder = cache_folder()
+        folder = picture_folder()
         return DiskSamples(decoded, folder, stays_free=free_space(folder) // 2)
     if cache == "ram":
         if num_workers and not CAN_SHARE:
@@ -103,37 +102,3 @@ def _working_sizes(pairs: Sequence[Pair], preprocessing: Preprocessing) -> list[
             raise UserError(f"{pair.picture} can't be opened: {error}.", "Replace or remove it.") from error
         sizes.append(preprocessing.working_size(*size))
     return sizes
-
-
-def free_memory(system: Path = Path("/")) -> int:
-    """Bytes of memory that can be taken without swapping, within a container's limit; 0 where that isn't known.
-
-    Args:
-        system: The root of /proc and /sys.
-
-    Source: proc_meminfo(5); cgroup v2 and v1 memory controllers in the kernel's documentation.
-    """
-    try:
-        lines = (system / "proc/meminfo").read_text().splitlines()
-        free = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
-    except (OSError, StopIteration, ValueError, IndexError):
-        return _free_pages()
-    groups = system / "sys/fs/cgroup"
-    for folder, limit, used in (
-        (groups, "memory.max", "memory.current"),
-        (groups / "memory", "memory.limit_in_bytes", "memory.usage_in_bytes"),
-    ):
-        with suppress(OSError, ValueError):  # no such controller, or no limit: 'max'
-            counts = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
-            # Files that were read lately count as used, but give way.
-            taken = int((folder / used).read_text()) - int(counts.get("inactive_file", 0))
-            free = min(free, max(0, int((folder / limit).read_text()) - taken))
-    return free
-
-
-def _free_pages() -> int:
-    """Free memory as systems without /proc may tell it."""
-    try:
-        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, OSError, ValueError):
-        return 0

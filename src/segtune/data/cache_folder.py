@@ -12,8 +12,8 @@ OWN_NAME = re.compile(r"(?:[0-9a-f]{64}|\.[0-9a-f]{12})\.(?:sample|onnx|json)")
 """Cached pictures and sessions, and what a kill left of one that was being written."""
 
 
-def cache_folder() -> Path:
-    """Where the system keeps what can be made again; XDG_CACHE_HOME, where it is set, comes first.
+def picture_folder() -> Path:
+    """Where pictures are kept, as the system keeps what can be made again; XDG_CACHE_HOME, where set, comes first.
 
     Source: XDG Base Directory Specification, https://specifications.freedesktop.org/basedir-spec/.
     """
@@ -30,16 +30,16 @@ def cache_folder() -> Path:
 
 def session_folder() -> Path:
     """Where models are kept as ONNX Runtime takes them."""
-    return cache_folder().with_name("sessions")
+    return picture_folder().with_name("sessions")
 
 
 @dataclass(frozen=True)
-class CachedPictures:
-    """What the cache holds.
+class CacheContents:
+    """What a cache folder holds.
 
     Attributes:
         folder: Where it is; it need not exist.
-        num_files: Cached pictures.
+        num_files: Cached pictures, or files of sessions.
         num_bytes: What they take.
     """
 
@@ -48,15 +48,15 @@ class CachedPictures:
     num_bytes: int
 
 
-def cached_pictures(folder: Path) -> CachedPictures:
+def cache_contents(folder: Path) -> CacheContents:
     """Count what a cache folder holds."""
     sizes = [path.stat().st_size for path in _own_files(folder)]
-    return CachedPictures(folder, len(sizes), sum(sizes))
+    return CacheContents(folder, len(sizes), sum(sizes))
 
 
-def clear_cache(folder: Path) -> CachedPictures:
-    """Remove the cached pictures, and the folder where nothing else is in it; returns what was removed."""
-    removed = cached_pictures(folder)
+def clear_cache(folder: Path) -> CacheContents:
+    """Remove what is cached, and the folder where nothing else is in it; returns what was removed."""
+    removed = cache_contents(folder)
     for path in _own_files(folder):
         path.unlink(missing_ok=True)
     with suppress(OSError):  # it is not there, or holds files that are not ours

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from segtune.arrays import Array
 from segtune.classes import IGNORE
 from segtune.data.augment import as_bytes, fill_color
 from segtune.data.rotation import Window, rotated
-from segtune.data.sample import Array, Sample
+from segtune.data.sample import Sample
 from segtune.preprocessing import Triple
 
 MAX_REDRAWS = 8

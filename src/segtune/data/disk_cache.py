@@ -13,7 +13,7 @@ from zlib_ng import zlib_ng
 from segtune.annotations.dataset_folder import Pair
 from segtune.console import messages
 from segtune.data.cache_folder import SUFFIX
-from segtune.data.sample import Sample
+from segtune.data.sample import CHANNELS, Sample
 from segtune.data.samples import DecodedSamples
 from segtune.data.shared_bytes import CAN_SHARE, reserve
 from segtune.errors import UserError
@@ -91,13 +91,12 @@ class DiskSamples:
         except (OSError, ValueError, struct.error):
             return None
         pixels = data[HEADER.size :]
-        if magic != MAGIC or pixels.size != height * width * 4 or not pixels.size:
+        if magic != MAGIC or pixels.size != height * width * CHANNELS or not pixels.size:
             return None
         if path not in self._checked and zlib_ng.crc32(pixels) != checksum:
             return None
         self._checked.add(path)
-        split = height * width * 3
-        return Sample(pixels[:split].reshape(height, width, 3), pixels[split:].reshape(height, width), name)
+        return Sample.from_bytes(pixels, height, width, name)
 
     def _write(self, path: Path, sample: Sample) -> None:
         """Keep a picture where there is room. Where there is none it is said once, by whoever finds out."""
@@ -105,7 +104,7 @@ class DiskSamples:
         if given_up[0]:
             return
         try:
-            if free_space(self._folder) - sample.labels.size * 4 < self._stays_free:
+            if free_space(self._folder) - sample.labels.size * CHANNELS < self._stays_free:
                 raise UserError(f"The cache in {self._folder} would fill the disk.")
             _write_file(path, sample)
         except UserError as error:

@@ -5,12 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from segtune.data.sample import Sample
+from segtune.data.sample import CHANNELS, Sample
 from segtune.data.samples import DecodedSamples
 from segtune.data.shared_bytes import reserve
-
-CHANNELS = 4
-"""Bytes a pixel: red, green, blue, label."""
 
 
 class RamSamples:
@@ -60,6 +57,4 @@ class RamSamples:
         """Where a picture is kept, or will be."""
         height, width = self._sizes[index]
         pixels = memory[self._starts[index] : self._starts[index + 1]]
-        split = height * width * 3
-        name = self._source.pairs[index].stem
-        return Sample(pixels[:split].reshape(height, width, 3), pixels[split:].reshape(height, width), name)
+        return Sample.from_bytes(pixels, height, width, self._source.pairs[index].stem)

@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
+from segtune.arrays import Array
 
-Array = npt.NDArray[np.uint8]
+CHANNELS = 4
+"""Bytes a pixel in memory and in files: red, green, blue, label."""
 
 
 @dataclass(frozen=True)
@@ -21,3 +21,9 @@ class Sample:
     image: Array
     labels: Array
     name: str
+
+    @staticmethod
+    def from_bytes(values: Array, height: int, width: int, name: str) -> "Sample":
+        """The views of a picture and its labels that lie one after the other: uint8 (H * W * ``CHANNELS``,)."""
+        split = height * width * 3
+        return Sample(values[:split].reshape(height, width, 3), values[split:].reshape(height, width), name)

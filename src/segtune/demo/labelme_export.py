@@ -1,18 +1,14 @@
 """Scenes -> the zip that CVAT exports as "LabelMe ZIP 3.0": a flat folder of JPEG pictures and XML files."""
 
-import io
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path
-
-import numpy as np
-import numpy.typing as npt
-from PIL import Image
 
 from segtune.annotations.annotated_image import AnnotatedImage, Polygon, Shape
 from segtune.annotations.write_labelme_xml import SUBSET, annotation_xml
 from segtune.demo.scenes import Scene
 from segtune.files import atomic_path
+from segtune.pictures import jpeg
 
 JPEG_QUALITY = 92
 DATE = (1980, 1, 1, 0, 0, 0)
@@ -31,7 +27,7 @@ def write_labelme_zip(path: Path, scenes: Iterable[tuple[str, Scene]]) -> None:
     """
     with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
         for name, scene in scenes:
-            _add(archive, f"{SUBSET}/{name}.jpg", _jpeg(scene.image))
+            _add(archive, f"{SUBSET}/{name}.jpg", jpeg(scene.image, JPEG_QUALITY))
             _add(archive, f"{SUBSET}/{name}.xml", annotation_xml(_annotated(f"{name}.jpg", scene), "CVAT"))
 
 
@@ -40,13 +36,6 @@ def _annotated(name: str, scene: Scene) -> AnnotatedImage:
     height, width = scene.image.shape[:2]
     shapes = [Shape(item.class_name, Polygon((item.outline,)), "polygon") for item in scene.objects]
     return AnnotatedImage(name, shapes, (height, width))
-
-
-def _jpeg(image: npt.NDArray[np.uint8]) -> bytes:
-    """Picture, uint8 (H, W, 3) RGB, as a JPEG file."""
-    buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, "JPEG", quality=JPEG_QUALITY)
-    return buffer.getvalue()
 
 
 def _add(archive: zipfile.ZipFile, name: str, content: bytes) -> None:

@@ -10,10 +10,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from segtune.arrays import Array
 from segtune.classes import IGNORE
-
-Array = npt.NDArray[np.uint8]
-Counts = npt.NDArray[np.int64]
+from segtune.evaluation.bootstrap import Counts
 
 SHARE_OF_DIAGONAL = 0.02
 

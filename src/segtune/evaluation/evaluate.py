@@ -3,16 +3,13 @@
 import heapq
 import re
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from segtune.annotations.check import check_dataset
 from segtune.annotations.dataset_folder import Pair, dataset_classes, find_pairs
+from segtune.arrays import Array
 from segtune.classes import CLASSES_FILE, IGNORE, ClassTable
 from segtune.config import EvaluateConfig
 from segtune.console import track
@@ -22,14 +19,13 @@ from segtune.evaluation.confusion_picture import confusion_picture
 from segtune.evaluation.per_image import per_image_file
 from segtune.evaluation.scores import Scores
 from segtune.evaluation.tally import Tally
-from segtune.files import MAX_NAME_BYTES, write_json
+from segtune.files import MAX_NAME_BYTES, refuse_existing_in, write_json
 from segtune.pictures import read_labels, read_picture, write_picture
 from segtune.prediction.draw import comparison
 from segtune.prediction.pipeline import PixelBudget, overlapped
 from segtune.prediction.predictor import Predictor, load
 from segtune.run_folder import CONFUSION_FILE, PER_IMAGE_FILE, SCORES_FILE
 
-Array = npt.NDArray[np.uint8]
 TellPicture = Callable[[Pair, tuple[int, int], Scores], None]
 
 WORST, BEST = "worst", "best"
@@ -120,8 +116,7 @@ def score_into(
         about: What else scores.json says.
         extremes: Is told of all pictures, too.
     """
-    with ExitStack() as stack:
-        write_line = stack.enter_context(per_image_file(folder / PER_IMAGE_FILE, tally.classes.names))
+    with per_image_file(folder / PER_IMAGE_FILE, tally.classes.names) as write_line:
 
         def tell(pair: Pair, size: tuple[int, int], one: Scores) -> None:
             write_line(pair.picture.name, size, one)
@@ -144,14 +139,13 @@ def evaluate(config: EvaluateConfig) -> Scores:
 
 
 def evaluate_and_compare(config: EvaluateConfig) -> tuple[Scores, Comparison | None]:
-    """The same, with the other model where one is named."""
+    """Like ``evaluate``, and beside the other model where one is named.
+
+    Raises:
+        UserError: As there; or the two models know other classes.
+    """
     if config.output is not None and not config.overwrite:
-        made = SCORES_FILE, PER_IMAGE_FILE, CONFUSION_FILE, WORST, BEST
-        existing = [name for name in made if (config.output / name).exists()]
-        if existing:
-            raise UserError(
-                f"{config.output} already holds {listed(existing)}.", "Name another folder, or add --overwrite."
-            )
+        refuse_existing_in(config.output, (SCORES_FILE, PER_IMAGE_FILE, CONFUSION_FILE, WORST, BEST))
     predictor = load(config.model, config.device, backend=config.backend)
     table = _table(config, config.model, predictor.model.classes)
     other = None

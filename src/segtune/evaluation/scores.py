@@ -10,10 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from segtune.classes import IGNORE, ClassTable
-from segtune.evaluation.bootstrap import FEW_PICTURES, Bootstrap, Interval, interval
-
-Counts = npt.NDArray[np.int64]
-Values = npt.NDArray[np.float64]
+from segtune.evaluation.bootstrap import FEW_PICTURES, Bootstrap, Counts, Interval, Values, interval
 
 
 def confusion_matrix(labels: npt.NDArray[np.uint8], class_ids: npt.NDArray[np.uint8], num_classes: int) -> Counts:

@@ -3,14 +3,12 @@
 from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 
+from segtune.arrays import Array
 from segtune.classes import ClassTable
-from segtune.evaluation.bootstrap import Bootstrap
+from segtune.evaluation.bootstrap import Bootstrap, Counts
 from segtune.evaluation.boundary import boundary_counts
-from segtune.evaluation.scores import Counts, Scores, confusion_matrix
-
-Array = npt.NDArray[np.uint8]
+from segtune.evaluation.scores import Scores, confusion_matrix
 
 
 class Tally:

@@ -16,9 +16,6 @@ from segtune.evaluation.scores import Scores, confusion_matrix
 from segtune.pictures import read_labels, read_picture
 from segtune.prediction.predictor import Predictor
 
-MIN_EQUAL = 0.999
-"""Share of equal pixels below which an export that computes with float32 has failed."""
-
 
 @dataclass(frozen=True)
 class Comparison:
@@ -65,7 +62,7 @@ class _Noted:
         self.predictor = predictor
         self.first: Values = None
         self._run = predictor.backend.run
-        predictor._answer = self._answer
+        predictor.answer = self._answer
 
     def _answer(self, images: Floats | Array) -> Values:
         answer = self._run(images)
@@ -137,7 +134,7 @@ def _same_ids(logits: Values, class_ids: Values) -> Values:
 
 
 def _cropped(one: Values, two: Values) -> Sequence[Values]:
-    """Both on the CPU, and as large as the smaller: one of them may be padded."""
-    arrays = [np.asarray(value.cpu() if hasattr(value, "cpu") else value) for value in (one, two)]
+    """Both as large as the smaller: one of them may be padded."""
+    arrays = [np.asarray(value) for value in (one, two)]
     height, width = (min(array.shape[axis] for array in arrays) for axis in (-2, -1))
     return [array[..., :height, :width] for array in arrays]

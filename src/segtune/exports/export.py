@@ -1,12 +1,10 @@
 """Model file -> a file for another runtime, checked before it takes its place."""
 
-import json
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from segtune.annotations.check import check_dataset
 from segtune.annotations.dataset_folder import Pair, find_pairs
@@ -14,16 +12,16 @@ from segtune.classes import ClassTable
 from segtune.config import ExportConfig
 from segtune.description import HEADER
 from segtune.errors import UserError, unwritable
-from segtune.exports.comparison import MIN_EQUAL, Comparison, compare
+from segtune.exports.comparison import Comparison, compare
 from segtune.exports.smaller import CALIBRATION_PICTURES, halve_onnx, quantize_onnx
 from segtune.files import refuse_existing, write_json
 from segtune.model_file import Model, load_model
 from segtune.prediction.predictor import load
-from segtune.runtimes.backend import Interface
+from segtune.run_folder import RunFolder
+from segtune.runtimes.backend import MIN_EQUAL, Interface
 from segtune.runtimes.openvino_runtime import openvino_core
 from segtune.runtimes.write_torch import program_of, write_exported_program, write_onnx, write_torchscript
-
-RUN_RECORD = "run.json"
+from segtune.spread import spread
 
 
 @dataclass(frozen=True)
@@ -164,7 +162,7 @@ def _pictures(config: ExportConfig, table: ClassTable) -> tuple[Sequence[Pair], 
     """
     dataset = config.data or _dataset_of_run(config.model)
     if dataset is None or (config.data is None and not dataset.is_dir()):
-        record = config.model.parent / RUN_RECORD
+        record = RunFolder(config.model.parent).record
         what = "calibrate 8 bits with" if config.no_check else "check the export with"
         found = "names no dataset" if dataset is None else f"names {dataset}, which is not there any more"
         otherwise = "leave out --int8" if config.no_check else "export without a check: --no-check"
@@ -172,21 +170,14 @@ def _pictures(config: ExportConfig, table: ClassTable) -> tuple[Sequence[Pair], 
             f"There are no pictures to {what}: {record} {found}.", f"Name the dataset: --data DATASET; or {otherwise}."
         )
     check_dataset(dataset, table, splits=("val",)).raise_for_errors()
-    training = _spread(find_pairs(dataset, "train"), CALIBRATION_PICTURES) if config.int8 else []
-    return _spread(find_pairs(dataset, "val"), config.num_pictures), training
-
-
-def _spread(pairs: Sequence[Pair], number: int) -> Sequence[Pair]:
-    """``number`` of them, evenly chosen; 0: all."""
-    if not number or len(pairs) <= number:
-        return pairs
-    return [pairs[index * len(pairs) // number] for index in range(number)]
+    training = spread(find_pairs(dataset, "train"), CALIBRATION_PICTURES) if config.int8 else []
+    validation = find_pairs(dataset, "val")
+    return spread(validation, config.num_pictures or len(validation)), training
 
 
 def _dataset_of_run(model: Path) -> Path | None:
     """The dataset that the run.json beside a model names."""
     try:
-        record: Any = json.loads((model.parent / RUN_RECORD).read_text(encoding="utf-8"))
-        return Path(record["dataset"])
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return Path(RunFolder(model.parent).read_record()["dataset"])
+    except (UserError, KeyError, TypeError):
         return None

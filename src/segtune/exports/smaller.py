@@ -1,6 +1,5 @@
 """Smaller .onnx files: computing with 16-bit floats or 8-bit integers."""
 
-import logging
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from segtune.description import HEADER
 from segtune.errors import UserError, first_line
 from segtune.pictures import read_picture
 from segtune.prediction.predictor import Predictor
+from segtune.runtimes.write_torch import quiet
 
 CALIBRATION_PICTURES = 64
 """Training pictures from which the ranges of values are taken."""
@@ -53,21 +53,17 @@ def quantize_onnx(path: Path, predictor: Predictor, pictures: Sequence[Path]) ->
         def get_next(self) -> dict[str, Any] | None:
             return next(self.feeds, None)
 
-    logger = logging.getLogger()
-    level = logger.level
-    logger.setLevel(logging.ERROR)
     try:
-        prepared = path.with_name(f".prepared-{path.name}")
-        quant_pre_process(str(path), str(prepared), skip_symbolic_shape=True)
-        quantize_static(
-            str(prepared), str(path), Reader(), quant_format=QuantFormat.QDQ, per_channel=True,
-            activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8,
-        )  # fmt: skip
-        prepared.unlink()
+        with quiet(""):  # the root's: onnxruntime's own has no name
+            prepared = path.with_name(f".prepared-{path.name}")
+            quant_pre_process(str(path), str(prepared), skip_symbolic_shape=True)
+            quantize_static(
+                str(prepared), str(path), Reader(), quant_format=QuantFormat.QDQ, per_channel=True,
+                activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8,
+            )  # fmt: skip
+            prepared.unlink()
     except (RuntimeError, ValueError) as error:
         raise UserError(f"The network can't be quantised: {first_line(error)}", "Leave out --int8.") from error
-    finally:
-        logger.setLevel(level)
     quantized = onnx.load(str(path))
     if HEADER not in {entry.key for entry in quantized.metadata_props}:
         quantized.metadata_props.add(key=HEADER, value=text)

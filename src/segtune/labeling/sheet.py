@@ -10,7 +10,7 @@ from segtune.arrays import Array
 from segtune.classes import ClassTable
 from segtune.labeling.uncertainty import Look, Uncertainty
 from segtune.prediction.draw import overlay
-from segtune.web_page import css_color, data_uri, web_page
+from segtune.web_page import img, swatch, web_page
 
 THUMBNAIL = 320
 QUALITY = 72
@@ -76,7 +76,7 @@ class Sheet:
         title = f"{self._num_pictures} pictures to label next"
         others = "the labelled pictures and those before it" if self._is_compared else "the pictures before it"
         legend = "".join(
-            f'<li><span class="swatch" style="background:{css_color(color)}"></span>{escape(name)}</li>'
+            f"<li>{swatch(color)}{escape(name)}</li>"
             for name, color in zip(self._table.names, self._table.colors, strict=True)
         )
         shown = "" if self._num_pictures <= MAX_PICTURES else f" The first {MAX_PICTURES} are shown."
@@ -100,6 +100,4 @@ def heat(values: np.ndarray) -> Array:
 def _embedded(pixels: Array, title: str) -> str:
     picture = Image.fromarray(pixels)
     picture.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX)
-    size = f'width="{picture.width}" height="{picture.height}"'
-    uri = data_uri(picture, "jpeg", quality=QUALITY)
-    return f'<img {size} loading="lazy" alt="{escape(title)}" src="{uri}">'
+    return img(picture, title, QUALITY)

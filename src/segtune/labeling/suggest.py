@@ -17,7 +17,7 @@ from segtune.arrays import Array
 from segtune.config import SuggestConfig
 from segtune.console import messages, track
 from segtune.errors import DataError, UserError, listed
-from segtune.files import printable, write_json, write_text
+from segtune.files import printable, refuse_existing_in, write_json, write_text
 from segtune.labeling.features import FeaturedLooks
 from segtune.labeling.pool import PoolPicture, sort_pool
 from segtune.labeling.selection import Candidate, Choice, rank
@@ -133,11 +133,8 @@ def _refuse_videos(entries: Sequence[Input]) -> None:
 
 
 def _refuse_existing(config: SuggestConfig, entries: Sequence[Input]) -> None:
-    existing = [name for name in RESULTS if (config.output / name).exists()]
-    if existing and not config.overwrite:
-        raise UserError(
-            f"{config.output} already holds {listed(existing)}.", "Name another folder, or add --overwrite."
-        )
+    if not config.overwrite:
+        refuse_existing_in(config.output, RESULTS)
     own = (config.output / PICTURES).resolve()
     if any(entry.path.resolve().is_relative_to(own) for entry in entries):
         raise UserError(f"{config.output} would overwrite the pictures themselves.", "Name another folder.")

@@ -1,6 +1,5 @@
 """Weights into a net: published ones (found in a cache or fetched, hash checked), packaged ones, or a file's."""
 
-import hashlib
 import json
 import logging
 import struct
@@ -20,7 +19,9 @@ from huggingface_hub.constants import HF_HUB_CACHE
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
+from segtune.description import HEADER
 from segtune.errors import UserError, first_line, listed
+from segtune.files import sha256
 from segtune.models import smp_decoders, torchvision_nets
 from segtune.models.catalog import find_model
 
@@ -112,7 +113,11 @@ def misfits(own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> list[str]
 def take(
     net: nn.Module, state: Mapping[str, Tensor], source: str, licence: str, left: tuple[str, ...] = ()
 ) -> WeightsReport:
-    """Load the tensors that fit by name and shape."""
+    """Load the tensors that fit by name and shape.
+
+    Raises:
+        UserError: None does.
+    """
     own = net.state_dict()
     unfit = set(misfits(own, state))
     fitting = {name: tensor for name, tensor in state.items() if name not in unfit}
@@ -188,8 +193,7 @@ def _hub_download(repository: str, file: str) -> Path:
 
 
 def _check_hash(path: Path, expected: str) -> None:
-    with path.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
+    found = sha256(path)
     if not found.startswith(expected):
         raise UserError(
             f"{path} is not the file that was published: its SHA-256 starts with {found[: len(expected)]}, {expected}"
@@ -254,7 +258,7 @@ def stated_licence(path: Path) -> str:
     if path.suffix != ".safetensors":
         return ""
     with safe_open(path, framework="pt") as file:
-        header = (file.metadata() or {}).get("segtune", "{}")
+        header = (file.metadata() or {}).get(HEADER, "{}")
     try:
         return str(json.loads(header)["weights"]["licence"])
     except (ValueError, KeyError, TypeError, RecursionError):

@@ -4,12 +4,10 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
+from segtune.arrays import Array
 from segtune.classes import ClassTable
-
-Array = npt.NDArray[np.uint8]
 
 OVERLAY_STRENGTH = 0.5
 MARGIN = 6

@@ -4,8 +4,8 @@ from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from segtune.arrays import Array
 from segtune.classes import IGNORE, ClassTable
 from segtune.console import track
 from segtune.files import atomic_path
@@ -14,8 +14,6 @@ from segtune.prediction.outputs import CONFIDENCE, LABELS, OVERLAYS, POLYGONS, S
 from segtune.prediction.polygons import find_polygons, write_geojson
 from segtune.prediction.predictor import Predictor
 from segtune.prediction.raster import Raster, open_raster
-
-Array = npt.NDArray[np.uint8]
 
 BANDS = {LABELS: 1, SEGMENTATION: 3, OVERLAYS: 3, CONFIDENCE: 1}
 

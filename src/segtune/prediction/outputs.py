@@ -11,18 +11,17 @@ import numpy.typing as npt
 
 from segtune.annotations.write_cvat import Add, cvat_file, cvat_labels, refuse_not_xml
 from segtune.annotations.write_labelme_xml import labelme_file
+from segtune.arrays import Array
 from segtune.classes import ClassTable
 from segtune.config import PreannotationOptions, changed_options, names_in
 from segtune.errors import UserError, listed, nearest
-from segtune.files import MAX_NAME_BYTES, write_bytes, write_json
+from segtune.files import MAX_NAME_BYTES, refuse_existing_in, write_bytes, write_json
 from segtune.pictures import gray_png, labels_png, rgb_png
 from segtune.prediction.draw import overlay
 from segtune.prediction.inputs import Input
 from segtune.prediction.polygons import CocoFile, find_polygons, write_geojson
 from segtune.prediction.preannotation import check_options, label_colors, preannotate
 from segtune.prediction.predictor import Prediction
-
-Array = npt.NDArray[np.uint8]
 
 LABELS, SEGMENTATION, OVERLAYS = "labels", "segmentation", "overlays"
 CONFIDENCE, POLYGONS = "confidence", "polygons"
@@ -119,11 +118,8 @@ class Outputs(AbstractContextManager["Outputs"]):
             paths.append(self.folder / COCO_FILE)
         if CVAT in self.kinds:
             paths.append(self.folder / CVAT_LABELS)
-        existing = [path.relative_to(self.folder) for path in paths if path.exists()]
-        if existing and not overwrite:
-            raise UserError(
-                f"{self.folder} already holds {listed(existing, 3)}.", "Name another folder, or add --overwrite."
-            )
+        if not overwrite:
+            refuse_existing_in(self.folder, (str(path.relative_to(self.folder)) for path in paths))
         too_long = [path.name for path in paths if len(os.fsencode(path.name)) > MAX_NAME_BYTES]
         if too_long:
             raise UserError(

@@ -58,6 +58,13 @@ def overlapped(
 
     Decoding and encoding, as the network, are done outside the interpreter lock.
 
+    Args:
+        values: Reads one value after the other.
+        compute: What the network does with one; called by several threads at once where there are several workers.
+        write: Writes what became of it, in the order of the values.
+        budget: Bounds what is read and not yet written; closed where anything fails.
+        workers: How many threads compute, and with how many cores each.
+
     Yields:
         None for each value that is written. What any of the three raises is raised here, and ends it.
     """

@@ -21,10 +21,10 @@ import numpy.typing as npt
 
 from segtune.annotations.annotated_image import Mask
 from segtune.annotations.polygon_fill import fill_outlines, is_endless
+from segtune.arrays import Array
 from segtune.classes import ClassTable
 from segtune.files import atomic_path, write_text
 
-Array = npt.NDArray[np.uint8]
 Ring = npt.NDArray[np.int64]
 Points = npt.NDArray[np.int64] | npt.NDArray[np.float64]
 

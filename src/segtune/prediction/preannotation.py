@@ -36,6 +36,7 @@ class Area:
         confidence: The mean over them, 0..1.
         is_kept: Whether it becomes a shape; what it leaves otherwise is for a person to fill.
         depth: How many other areas it lies inside of.
+        holes: The areas that lie in it, and are no part of its shape.
     """
 
     class_id: int

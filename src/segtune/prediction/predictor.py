@@ -93,7 +93,7 @@ class Predictor:
         if self.options.tta != "none" and backend.interface.input != "images":
             raise UserError("This export prepares pictures itself.", "Leave out --tta, or --with-preprocessing.")
         # Sizes of what is augmented are multiples of what the network takes.
-        self._answer = augmented(backend.run, self.options.tta, model.preprocessing.size_multiple, backend)
+        self.answer = augmented(backend.run, self.options.tta, model.preprocessing.size_multiple, backend)
         crop = model.training.get("crop", 0)
         crop = crop if isinstance(crop, int) and 0 <= crop <= MAX_CROP else 0  # the file is untrusted
         chosen = self.options.tile
@@ -198,7 +198,7 @@ class Predictor:
     def _logits_of(self, pictures: Array) -> Values:
         """Pixels, uint8 (n, h, w, 3) -> logits (n, C, h, w)."""
         height, width = pictures.shape[1:3]
-        answer = self._answer(np.concatenate([self.prepared(pixels) for pixels in pictures]))
+        answer = self.answer(np.concatenate([self.prepared(pixels) for pixels in pictures]))
         if not self.has_confidence:
             answer = self.backend.array(
                 one_hot(self.backend.numpy(answer).astype(np.uint8), self.model.classes.num_classes)

@@ -11,10 +11,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from segtune.arrays import Array
 from segtune.errors import UserError, listed
 from segtune.pictures import DECODE_ERRORS
-
-Array = npt.NDArray[np.uint8]
 
 TIFF_SUFFIXES = frozenset({".tif", ".tiff"})
 

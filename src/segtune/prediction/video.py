@@ -7,8 +7,8 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from segtune.arrays import Array
 from segtune.console import track
 from segtune.errors import UserError, unwritable
 from segtune.files import atomic_path
@@ -18,8 +18,6 @@ from segtune.prediction.inputs import Input
 from segtune.prediction.outputs import LABELS, OVERLAYS, Outputs
 from segtune.prediction.pipeline import PixelBudget, overlapped
 from segtune.prediction.predictor import Prediction, Predictor
-
-Array = npt.NDArray[np.uint8]
 
 CODEC = "mp4v"
 """What OpenCV's wheels can write everywhere: MPEG-4 part 2 in .mp4."""

@@ -8,18 +8,18 @@ from typing import Literal
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
 from segtune.annotations.dataset_folder import IMAGES, Pair, scan_split
+from segtune.arrays import Array
 from segtune.classes import IGNORE, ClassTable
 from segtune.errors import UserError
 from segtune.evaluation.scores import Scores, confusion_matrix
 from segtune.pictures import read_labels, read_picture
 from segtune.prediction.predictor import Predictor
+from segtune.spread import spread
 from segtune.web_page import data_uri
 
-Array = npt.NDArray[np.uint8]
 Kind = Literal["worst", "best", "spread"]
 
 LONGEST_SIDE = 640
@@ -76,8 +76,7 @@ def choose_pictures(dataset: Path, scores: dict[str, float], count: int) -> list
         raise UserError(f"{dataset} is not the dataset: {told}.")
     by_name = {picture_name(dataset, pair): pair for pair in pairs}
     if not scores:
-        spread = pairs[:: math.ceil(len(pairs) / (2 * count))] if count else []
-        return [(pair, "spread") for pair in spread]
+        return [(pair, "spread") for pair in spread(pairs, 2 * count)]
     absent = [name for name in scores if name not in by_name]
     if absent:
         raise UserError(f"{dataset} is not the dataset: {absent[0]} is not in val/{IMAGES}.")

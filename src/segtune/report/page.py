@@ -1,5 +1,6 @@
 """Report -> HTML. All names, paths and messages are untrusted, and escaped."""
 
+import math
 import shlex
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -11,10 +12,12 @@ from typing import Any
 
 import numpy as np
 
+from segtune.evaluation.bootstrap import Counts, Values
+from segtune.evaluation.scores import majority_scores, shown
 from segtune.report.chart import line_chart, thinned
 from segtune.report.example_pictures import ExamplePicture, Kind
-from segtune.report.run_facts import ClassScores, Epoch, Interval, RunFacts, RunScores
-from segtune.web_page import css_color, web_page
+from segtune.report.run_facts import Epoch, KnownScores, RunFacts
+from segtune.web_page import swatch, web_page
 
 FINDINGS_SHOWN = 20
 """Of each kind."""
@@ -117,18 +120,23 @@ def _length(facts: RunFacts) -> str:
 
 
 def _headline(facts: RunFacts) -> str:
-    scores = facts.scores
-    if scores is None:
+    if facts.known is None:
         return ""
-    interval = f"95 % interval {_interval(scores.interval)}" if scores.interval else "on the validation pictures"
+    scores, interval = facts.known.scores, facts.known.interval
+    where = f"95 % interval {shown(interval)}" if interval else "on the validation pictures"
     epoch = f", epoch {facts.best_epoch}" if facts.best_epoch else ""
-    tiles = [_tile("mean IoU", scores.mean_iou, f"{interval}{epoch}", "first")]
-    tiles += [_tile(title, value, "") for title, value in scores.others.items()]
-    tiles.append(_tile("mean IoU of the majority class", scores.floor, "predicted everywhere"))
+    tiles = [
+        _tile("mean IoU", scores.mean_iou, f"{where}{epoch}", "first"),
+        _tile("pixel accuracy", scores.pixel_accuracy),
+        _tile("mean accuracy", scores.mean_accuracy),
+        _tile("IoU weighted by frequency", scores.frequency_weighted_iou),
+        _tile("mean Dice", scores.mean_dice),
+        _tile("mean IoU of the majority class", majority_scores(scores).mean_iou, "predicted everywhere"),
+    ]
     return f'<dl class="tiles">{"".join(tiles)}</dl>'
 
 
-def _tile(title: str, value: float, note: str, kind: str = "") -> str:
+def _tile(title: str, value: float, note: str = "", kind: str = "") -> str:
     told = f'<dd class="note">{_text(note)}</dd>' if note else ""
     return f'<div class="{kind}"><dt>{_text(title)}</dt><dd>{value:.3f}</dd>{told}</div>'
 
@@ -170,13 +178,13 @@ def _epoch_table(epochs: Sequence[Epoch]) -> str:
 
 
 def _classes(facts: RunFacts) -> str:
-    if facts.scores is None:
+    if facts.known is None:
         return ""
     names = ("class", "IoU", "95 % interval", "precision", "recall", "pixels", "pictures")
     head = "".join(
         f'<th{"" if name == "class" else " class=number"}><button type="button">{name}</button></th>' for name in names
     )
-    rows = "".join(_class_row(facts, index, scores) for index, scores in enumerate(facts.scores.classes))
+    rows = "".join(_class_row(facts, facts.known, index) for index in range(facts.classes.num_classes))
     table = f'<table class="sortable"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
     told = (
         "<p>Counted on the validation pictures at their own size; ignored pixels don’t count. Press a column’s name to"
@@ -185,25 +193,25 @@ def _classes(facts: RunFacts) -> str:
     return told + _scroll(table, "Scores of the classes")
 
 
-def _class_row(facts: RunFacts, index: int, scores: ClassScores) -> str:
-    name = facts.classes.names[index]
-    low, high = scores.interval or (0.0, 0.0)
-    line = f'<i style="left:{100 * low:.1f}%;width:{100 * (high - low):.1f}%"></i>' if scores.interval else ""
-    bar = f'<span class="iou" aria-hidden="true"><b style="width:{100 * (scores.iou or 0):.1f}%"></b>{line}</span>'
-    width = None if scores.interval is None else high - low
+def _class_row(facts: RunFacts, known: KnownScores, index: int) -> str:
+    name, scores, interval = facts.classes.names[index], known.scores, known.class_intervals[index]
+    iou, share, pictures = scores.iou[index], scores.pixel_share[index], scores.pictures_with_class[index]
+    low, high = interval or (0.0, 0.0)
+    line = f'<i style="left:{100 * low:.1f}%;width:{100 * (high - low):.1f}%"></i>' if interval else ""
+    bar = f'<span class="iou" aria-hidden="true"><b style="width:{100 * np.nan_to_num(iou):.1f}%"></b>{line}</span>'
+    width = None if interval is None else high - low
     return (
         f'<tr><th scope="row" data-value="{_text(name)}">{_swatch(facts, index)}{_text(name)}</th>'
-        f'{_score(scores.iou)}<td class="plot" data-value="{"" if width is None else width}">'
-        f"{bar}<span>{_interval(scores.interval)}</span></td>{_score(scores.precision)}{_score(scores.recall)}"
-        f"{_number(scores.pixel_share, f'{scores.pixel_share:.2%}')}"
-        f"{_number(scores.num_pictures, f'{scores.num_pictures:,}')}</tr>"
+        f'{_score(iou)}<td class="plot" data-value="{"" if width is None else width}">'
+        f"{bar}<span>{shown(interval)}</span></td>{_score(scores.precision[index])}{_score(scores.recall[index])}"
+        f"{_number(share, f'{share:.2%}')}{_number(pictures, f'{pictures:,}')}</tr>"
     )
 
 
 def _confusions(facts: RunFacts) -> str:
-    if facts.scores is None:
+    if facts.known is None:
         return ""
-    counts, names = facts.scores.confusion, facts.classes.names
+    counts, names = facts.known.scores.confusion, facts.classes.names
     rates = counts / np.maximum(1, counts.sum(axis=1, keepdims=True))
     head = "".join(f'<th scope="col"><span>{_text(name)}</span></th>' for name in names)
     rows = []
@@ -216,7 +224,7 @@ def _confusions(facts: RunFacts) -> str:
         "<p>Of each labelled class’s pixels (row), the percentage predicted as each class (column). Empty: none; a dot:"
         " less than 0.05.</p>"
     )
-    return told + _scroll(table, "Confusion matrix") + _largest_confusions(facts.scores, names, rates)
+    return told + _scroll(table, "Confusion matrix") + _largest_confusions(counts, names, rates)
 
 
 def _cell(facts: RunFacts, row: int, column: int, rate: float) -> str:
@@ -224,20 +232,20 @@ def _cell(facts: RunFacts, row: int, column: int, rate: float) -> str:
         return "<td></td>"
     kind = ' class="hit"' if row == column else ""
     explained = ""
-    if len(facts.classes.names) <= MAX_CLASSES_EXPLAINED and facts.scores is not None:
+    if len(facts.classes.names) <= MAX_CLASSES_EXPLAINED and facts.known is not None:
         labelled, predicted = facts.classes.names[row], facts.classes.names[column]
-        count = int(facts.scores.confusion[row, column])
+        count = int(facts.known.scores.confusion[row, column])
         explained = f' title="{_text(labelled)} predicted as {_text(predicted)}: {count:,} pixels"'
-    shown = f"{100 * rate:.0f}" if rate >= 0.0995 else f"{100 * rate:.1f}" if rate >= 0.0005 else "·"
-    return f'<td{kind} style="--p:{rate:.2f}"{explained}>{shown}</td>'
+    percentage = f"{100 * rate:.0f}" if rate >= 0.0995 else f"{100 * rate:.1f}" if rate >= 0.0005 else "·"
+    return f'<td{kind} style="--p:{rate:.2f}"{explained}>{percentage}</td>'
 
 
-def _largest_confusions(scores: RunScores, names: Sequence[str], rates: np.ndarray[Any, np.dtype[np.float64]]) -> str:
+def _largest_confusions(counts: Counts, names: Sequence[str], rates: Values) -> str:
     wrong = np.where(np.eye(len(names), dtype=bool), 0, rates)
     largest = [divmod(int(place), len(names)) for place in np.argsort(-wrong, axis=None)[:CONFUSIONS_TOLD]]
     items = "".join(
         f"<li>{rates[row, column]:.1%} of <b>{_text(names[row])}</b> is taken for <b>{_text(names[column])}</b>"
-        f" ({int(scores.confusion[row, column]):,} pixels)</li>"
+        f" ({int(counts[row, column]):,} pixels)</li>"
         for row, column in largest
         if wrong[row, column]
     )
@@ -259,12 +267,12 @@ def _pictures(report: Report) -> str:
         f'<label>Right <select id="right-view">{options["prediction"]}</select></label></div>'
     )
     groups = [
-        (title, shown)
+        (title, of_kind)
         for kind, title in KINDS.items()
-        if (shown := [picture for picture in report.pictures if picture.kind == kind])
+        if (of_kind := [picture for picture in report.pictures if picture.kind == kind])
     ]
     figures = "".join(
-        f'<h3>{title}</h3><div class="pictures">{"".join(map(_figure, shown))}</div>' for title, shown in groups
+        f'<h3>{title}</h3><div class="pictures">{"".join(map(_figure, of_kind))}</div>' for title, of_kind in groups
     )
     told = (
         "<p>There are four views of each. Drag across a picture, or use the arrow keys on it, to wipe between the two"
@@ -385,19 +393,16 @@ def _scroll(table: str, title: str) -> str:
 
 
 def _swatch(facts: RunFacts, index: int) -> str:
-    return f'<span class="swatch" style="background:{css_color(facts.classes.colors[index])}"></span>'
+    return swatch(facts.classes.colors[index])
 
 
 def _score(value: float | None) -> str:
-    return _number(value, "–" if value is None else f"{value:.3f}")
+    defined = None if value is None or math.isnan(value) else value
+    return _number(defined, "–" if defined is None else f"{defined:.3f}")
 
 
-def _number(value: float | None, shown: str) -> str:
-    return f'<td class="number" data-value="{"" if value is None else value}">{shown}</td>'
-
-
-def _interval(interval: Interval | None) -> str:
-    return f"{interval[0]:.3f}–{interval[1]:.3f}" if interval else "–"
+def _number(value: float | None, text: str) -> str:
+    return f'<td class="number" data-value="{"" if value is None else value}">{text}</td>'
 
 
 def _g(value: Any) -> str:

@@ -64,7 +64,7 @@ def write_report(config: ReportConfig) -> ReportResult:
 
 def _pictures(facts: RunFacts, config: ReportConfig, device: torch.device, missing: list[str]) -> list[ExamplePicture]:
     """The best and the worst pictures, where model and dataset are there."""
-    if facts.scores is None or not config.pictures:
+    if facts.known is None or not config.pictures:
         return []
     try:
         chosen = choose_pictures(facts.dataset, facts.picture_scores, config.pictures)

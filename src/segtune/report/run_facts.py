@@ -13,11 +13,10 @@ from typing import Any, Literal
 from segtune.annotations.findings import Finding
 from segtune.classes import ClassTable, class_table
 from segtune.errors import UserError, first_line
-from segtune.evaluation.scores import Counts, Scores, majority_scores
+from segtune.evaluation.bootstrap import Interval
+from segtune.evaluation.scores import Scores
 from segtune.model_file import read_header
 from segtune.run_folder import RunFolder
-
-Interval = tuple[float, float]
 
 SAME_SCORE = 0.005
 """Scores of one model on other devices may differ by rounding, but not by more than this."""
@@ -46,45 +45,18 @@ class Epoch:
 
 
 @dataclass(frozen=True)
-class ClassScores:
-    """How well a class is predicted; None where that is not defined or not known.
-
-    Attributes:
-        iou: Intersection over union, 0 to 1.
-        interval: Its 95 % interval.
-        precision: Share of its predicted pixels that are right.
-        recall: Share of its labelled pixels that are found.
-        pixel_share: Share of all labelled pixels.
-        num_pictures: Pictures whose labels have it.
-    """
-
-    iou: float | None
-    interval: Interval | None
-    precision: float | None
-    recall: float | None
-    pixel_share: float
-    num_pictures: int
-
-
-@dataclass(frozen=True)
-class RunScores:
+class KnownScores:
     """The scores of a run's model on the validation pictures.
 
     Attributes:
-        mean_iou: 0 to 1.
-        interval: Its 95 % interval, where known.
-        others: Other scores of the whole, by their name for people.
-        floor: The mean IoU of predicting the most frequent class everywhere.
-        classes: One for each class.
-        confusion: int64 (C, C), pixels by labelled (row) and predicted (column) class.
+        scores: What was counted, and all that follows from it.
+        interval: The 95 % interval of its mean IoU, where known.
+        class_intervals: Those of the classes' IoU.
     """
 
-    mean_iou: float
+    scores: Scores
     interval: Interval | None
-    others: dict[str, float]
-    floor: float
-    classes: Sequence[ClassScores]
-    confusion: Counts
+    class_intervals: Sequence[Interval | None]
 
 
 @dataclass(frozen=True)
@@ -99,7 +71,7 @@ class RunFacts:
         fingerprint: Of the dataset's content.
         findings: What the check of the dataset found before the training.
         epochs: The epochs that are done.
-        scores: The best model's, where there are any.
+        known: The best model's scores, where there are any.
         best_epoch: The epoch of the best model; 0 where not known.
         picture_scores: Mean IoU of each validation picture, by its path below Images; empty where not known.
         missing: What of it all is not there: a sentence each, which says how to get it.
@@ -112,19 +84,10 @@ class RunFacts:
     fingerprint: str
     findings: Sequence[Finding]
     epochs: Sequence[Epoch]
-    scores: RunScores | None
+    known: KnownScores | None
     best_epoch: int
     picture_scores: dict[str, float]
     missing: Sequence[str]
-
-
-OTHER_SCORES = {
-    "pixel_accuracy": "pixel accuracy",
-    "mean_accuracy": "mean accuracy",
-    "frequency_weighted_iou": "IoU weighted by frequency",
-    "mean_dice": "mean Dice",
-}
-"""Scores of the whole beside the mean IoU, by their name in scores.json."""
 
 
 def read_facts(folder: RunFolder, dataset: Path | None = None) -> RunFacts:
@@ -156,11 +119,11 @@ def read_facts(folder: RunFolder, dataset: Path | None = None) -> RunFacts:
     header = reader.header()
     classes = ClassTable.from_dict(header["classes"], str(folder.model)) if header else class_table(names)
     epochs = reader.epochs()
-    scores = reader.scores(header, classes) if header else None
+    known = reader.scores(header, classes) if header else None
     picture_scores = reader.picture_scores() if header else {}
     best = header.get("scores", {}).get("epoch", 0)
     return RunFacts(
-        record, dataset, classes, splits, fingerprint, findings, epochs, scores, best, picture_scores, reader.missing
+        record, dataset, classes, splits, fingerprint, findings, epochs, known, best, picture_scores, reader.missing
     )
 
 
@@ -205,7 +168,7 @@ class _Reader:
             self.missing.append("No epoch is done yet, so there are no curves.")
         return epochs
 
-    def scores(self, header: dict[str, Any], classes: ClassTable) -> RunScores | None:
+    def scores(self, header: dict[str, Any], classes: ClassTable) -> KnownScores | None:
         """The scores of scores.json; without it those that the model file holds."""
         source, values = self._folder.model, header["scores"]
         try:
@@ -213,15 +176,15 @@ class _Reader:
                 source = self._folder.scores
                 values = json.loads(source.read_text(encoding="utf-8"))
                 _refuse_stale(values, header["scores"])
-            scores = _scores(values, classes)
+            known = _known(values, classes)
         except (OSError, *MALFORMED) as error:
             self.missing.append(
                 f"{source.name} holds no scores of this run's model ({first_line(error)}). For them: {self._evaluate}"
             )
             return None
-        if scores.interval is None:
+        if known.interval is None:
             self.missing.append(f"There are no 95 % intervals in {source.name}. For them: {self._evaluate}")
-        return scores
+        return known
 
     def picture_scores(self) -> dict[str, float]:
         """Mean IoU of each picture in per_image.csv; one without any labelled pixel has none."""
@@ -259,27 +222,13 @@ def _refuse_stale(values: dict[str, Any], of_model: dict[str, Any]) -> None:
         raise ValueError(f"its mean IoU is {found:.3f}, the model's own {expected:.3f}")
 
 
-def _scores(values: dict[str, Any], classes: ClassTable) -> RunScores:
+def _known(values: dict[str, Any], classes: ClassTable) -> KnownScores:
     counted = Scores.from_dict({"num_pictures": 0, **values}, classes)
     num_classes = len(values["classes"])
     if counted.confusion.shape != (num_classes, num_classes) or num_classes != classes.num_classes:
         raise ValueError(f"it has {num_classes} classes, the run has {classes.num_classes}")
-    others = {title: number_in(values, name) for name, title in OTHER_SCORES.items()}
-    entries = [
-        ClassScores(
-            number_in(entry, "iou"), _interval(entry.get("iou_interval")), number_in(entry, "precision"),
-            number_in(entry, "recall"), float(entry["pixel_share"]), int(entry["num_pictures"]),
-        )
-        for entry in values["classes"]
-    ]  # fmt: skip
-    return RunScores(
-        float(values["mean_iou"]),
-        _interval(values.get("mean_iou_interval")),
-        {title: value for title, value in others.items() if value is not None},
-        majority_scores(counted).mean_iou,
-        entries,
-        counted.confusion,
-    )
+    class_intervals = [_interval(entry.get("iou_interval")) for entry in values["classes"]]
+    return KnownScores(counted, _interval(values.get("mean_iou_interval")), class_intervals)
 
 
 def _interval(value: Any) -> Interval | None:

@@ -14,6 +14,9 @@ from segtune.errors import UserError
 Input = Literal["images", "nhwc", "nchw"]
 Output = Literal["logits", "class_ids"]
 
+MIN_EQUAL = 0.999
+"""The share of pixels to which another runtime must give the same class, where it computes with float32, too."""
+
 EXPORT = "export"
 """The key of ``Interface`` in the header of an exported file."""
 

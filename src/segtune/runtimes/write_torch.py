@@ -108,9 +108,9 @@ def _without_padding(convolution: nn.Conv2d) -> nn.Conv2d:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Without what torch's exporters say to developers."""
-    logger = logging.getLogger("torch.onnx")
+def quiet(logger_name: str) -> Iterator[None]:
+    """Without what exporters say to developers."""
+    logger = logging.getLogger(logger_name)
     level = logger.level
     logger.setLevel(logging.ERROR)
     try:
@@ -140,7 +140,7 @@ def write_onnx(path: Path, model: Model, interface: Interface) -> None:
     result = {1: "height", 2: "width"} if interface.output == "class_ids" else {2: "height", 3: "width"}
     source = "images" if interface.input == "images" else "pictures"
     try:
-        with _quiet(), torch.no_grad():
+        with quiet("torch.onnx"), torch.no_grad():
             torch.onnx.export(
                 program, (example,), str(path), dynamo=False, opset_version=OPSET,
                 input_names=[source], output_names=[interface.output],
@@ -164,7 +164,7 @@ def write_torchscript(path: Path, model: Model, interface: Interface) -> None:
     """
     program, example, text = program_of(model, interface)
     try:
-        with _quiet(), torch.no_grad():
+        with quiet("torch.onnx"), torch.no_grad():
             traced = torch.jit.trace(program, example, check_trace=False)  # type: ignore[no-untyped-call]
             torch.jit.save(traced, str(path), _extra_files={HEADER: text})
     except RuntimeError as error:
@@ -185,7 +185,7 @@ def write_exported_program(path: Path, model: Model, interface: Interface) -> No
     first = 1 if interface.input == "nhwc" else 2
     sides = {0: torch.export.Dim.DYNAMIC, first: height, first + 1: width}
     try:
-        with _quiet(), torch.no_grad():
+        with quiet("torch.onnx"), torch.no_grad():
             exported = torch.export.export(program, (example,), dynamic_shapes=(sides,))
             torch.export.save(exported, str(path), extra_files={HEADER: text})
     except Exception as error:

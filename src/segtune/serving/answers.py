@@ -1,17 +1,15 @@
 """What is sent back: labels, overlay, or JSON."""
 
 import base64
-import io
 import json
 from collections.abc import Collection
 from enum import StrEnum
 from typing import Any
 
 import numpy as np
-from PIL import Image
 from zlib_ng import zlib_ng
 
-from segtune.pictures import labels_png, rgb_png
+from segtune.pictures import jpeg, labels_png, rgb_png
 from segtune.prediction.draw import overlay
 from segtune.prediction.polygons import feature_collection, find_polygons
 from segtune.prediction.predictor import Prediction
@@ -66,9 +64,7 @@ def _as_json(answer: Answer, parts: Collection[Part], has_confidence: bool) -> d
     if Part.labels in parts:
         content["labels"] = _base64(labels_png(prediction.class_ids, prediction.classes))
     if Part.picture in parts:
-        file = io.BytesIO()
-        Image.fromarray(answer.picture).save(file, "JPEG", quality=90)
-        content["picture"] = _base64(file.getvalue())
+        content["picture"] = _base64(jpeg(answer.picture))
     return content
 
 

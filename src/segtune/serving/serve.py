@@ -1,6 +1,5 @@
 """The command 'segtune serve': a model behind a page and an API."""
 
-import io
 import ipaddress
 import math
 import os
@@ -11,7 +10,6 @@ from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from segtune.config import ServeConfig
 from segtune.console import messages, output
@@ -94,7 +92,7 @@ def _listen(host: str, port: int) -> socket.socket:
 
 def _sample(path: Path | None) -> bytes:
     """A picture for those who have none at hand, as JPEG: the one named, or a drawn one."""
-    from segtune.pictures import read_picture
+    from segtune.pictures import jpeg, read_picture
 
     if path is not None:
         picture = read_picture(path)
@@ -102,6 +100,4 @@ def _sample(path: Path | None) -> bytes:
         from segtune.demo.scenes import draw_scene
 
         picture = draw_scene(np.random.default_rng(7), 360, 480).image
-    file = io.BytesIO()
-    Image.fromarray(picture).save(file, "JPEG", quality=90)
-    return file.getvalue()
+    return jpeg(picture)

@@ -12,17 +12,13 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from types import TracebackType
 
-import numpy as np
-import numpy.typing as npt
-
+from segtune.arrays import Array
 from segtune.errors import UserError
 from segtune.out_of_memory import is_out_of_memory
 from segtune.pictures import read_picture
 from segtune.prediction.pipeline import PixelBudget
 from segtune.prediction.predictor import Prediction, Predictor
 from segtune.serving.problems import MISTAKE, TOO_LITTLE_MEMORY, Problem
-
-Array = npt.NDArray[np.uint8]
 
 LOGGER = logging.getLogger("uvicorn.error")
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
@@ -49,10 +50,10 @@ class CrossvalResult:
     def pooled(self) -> Scores:
         """All pictures, each predicted by the model that had not seen it."""
         return Scores(
-            sum(scores.confusion for scores in self.folds[1:]) + self.folds[0].confusion,
+            np.sum([scores.confusion for scores in self.folds], axis=0),
             self.folds[0].classes,
             sum(scores.num_pictures for scores in self.folds),
-            sum(scores.pictures_with_class for scores in self.folds[1:]) + self.folds[0].pictures_with_class,
+            np.sum([scores.pictures_with_class for scores in self.folds], axis=0),
         )
 
     @property

@@ -8,9 +8,8 @@ from torch import nn
 
 from segtune.classes import ClassTable
 from segtune.config import TrainConfig
-from segtune.description import Description
 from segtune.errors import UserError, listed
-from segtune.model_file import read_header
+from segtune.model_file import read_description
 from segtune.models.catalog import build_model
 from segtune.models.pretrained import WeightsReport, misfits, read_state_dict, stated_licence, take
 
@@ -27,7 +26,7 @@ def with_architecture(config: TrainConfig) -> TrainConfig:
         raise UserError(f"--init {config.init} is no model.safetensors.", "An ensemble or an export is not trained on.")
     if config.weights != "auto":
         raise UserError("--init and --weights both say what to start from.", "Leave one out.")
-    architecture = _description(config.init).architecture
+    architecture = read_description(config.init).architecture
     default = next(entry.default for entry in fields(TrainConfig) if entry.name == "model")
     assert default is not MISSING
     if config.model not in {default, architecture}:
@@ -46,7 +45,7 @@ def load_initial(net: nn.Module, model: str, path: Path, table: ClassTable) -> W
     Raises:
         UserError: The file is no model, or doesn't fit.
     """
-    known = _description(path).classes.names
+    known = read_description(path).classes.names
     state = read_state_dict(path)
     head = _head(model, len(known))
     unfit = [name for name in misfits(net.state_dict(), state) if name not in head]
@@ -68,7 +67,3 @@ def _head(model: str, num_classes: int) -> set[str]:
     with torch.device("meta"):
         one, more = (build_model(model, count).state_dict() for count in (num_classes, num_classes + 1))
     return {name for name, tensor in one.items() if tensor.shape != more[name].shape}
-
-
-def _description(path: Path) -> Description:
-    return Description.from_header(read_header(path), str(path))

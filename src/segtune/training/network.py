@@ -25,6 +25,9 @@ class Network:
         plan: What to freeze, and where to compute.
         device: Where to compute.
 
+    Raises:
+        UserError: The plan freezes more stages than there are.
+
     Attributes:
         net: The net.
         device: Where it is.

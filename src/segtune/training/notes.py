@@ -1,7 +1,6 @@
 """What a training says of itself in words: warnings before it begins, and why there is nothing left to do."""
 
 import math
-import shlex
 from collections.abc import Sequence
 
 from segtune.annotations.dataset_report import DatasetReport
@@ -91,4 +90,4 @@ def why_it_ended(progress: Progress, plan: TrainPlan, folder: RunFolder) -> str:
         more = "--epochs MORE" if plan.epochs else "--time-budget LONGER"
     else:
         ended, more = f"All {plan.epochs} epochs are done", "--epochs MORE"
-    return f"{ended}. To go on: {shlex.join(['segtune', 'resume', str(folder.path)])} {more}"
+    return f"{ended}. To go on: {folder.resume_command} {more}"

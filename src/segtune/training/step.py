@@ -7,10 +7,10 @@ from torch import Tensor, nn
 from torch.amp import GradScaler
 from torch.optim import Optimizer
 
+from segtune.allocator import return_freed_memory
 from segtune.data.batch import Batch
 from segtune.out_of_memory import is_out_of_memory
 from segtune.preprocessing import Preprocessing
-from segtune.training.allocator import return_freed_memory
 from segtune.training.losses import Loss
 from segtune.training.network import Network
 from segtune.training.plan import TrainPlan

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from segtune.allocator import keep_freed_memory
 from segtune.annotations.check import check_dataset
 from segtune.annotations.check_ahead import CheckAhead
 from segtune.annotations.convert import convert_export
@@ -45,21 +46,21 @@ from segtune.report.report import write_report
 from segtune.run_folder import RunFolder
 from segtune.runtimes.backend import MAX_WORKERS
 from segtune.runtimes.eager import choose_device, eager_backend
-from segtune.training.allocator import keep_freed_memory
+from segtune.spread import spread
 from segtune.training.augmentation import plan_augmentation, plan_mixing
-from segtune.training.augmented_samples import augmented_sheet
+from segtune.training.augmented_sheet import augmented_sheet
 from segtune.training.console_listener import ConsoleListener
+from segtune.training.earlier_run import Earlier, earlier_run, earlier_run_of, resumed_plan
 from segtune.training.events import Event, Listener, Notice, RunDone, RunStarted
 from segtune.training.initial_model import load_initial, with_architecture
 from segtune.training.loop import Run, StopRequested, ValidationAttempt, make_state, run_epochs
-from segtune.training.memory import StepMemory, measure_step
 from segtune.training.network import Network
 from segtune.training.notes import notes, why_it_ended
 from segtune.training.plan import Facts, TrainPlan, make_plan
 from segtune.training.processes import Processes, join, launch, was_launched
 from segtune.training.record import header_scores, run_record
 from segtune.training.resume import Progress
-from segtune.training.start import Earlier, earlier_run, earlier_run_of, resumed_plan
+from segtune.training.step_memory import StepMemory, measure_step
 from segtune.training.stop_signal import StopSignal
 from segtune.training.validation import make_validation, validation_shortage
 from segtune.training.watchers import make_watchers, refuse_unknown_watchers
@@ -216,7 +217,7 @@ def _train(
         try:
             return _run(model, network, plan, data, folder, processes, listeners, stop, weights, earlier)
         except (KeyboardInterrupt, StopRequested) as error:
-            raise TrainingInterrupted(_how_to_go_on(config, folder) if processes.is_first else "") from error
+            raise TrainingInterrupted(_how_to_go_on(folder) if processes.is_first else "") from error
 
 
 def _run(
@@ -249,7 +250,7 @@ def _run(
     attempt = None
     if plan.time_budget and plan.validation != "original":
         # As many at once as in a whole one: fewer would take as long, each with a share of the cores.
-        few = data.val[:: max(1, len(data.val) // (MAX_WORKERS * processes.world_size))]
+        few = spread(data.val, MAX_WORKERS * processes.world_size)
         few_validated = make_validation(model, plan, few, network.device, processes)
         attempt = ValidationAttempt(few_validated, len(data.val) / len(few))
     run = Run(model, network, plan, loader, validate, attempt, folder, processes, tell, stop.requested)
@@ -380,8 +381,7 @@ def _show_best(folder: RunFolder, val_pairs: Sequence[Pair], progress: Progress,
         scores = score_into(folder.path, predictor, val_pairs, Tally(best.classes), {"split": "val"})
     if progress.best_scores is None:
         save_model(folder.model, replace(best, scores=header_scores(scores, progress.best_epoch)))
-    stride = -(-len(val_pairs) // NUM_SAMPLES)
-    for pair in val_pairs[::stride]:
+    for pair in spread(val_pairs, NUM_SAMPLES):
         picture, labels = read_picture(pair.picture), read_labels(pair.labels, best.classes)
         panel = comparison(picture, labels, predictor.predict(picture).class_ids, best.classes)
         write_picture(folder.samples / f"{pair.stem}.png", panel)
@@ -414,6 +414,6 @@ def _refuse_listeners(listeners: Sequence[Listener] | None) -> None:
         raise UserError("Listeners can't be told what other processes do.", "Train with nproc=1, or start torchrun.")
 
 
-def _how_to_go_on(config: TrainConfig, folder: RunFolder) -> str:
+def _how_to_go_on(folder: RunFolder) -> str:
     kept = f"{folder.model} holds the best epoch so far. " if folder.model.exists() else ""
-    return f"Interrupted. {kept}To go on where it stopped:\n  {shlex.join(['segtune', 'resume', str(config.run)])}"
+    return f"Interrupted. {kept}To go on where it stopped:\n  {folder.resume_command}"

@@ -18,7 +18,7 @@ from segtune.evaluation.tally import Tally
 from segtune.model_file import Model
 from segtune.prediction.predictor import Predictor
 from segtune.runtimes.eager import Eager
-from segtune.training.original import mean_iou_over_batches
+from segtune.training.original_validation import mean_iou_over_batches
 from segtune.training.plan import TrainPlan
 from segtune.training.processes import Processes
 

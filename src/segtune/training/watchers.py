@@ -147,7 +147,7 @@ class MLflowWriter:
     def __init__(self, folder: RunFolder, resume: bool) -> None:
         self._folder = folder
         self._resume = resume
-        self._id = folder.path / "mlflow_run.txt"
+        self._id = folder.mlflow_id
 
     def begin(self, values: dict[str, Any], step: int) -> None:
         """Start the run, or go on with it."""
@@ -185,7 +185,7 @@ class WandbWriter:
     def __init__(self, folder: RunFolder, resume: bool) -> None:
         self._folder = folder
         self._resume = resume
-        self._id = folder.path / "wandb_run.txt"
+        self._id = folder.wandb_id
         self._run: Any = None
 
     def begin(self, values: dict[str, Any], step: int) -> None:

@@ -1,4 +1,4 @@
-"""How the C library hands out memory while a net is trained on the CPU."""
+"""How the C library hands out memory, where the same large arrays are needed again and again."""
 
 import ctypes
 import sys
@@ -13,11 +13,11 @@ USUAL_THRESHOLD = 128 << 10
 
 
 def keep_freed_memory() -> None:
-    """Let this process keep the memory that it frees, of which the next step needs as much again.
+    """Let this process keep the memory that it frees, of which the next step, or picture, needs as much again.
 
-    By default glibc gives each large tensor back to the system when it is freed. A step asks for hundreds, and the
-    system has to fill every page of each with zeros: about a seventh of a step's time. Nothing changes where the C
-    library is another one.
+    By default glibc gives each large array back to the system when it is freed. A step of a training asks for hundreds,
+    and the system has to fill every page of each with zeros: about a seventh of a step's time. Nothing changes where
+    the C library is another one.
     """
     _set_thresholds(LARGEST_MMAP_THRESHOLD, LARGEST_TRIM_THRESHOLD)
 

@@ -8,7 +8,7 @@ import pytest
 STEPS = """
 import resource
 import torch
-from segtune.training.allocator import keep_freed_memory, return_freed_memory
+from segtune.allocator import keep_freed_memory, return_freed_memory
 
 def step():
     values = torch.ones(8, 16, 150, 150, requires_grad=True)

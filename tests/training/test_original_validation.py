@@ -23,7 +23,7 @@ from segtune.training.augmentation import plan_augmentation
 from segtune.training.losses import make_loss
 from segtune.training.network import Network
 from segtune.training.optimizer import make_optimizer, set_rates
-from segtune.training.original import ious_without_first, mean_iou_over_batches
+from segtune.training.original_validation import ious_without_first, mean_iou_over_batches
 from segtune.training.plan import Facts, make_plan
 from segtune.training.step import Stepper
 

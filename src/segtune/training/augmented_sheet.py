@@ -5,10 +5,11 @@ import math
 import cv2
 import numpy as np
 
+from segtune.arrays import Array
 from segtune.classes import IGNORE, ClassTable
 from segtune.data.augment import as_bytes
 from segtune.data.loader import AugmentedPictures
-from segtune.data.sample import Array, Sample
+from segtune.data.sample import Sample
 from segtune.prediction.draw import overlay
 
 TILE, MARGIN, COLUMNS = 224, 4, 6
