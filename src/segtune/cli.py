@@ -99,7 +99,7 @@ def run_check(config: CheckConfig) -> int:
         refuse_existing(config.page)
     report = check(config)
     if config.json:
-        output.print(json.dumps(report.to_dict(), indent=2, ensure_ascii=False))
+        output.print(json.dumps(report.to_dict(), indent=2))  # escaped, it is JSON on any terminal
     else:
         report.render()
     if config.page is not None:

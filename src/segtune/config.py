@@ -207,8 +207,9 @@ class TrainingOptions:
     --max-scale, are smaller."""
     longest_side: int | Auto = "auto"
     """Pictures whose longer side has more pixels are shrunk to this for the model, in training and in prediction;
-    labels and scores stay at the pictures' own size. 0: never. 'auto': 512, or as much more as --crop is above 224; 0
-    with the original recipe, and where no picture is larger: then larger pictures are cut into tiles in prediction."""
+    labels and scores stay at the pictures' own size. 0: never. 'auto': 512, or as much more as --crop is above 224, and
+    up to twice that for pictures that are much longer than wide; 0 with the original recipe, and where no picture is
+    larger: then larger pictures are cut into tiles in prediction."""
     min_scale: float | Auto = "auto"
     """Smallest factor by which training pictures are scaled."""
     max_scale: float | Auto = "auto"

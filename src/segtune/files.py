@@ -6,10 +6,12 @@ import os
 import secrets
 import shutil
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 from segtune.errors import UserError, listed, unwritable
 
@@ -42,23 +44,29 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def locked(path: Path, busy: UserError) -> Iterator[None]:
-    """Hold the lock that a file stands for, which goes with it; the system lets go of it when this process ends.
+def locked(path: Path, busy: UserError, stays: Callable[[], bool] = lambda: False) -> Iterator[None]:
+    """Hold the lock that a file stands for; the system lets go of it when this process ends.
+
+    Args:
+        path: The file.
+        busy: What to raise where another process holds it.
+        stays: Whether the file stays when it is let go.
 
     Raises:
-        UserError: ``busy``, where another process holds it.
+        UserError: ``busy``; or the file can't be made.
     """
-    from filelock import FileLock, Timeout  # who scores with an .onnx imports this module, and need not have it
-
     lock = FileLock(path, timeout=0)
     try:
         lock.acquire()
     except Timeout as error:
         raise busy from error
+    except OSError as error:
+        raise unwritable(path, error) from error
     try:
         yield
     finally:
-        path.unlink(missing_ok=True)
+        if not stays():
+            path.unlink(missing_ok=True)
         lock.release()
 
 

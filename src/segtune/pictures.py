@@ -126,7 +126,7 @@ def orientation(picture: Image.Image, name: str = "the picture") -> int:
         except DECODE_ERRORS as error:
             raise UserError(f"{name} can't be decoded: {error}.", "Replace or remove it.") from error
     # As viewers do: EXIF that can't be read says nothing. (A PNG's own method would decode it.)
-    with warnings.catch_warnings(), suppress(*DECODE_ERRORS, struct.error):
+    with warnings.catch_warnings(), suppress(*DECODE_ERRORS):
         warnings.filterwarnings("ignore", category=UserWarning, module="PIL")
         found = Image.Image.getexif(picture).get(0x0112, 1)
         return found if found in range(1, 9) else 1

@@ -12,7 +12,7 @@ from typing import Any
 
 from segtune.annotations.dataset_folder import is_dataset_folder
 from segtune.errors import UserError, listed, unwritable
-from segtune.files import write_json, write_text
+from segtune.files import locked, write_json, write_text
 
 SCORES_FILE, PER_IMAGE_FILE, CONFUSION_FILE = "scores.json", "per_image.csv", "confusion.png"
 """What scores are written to, here and by 'evaluate'."""
@@ -94,27 +94,18 @@ class RunFolder:
         Raises:
             UserError: Another one has it.
         """
-        from filelock import FileLock, Timeout  # who scores with an .onnx imports this module, and need not have it
-
-        lock = FileLock(self.path / ".lock", timeout=0)
+        busy = UserError(
+            f"Another process is training in {self.path}.", "Wait for it, stop it, or name another run folder."
+        )
         try:
-            lock.acquire()
-        except Timeout as error:
-            raise UserError(
-                f"Another process is training in {self.path}.", "Wait for it, stop it, or name another run folder."
-            ) from error
-        try:
-            self._put_dataset_back()  # a start that was killed may have left it aside
-            yield
+            with locked(self.path / ".lock", busy, stays=lambda: bool(self.made())):
+                try:
+                    self._put_dataset_back()  # a start that was killed may have left it aside
+                    yield
+                finally:
+                    self._put_dataset_back()
         finally:
-            try:
-                self._put_dataset_back()
-            finally:
-                started = bool(self.made())
-                if not started:  # a training that did not begin leaves nothing behind
-                    (self.path / ".lock").unlink(missing_ok=True)
-                lock.release()
-            if not started and self._is_ours:
+            if self._is_ours and not self.made():  # a training that did not begin leaves nothing behind
                 with suppress(OSError):  # where somebody has put something into it
                     self.path.rmdir()
 

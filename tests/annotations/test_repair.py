@@ -190,7 +190,7 @@ def test_values_beyond_a_byte_are_not_cut(dataset, tmp_path, repair):
         assert values(tmp_path / "fixed" / NAME).min() >= 256
 
 
-@pytest.mark.parametrize("repair", ["format", "nearest", "shift", "size"])
+@pytest.mark.parametrize("repair", ["format", "nearest", "shift", "size", "colors", "binary", "orientation"])
 def test_negative_values_do_not_become_classes(dataset, tmp_path, repair):
     """-32768, a GIS file's "no data", is 0 in the lower byte, and -1 is 255."""
     spoilt = (dataset / NAME).with_suffix(".tif")

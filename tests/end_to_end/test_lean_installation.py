@@ -1,6 +1,7 @@
 """The wheel with the extra ``runtime`` alone predicts with an .onnx, in an environment without torch."""
 
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from segtune.cli import main
 from segtune.config import ExportConfig
@@ -52,6 +54,13 @@ def test_prediction_and_scores_of_an_onnx_import_no_torch(trained_run, tmp_path)
     for path in (tmp_path / "full" / "labels").iterdir():
         assert (read_labels(path) == read_labels(tmp_path / "lean" / "labels" / path.name)).all()
     assert "mean IoU" in run(sys.executable, "-c", BLOCKED, "evaluate", model, data)
+
+
+def test_a_merge_needs_no_torch(dataset, tmp_path):
+    shutil.copytree(dataset, tmp_path / "export")
+    Image.new("L", (96, 72), 1).save(tmp_path / "export" / "train" / "Labels" / "000.png")
+    told = run(sys.executable, "-c", BLOCKED, "convert", tmp_path / "export", dataset, "--merge")
+    assert "1 pictures changed" in told
 
 
 @pytest.mark.slow

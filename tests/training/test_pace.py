@@ -71,8 +71,10 @@ def test_the_first_validation_takes_a_tenth_of_all_the_time_at_most(expected, is
     assert pace.is_time_to_validate() == is_time
 
 
-@pytest.mark.parametrize(("time_budget", "told"), [("9s", True), ("1h", False)])
-def test_too_short_a_time_for_the_net_is_told_early(dataset, time_budget, told):
+@pytest.mark.parametrize(("few_steps", "told"), [(10**9, True), (3, False)])
+def test_too_short_a_time_for_the_net_is_told_early(dataset, few_steps, told, monkeypatch):
+    """Too short is what is too short on a slow machine; here the bound moves."""
+    monkeypatch.setattr("segtune.training.loop.FEW_STEPS", few_steps)
     events = []
     options = {"model": "unet:efficientnet_lite0", "crop": 128, "batch_size": 8, "report_to": "none"}
 
@@ -82,9 +84,9 @@ def test_too_short_a_time_for_the_net_is_told_early(dataset, time_budget, told):
             raise KeyboardInterrupt
 
     with pytest.raises(TrainingInterrupted):
-        train(TrainConfig(dataset, dataset.parent / "run", time_budget=time_budget, **options), listeners=[listen])
+        train(TrainConfig(dataset, dataset.parent / "run", time_budget="1h", **options), listeners=[listen])
     (place,) = [index for index, event in enumerate(events) if isinstance(event, StepDone) and event.step == 2]
-    assert (isinstance(events[place + 1], Notice) and "in fewer than 100" in events[place + 1].text) == told
+    assert (isinstance(events[place + 1], Notice) and "are enough for about" in events[place + 1].text) == told
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("1h30m", 5400), ("1.5h", 5400), (" 2M ", 120)])

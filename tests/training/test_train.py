@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
+from segtune.classes import IGNORE
 from segtune.cli import parse
 from segtune.config import EvaluateConfig, ResumeConfig, TrainConfig
 from segtune.errors import UserError
@@ -202,6 +203,19 @@ def test_what_is_wrong_with_test_pictures_does_not_concern_a_training(dataset):
     Image.new("RGB", (2000, 1500)).save(dataset / "test" / "Images" / "x.jpg")
     train(config(dataset), listeners=[])
     assert json.loads((dataset.parent / "run" / "run.json").read_text())["plan"]["longest_side"] == 0
+
+
+@pytest.mark.parametrize(("recipe", "num_steps"), [("default", 5), ("original", 6)])
+def test_pictures_without_labels_are_left_out_and_told(dataset, recipe, num_steps):
+    for path in ("train/Labels/000.png", "val/Labels/100.png"):
+        Image.new("L", (96, 72), IGNORE).save(dataset / path)
+    events = []
+    train(config(dataset, recipe=recipe, epochs=1, batch_size=2, accumulate=2), listeners=[events.append])
+    pictures = sum(event.num_pictures for event in events if isinstance(event, StepDone))
+    (begun,) = (event for event in events if isinstance(event, RunStarted))
+    assert pictures == num_steps
+    told = "Pictures without any labelled pixel are left out of the training: 1" in begun.notes
+    assert told == (recipe == "default")
 
 
 @pytest.mark.parametrize(("longest_side", "is_told"), [(0, False), (40, True), (200, False)])

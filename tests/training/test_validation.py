@@ -38,8 +38,17 @@ def test_patience_ends_what_gets_no_better():
     for epoch in (1, 2, 3):
         progress.epoch = epoch
         assert not progress.stopped_early
-        assert progress.note_validation(Validated(0.5), patience=2)
+        assert progress.note_validation(validated(STRAY), patience=2)
     assert progress.stopped_early
+
+
+def test_the_original_keeps_the_first_of_equal_epochs():
+    """It has but the mean of its crops."""
+    progress = Progress()
+    for epoch in (1, 2):
+        progress.epoch = epoch
+        progress.note_validation(Validated(0.5), patience=0)
+    assert progress.best_epoch == 1
 
 
 def test_without_a_score_the_newest_epoch_is_the_best_and_patience_does_not_count():

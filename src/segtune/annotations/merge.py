@@ -121,8 +121,15 @@ def merge_export(source: Path, dataset: Path, options: ConversionOptions, table:
 
     Raises:
         UserError: The export can't be read, has classes that the dataset lacks, or other pictures of the same names, or
-            the dataset has a name in two splits; the dataset is untouched then.
+            the dataset has a name in two splits, or another process merges into it; the dataset is untouched then.
     """
+    # Each of two would keep the other's labels as those that were there before.
+    busy = UserError(f"Another process is merging into {dataset}.", "Wait for it, then try again.")
+    with locked(dataset / ".merge.lock", busy):
+        return _merged(source, dataset, options, table)
+
+
+def _merged(source: Path, dataset: Path, options: ConversionOptions, table: ClassTable) -> MergeReport:
     present = _present(dataset)
     if options.split_like is not None:
         raise UserError("--merge keeps the dataset's own split.", "Leave --split-like out.")
@@ -228,22 +235,12 @@ def _values(conversion: Conversion, table: ClassTable) -> npt.NDArray[np.uint8]:
 
 @contextmanager
 def _working_folder(dataset: Path) -> Iterator[Path]:
-    """A hidden folder in a dataset folder, so that files move without being copied; it vanishes at the end.
-
-    Raises:
-        UserError: It can't be made, or another process merges into the dataset: each would keep the other's labels as
-            those that were there before.
-    """
-    busy = UserError(f"Another process is merging into {dataset}.", "Wait for it, then try again.")
+    """A hidden folder in a dataset folder, so that files move without being copied; it vanishes at the end."""
     try:
-        with locked(dataset / ".merge.lock", busy), _hidden_folder(dataset) as name:
-            yield Path(name)
+        with tempfile.TemporaryDirectory(prefix=".merge-", dir=dataset, ignore_cleanup_errors=True) as folder:
+            yield Path(folder)
     except OSError as error:
         raise unwritable(dataset, error) from error
-
-
-def _hidden_folder(dataset: Path) -> tempfile.TemporaryDirectory[str]:
-    return tempfile.TemporaryDirectory(prefix=".merge-", dir=dataset, ignore_cleanup_errors=True)
 
 
 def _assign(conversion: Conversion, present: Mapping[str, tuple[str, Pair]]) -> list[str]:

@@ -33,16 +33,15 @@ def picture_findings(dataset: Path, facts: Sequence[PairFacts], table: ClassTabl
         if fact.size != (0, 0) and min(fact.size) < MIN_SIDE:
             message = f"{fact.pair.picture} has only {fact.size[1]} x {fact.size[0]} pixels"
             findings.append(Finding("warning", "tiny-picture", message, relative(dataset, fact.pair.picture)))
-    of_16_bits = [fact for fact in facts if fact.grey_range is not None]
-    ranges = [fact.grey_range for fact in of_16_bits if fact.grey_range is not None]
-    low, high = min((low for low, _ in ranges), default=0), max((high for _, high in ranges), default=MIN_RANGE)
-    if high - low < MIN_RANGE:
+    ranges = {fact.pair.picture: fact.grey_range for fact in facts if fact.grey_range is not None}
+    low, high = min((low for low, _ in ranges.values()), default=0), max((top for _, top in ranges.values()), default=0)
+    if ranges and high - low < MIN_RANGE:
         message = (
-            f"the {len(of_16_bits)} pictures of 16 bits have values from {low} to {high} of 65535, but for a few, so"
+            f"the {len(ranges)} pictures of 16 bits have values from {low} to {high} of 65535, but for a few, so"
             f" that training sees {round((high - low) / 257) + 1} shades of grey: stretch their values to the whole"
             " range, all pictures alike"
         )
-        files = relative(dataset, *(fact.pair.picture for fact in of_16_bits))
+        files = relative(dataset, *ranges)
         findings.append(Finding("warning", "narrow-16-bits", message, files))
     others = counted[counted > 0]
     empty = [fact for fact in facts if table.ignore_value != 0 and fact.values[0] and not fact.values[others].any()]

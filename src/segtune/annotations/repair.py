@@ -328,8 +328,10 @@ def _colors(pixels: Pixels, path: Path, shown: Shown | None, meaning: Meaning) -
     table = meaning.table
     if pixels.ndim == 2:
         picture = open_picture(path)
+        if picture.mode != "P":
+            return None
         counts = np.bincount(pixels.ravel(), minlength=256)
-        lookup = palette_lookup(picture, counts, table) if picture.mode == "P" else None
+        lookup = palette_lookup(picture, counts, table)
         used = np.flatnonzero(counts)
         return None if lookup is None or (lookup[used] == used).all() else lookup[pixels]
     if color_fit(Image.fromarray(pixels.astype(np.uint8)), table) != "exact":

@@ -14,7 +14,7 @@ from segtune.data.sample import Sample
 from segtune.preprocessing import Triple
 
 MAX_REDRAWS = 8
-"""How often a place without a label is drawn again: where one place in five has some, nine crops of ten do then."""
+"""How often a place without a label is drawn again: where one place in five has some, seven crops of eight do then."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,7 @@ class ScaledCrop:
         rotation: Largest angle in degrees, either way.
         rare_crop: Probability that the crop is placed on a pixel of a class that is drawn among those of the picture.
         class_weights: How likely each class is then, relative to the others; empty: all alike.
+        max_redraws: How often a place where nothing is labelled is drawn again.
     """
 
     size: int
@@ -42,6 +43,7 @@ class ScaledCrop:
     rotation: float = 0.0
     rare_crop: float = 0.0
     class_weights: tuple[float, ...] = ()
+    max_redraws: int = MAX_REDRAWS
 
     def __call__(self, sample: Sample, generator: np.random.Generator) -> Sample:
         """Scale, turn and crop, at a random place."""
@@ -69,7 +71,7 @@ class ScaledCrop:
             ]
 
         spans = drawn_window()
-        for _ in range(MAX_REDRAWS):
+        for _ in range(self.max_redraws):
             (top, height), (left, width) = spans
             if (sample.labels[top : top + height, left : left + width] != IGNORE).any():
                 break

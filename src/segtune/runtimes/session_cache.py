@@ -29,7 +29,7 @@ VERSION = 4
 """Of what is done here: another one asks for new files."""
 
 MIN_SPEED = 1.1
-"""ONNX Runtime is taken where it gives this share of pixels the same class, at this many times the speed."""
+"""ONNX Runtime is taken where it is so many times as fast."""
 
 TEST_SIDE, ROUNDS = 352, 4
 

@@ -124,11 +124,11 @@ def crossval(config: CrossvalConfig) -> CrossvalResult:
     whole = RunFolder(config.run)
     whole.refuse_used(config.overwrite)
     with whole.locked():
+        for run in runs:
+            _refuse_own_files(run.dataset, config.dataset)
         if config.overwrite and config.resume != "auto":
             _clear(config.run)
         has_begun = any(run.record.exists() for run in runs)
-        for run in runs:
-            _refuse_own_files(run.dataset, config.dataset)
         _keep_folds(config, dict(zip([pair.picture.name for pair in pairs], folds, strict=True)), has_begun)
         found = []
         for number, run in enumerate(runs):
@@ -208,7 +208,8 @@ def _refuse_own_files(target: Path, dataset: Path) -> None:
     if not target.exists():
         return
     is_input = dataset.resolve().is_relative_to(target.resolve())
-    own = [path for path in target.glob("*/*/*") if not path.is_symlink()]
+    # Systems leave hidden files of their own.
+    own = [path for path in target.glob("*/*/*") if not path.is_symlink() and not path.name.startswith(".")]
     if is_input or own:
         what = "is the dataset itself" if is_input else f"holds files of its own: {listed(map(str, sorted(own)), 3)}"
         raise UserError(f"{target}, where a fold's links are to be, {what}.", "Name another folder.")

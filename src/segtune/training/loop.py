@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import islice
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -22,7 +23,7 @@ from segtune.training.losses import make_loss
 from segtune.training.moving_average import MovingAverage
 from segtune.training.network import Network
 from segtune.training.optimizer import make_optimizer, set_rates
-from segtune.training.pace import Pace
+from segtune.training.pace import Pace, Rarely
 from segtune.training.plan import TrainPlan
 from segtune.training.processes import Processes
 from segtune.training.record import epoch_metrics, header_scores
@@ -92,7 +93,7 @@ def run_epochs(run: Run, state: TrainingState, stepper: Stepper) -> None:
         StopRequested: The process was asked to stop.
     """
     plan, progress = run.plan, state.progress
-    pace = Pace(plan, progress)
+    pace, last = Pace(plan, progress), _LastModel(run.folder.last)
     if run.attempt is not None and not progress.validation_seconds and not progress.has_ended(plan):
         _look_ahead(run, run.attempt, state, pace)
     while not progress.has_ended(plan):
@@ -115,9 +116,11 @@ def run_epochs(run: Run, state: TrainingState, stepper: Stepper) -> None:
                 _save(run, state, pace)
             started = time.monotonic()
         ends_epoch = not (progress.time_is_up and progress.is_scored())
-        is_best = ends_epoch and _end_epoch(run, state, pace)
+        is_best = ends_epoch and _end_epoch(run, state, pace, last)
         if ends_epoch:
             progress.begin_next_epoch()
+        else:
+            last.write()
         # A new best model comes with its state: what is trained again after a kill may be another model, but on CPUs.
         if is_best or pace.state_file.is_due() or progress.has_ended(plan):
             _save(run, state, pace)
@@ -161,7 +164,8 @@ def _count_step(run: Run, progress: Progress, pace: Pace, loss: float, seconds: 
     size = run.loader.num_pictures(progress.batch)
     progress.count_step(loss, size, seconds)
     run.tell(StepDone(progress.epoch, progress.step, loss, size, progress.learning_rate, pace.done()))
-    if progress.step != STEP_TO_JUDGE_BY or not run.plan.time_budget:
+    # Compiling may take minutes of any of the first steps.
+    if progress.step != STEP_TO_JUDGE_BY or not run.plan.time_budget or run.plan.compile:
         return
     steps = progress.step + max(0.0, pace.seconds_to_train() - progress.seconds) / seconds
     if steps >= FEW_STEPS:
@@ -208,7 +212,33 @@ def _attempt(run: Run, stepper: Stepper, batch: Batch, total: Tensor, step: int)
         return stepper.step(batch, total, run.processes.world_size)
 
 
-def _end_epoch(run: Run, state: TrainingState, pace: Pace) -> bool:
+class _LastModel:
+    """The newest epoch's model, which is written in 2 % of the time at most, and at the end.
+
+    Args:
+        path: Where to.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file = Rarely()
+        self._waiting: Model | None = None
+
+    def offer(self, model: Model, must: bool) -> None:
+        """Write a model if it must be, or if it is time; else it waits, as long as its net is not trained further."""
+        self._waiting = model
+        if must or self._file.is_due():
+            self.write()
+
+    def write(self) -> None:
+        """Write the model that waits, if there is one."""
+        if self._waiting is not None:
+            with self._file.writing():
+                save_model(self._path, self._waiting)
+            self._waiting = None
+
+
+def _end_epoch(run: Run, state: TrainingState, pace: Pace, last: _LastModel) -> bool:
     """Validate where the plan says so, write the weights, and tell; returns whether they are the best so far."""
     plan, progress = run.plan, state.progress
     _refuse_spoilt(run, progress.step)
@@ -232,9 +262,7 @@ def _end_epoch(run: Run, state: TrainingState, pace: Pace) -> bool:
     progress.metrics.append(metrics)
     if run.processes.is_first:
         trained = replace(run.model, net=candidates[chosen], scores=header_scores(scores, epoch))
-        if best or pace.last_file.is_due() or progress.stopped_early or is_last:
-            with pace.last_file.writing():
-                save_model(run.folder.last, trained)
+        last.offer(trained, must=best or is_last or progress.stopped_early)
         _write(run, trained, epoch, best)
         run.folder.append_metrics(metrics)
     run.tell(EpochDone(epoch, progress.step, metrics, best))

@@ -3,6 +3,8 @@
 import math
 from collections.abc import Sequence
 
+import numpy as np
+
 from segtune.annotations.dataset_report import DatasetReport
 from segtune.classes import ClassTable
 from segtune.errors import listed
@@ -23,12 +25,17 @@ FEW_PIXELS = 200
 
 
 def notes(
-    plan: TrainPlan, table: ClassTable, report: DatasetReport, weights: WeightsReport, goes_on: bool
+    plan: TrainPlan,
+    table: ClassTable,
+    report: DatasetReport,
+    weights: WeightsReport,
+    goes_on: bool = False,
+    num_left_out: int = 0,
 ) -> tuple[str, ...]:
-    """What is to be known of a training before it begins, or goes on."""
+    """What is to be known of a training before it begins, or goes on; of its pictures some may be left out."""
     found = [f"Warning: {warning}" for warning in report.grouped("warning")]
-    if report.unlabelled:
-        found.append(f"Pictures without any labelled pixel are left out of the training: {len(report.unlabelled)}")
+    if num_left_out:
+        found.append(f"Pictures without any labelled pixel are left out of the training: {num_left_out}")
     if not goes_on:
         found += _of_shrinking(plan, table, report)
         sides = _sides(table.names) if plan.flip_horizontal else []
@@ -57,8 +64,14 @@ def _of_shrinking(plan: TrainPlan, table: ClassTable, report: DatasetReport) -> 
     whole = sum(number * math.prod(size) for size, number in facts.sizes.items())
     if seen == whole:
         return []
-    areas = facts.pixels / facts.pictures_with_class.clip(min=1) * (seen / whole)
-    small = [f"{name} {area:.0f}" for name, area in zip(table.names, areas, strict=True) if 0 < area < FEW_PIXELS]
+    areas = facts.pixels / facts.pictures_with_class.clip(min=1)
+    # What is small anyway is told where shrinking takes much of it.
+    largest = areas if seen <= whole / 2 else np.where(areas < FEW_PIXELS, 0, areas)
+    small = [
+        f"{name} {area * seen / whole:.0f}"
+        for name, area in zip(table.names, largest, strict=True)
+        if 0 < area * seen / whole < FEW_PIXELS
+    ]
     larger = f"If they matter: --longest-side {2 * plan.longest_side} --crop {2 * plan.crop}"
     if small:
         return [

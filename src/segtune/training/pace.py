@@ -48,7 +48,6 @@ class Pace:
 
     Attributes:
         state_file: When to write the state.
-        last_file: When to write an epoch's weights that are not the best.
     """
 
     def __init__(self, plan: TrainPlan, progress: Progress) -> None:
@@ -56,7 +55,6 @@ class Pace:
         self.progress = progress
         self._started = time.monotonic() - progress.seconds
         self.state_file = Rarely()
-        self.last_file = Rarely()
         self._expected = 0.0
         self._most_kept = plan.time_budget / 2
 

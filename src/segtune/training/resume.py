@@ -41,7 +41,7 @@ class Progress:
         best_epoch: The epoch of model.safetensors; 0: none yet.
         best_rank: What it was chosen by (``Validated.rank``).
         best_scores: Its scores on whole pictures, where the loop made them, as plain values.
-        without_better: Validations since one that was better than all before.
+        without_better: Validations since one that was better than all before, or had no score.
         stopped_early: Whether the training ended by patience.
         time_is_up: Whether it ended by its time budget.
         epochs: The plan's, when this was written.
@@ -99,14 +99,15 @@ class Progress:
         self.epoch_seconds += seconds
 
     def note_validation(self, validated: Validated, patience: int) -> bool:
-        """The epoch was validated; returns whether it is the best so far: of equal ones, as of unscored ones, the last.
+        """The epoch was validated; returns whether it is the best so far, as of unscored ones the newest is.
 
-        The rate goes down from epoch to epoch, so of equal ones the last is the one that is trained best.
+        Of equal ones the last is trained best, as the rate goes down; the original, whose rate stays, keeps the first.
         """
         is_better = validated.rank > self.best_rank
         self.without_better = 0 if is_better or validated.rank == NO_RANK else self.without_better + 1
         self.stopped_early = 0 < patience <= self.without_better
-        is_best = validated.rank >= self.best_rank
+        is_last_of_equal = validated.rank == self.best_rank and (validated.scores or validated.rank == NO_RANK)
+        is_best = is_better or bool(is_last_of_equal)
         if is_best:
             self.best_epoch, self.best_rank = self.epoch, validated.rank
             self.best_scores = None if validated.scores is None else validated.scores.to_dict()

@@ -263,7 +263,8 @@ def _run(
     elif processes.is_first:
         folder.write_metrics([])
         write_picture(folder.augmented, augmented_sheet(pictures, model.classes, NUM_AUGMENTED))
-    known = notes(plan, data.table, data.report, weights, earlier is not None)
+    num_left_out = data.report.splits["train"].num_pictures - len(data.train)
+    known = notes(plan, data.table, data.report, weights, earlier is not None, num_left_out)
     tell(RunStarted(plan, known, model.classes.names, state.progress.step))
     if state.progress.has_ended(plan):
         tell(Notice(why_it_ended(state.progress, plan, folder)))
@@ -292,8 +293,11 @@ def _prepare(config: TrainConfig, folder: RunFolder, earlier: Earlier | None, ch
             "Bring it back to what it was, or start a new run from these weights:"
             f" segtune train {dataset} NEW_RUN --init {folder.last}",
         )
-    train_pairs = [pair for pair in find_pairs(dataset, "train") if pair.picture not in report.unlabelled]
-    return Data(dataset, table, report, train_pairs, find_pairs(dataset, "val"))
+    train_pairs, val_pairs = find_pairs(dataset, "train"), find_pairs(dataset, "val")
+    # The original knew no pixels that don't count.
+    unlabelled = report.unlabelled if config.recipe != "original" else frozenset()
+    train_pairs = [pair for pair in train_pairs if pair.picture not in unlabelled]
+    return Data(dataset, table, report, train_pairs, val_pairs)
 
 
 def _dataset_folder(config: TrainConfig, folder: RunFolder, earlier: Earlier | None) -> Path:
