@@ -93,7 +93,7 @@ def run_epochs(run: Run, state: TrainingState, stepper: Stepper) -> None:
         StopRequested: The process was asked to stop.
     """
     plan, progress = run.plan, state.progress
-    pace, last = Pace(plan, progress), _LastModel(run.folder.last)
+    pace, last = Pace(plan, progress), LastModel(run.folder.last)
     if run.attempt is not None and not progress.validation_seconds and not progress.has_ended(plan):
         _look_ahead(run, run.attempt, state, pace)
     while not progress.has_ended(plan):
@@ -212,7 +212,7 @@ def _attempt(run: Run, stepper: Stepper, batch: Batch, total: Tensor, step: int)
         return stepper.step(batch, total, run.processes.world_size)
 
 
-class _LastModel:
+class LastModel:
     """The newest epoch's model, which is written in 2 % of the time at most, and at the end.
 
     Args:
@@ -238,7 +238,7 @@ class _LastModel:
             self._waiting = None
 
 
-def _end_epoch(run: Run, state: TrainingState, pace: Pace, last: _LastModel) -> bool:
+def _end_epoch(run: Run, state: TrainingState, pace: Pace, last: LastModel) -> bool:
     """Validate where the plan says so, write the weights, and tell; returns whether they are the best so far."""
     plan, progress = run.plan, state.progress
     _refuse_spoilt(run, progress.step)
