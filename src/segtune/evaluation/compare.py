@@ -3,12 +3,11 @@
 from dataclasses import dataclass
 from typing import Any
 
-from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
 from segtune.evaluation.bootstrap import Interval, interval
-from segtune.evaluation.scores import Scores, shown
+from segtune.evaluation.scores import Scores, score_table, shown
 
 
 @dataclass(frozen=True)
@@ -55,15 +54,7 @@ class Comparison:
     def table(self, title: str, names: tuple[str, str]) -> Table:
         """Both for the terminal."""
         caption = f"difference of the mean IoU {self.difference:+.4f}; {self.verdict()}"
-        table = Table(
-            title=Text(title),
-            title_justify="left",
-            caption=caption,
-            caption_justify="left",
-            box=SIMPLE_HEAD,
-            collapse_padding=True,
-            pad_edge=False,
-        )
+        table = score_table(title, caption)
         table.add_column("IoU")
         for name in (*names, "difference", "95 %"):
             table.add_column(Text(name), justify="right", no_wrap=True)

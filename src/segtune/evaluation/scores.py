@@ -196,10 +196,7 @@ class Scores:
 
     def table(self, title: str) -> Table:
         """The scores for the terminal."""
-        table = Table(
-            title=Text(title), title_justify="left", caption=self.summary(), caption_justify="left", box=SIMPLE_HEAD,
-            collapse_padding=True, pad_edge=False,
-        )  # fmt: skip
+        table = score_table(title, self.summary())
         # Eighty columns hold this; Dice says no more of a class than its IoU does.
         table.add_column("class", overflow="fold", min_width=12)
         columns = {"iou": "IoU", "iou_interval": "95 %", "precision": "prec.", "recall": "recall"}
@@ -230,6 +227,14 @@ class Scores:
             f" frequency-weighted IoU {self.frequency_weighted_iou:.4f};"
             f" {self.num_pictures} pictures at their own size, ignored pixels not counted{few}"
         )
+
+
+def score_table(title: str, caption: str) -> Table:
+    """A table for the terminal that has no columns yet; narrow, so that eighty characters hold many."""
+    return Table(
+        title=Text(title), title_justify="left", caption=caption, caption_justify="left", box=SIMPLE_HEAD,
+        collapse_padding=True, pad_edge=False,
+    )  # fmt: skip
 
 
 def majority_scores(scores: Scores) -> Scores:

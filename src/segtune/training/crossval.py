@@ -10,9 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.box import SIMPLE_HEAD
 from rich.table import Table
-from rich.text import Text
 
 from segtune.annotations.dataset_folder import IMAGES, LABELS, SPLITS, Pair, find_pairs, is_dataset_folder
 from segtune.annotations.split import Candidate, assign_folds
@@ -20,7 +18,7 @@ from segtune.classes import CLASSES_FILE
 from segtune.config import CrossvalConfig, TrainConfig
 from segtune.console import messages, output
 from segtune.errors import UserError, listed, unwritable
-from segtune.evaluation.scores import Scores, shown
+from segtune.evaluation.scores import Scores, score_table, shown
 from segtune.files import read_json, write_json
 from segtune.model_file import write_ensemble
 from segtune.run_folder import RunFolder
@@ -86,13 +84,7 @@ class CrossvalResult:
             f"mean IoU of the folds {self.mean:.4f} (95 %: {shown(self.interval)}, rather too narrow: folds share"
             f" training pictures)\nall pictures together: {self.pooled.summary()}"
         )
-        table = Table(
-            title=Text("Cross-validation"),
-            title_justify="left",
-            caption=caption,
-            caption_justify="left",
-            box=SIMPLE_HEAD,
-        )
+        table = score_table("Cross-validation", caption)
         table.add_column("fold")
         for name in ("mean IoU", "pixel accuracy", "pictures"):
             table.add_column(name, justify="right")

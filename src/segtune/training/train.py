@@ -214,30 +214,29 @@ def _train(
             listeners = [stack.enter_context(ConsoleListener()), *map(stack.enter_context, watchers)]
         stack.enter_context(processes.losses_told(folder))
         stop = stack.enter_context(StopSignal(processes.is_first))
+
+        def tell(event: Event) -> None:
+            for listener in listeners:
+                listener(event)
+
         try:
-            return _run(model, network, plan, data, folder, processes, listeners, stop, weights, earlier)
+            run, pictures = _make_run(model, network, plan, data, folder, processes, tell, stop.requested)
+            return _run(run, pictures, data, weights, earlier)
         except (KeyboardInterrupt, StopRequested) as error:
             raise TrainingInterrupted(_how_to_go_on(folder) if processes.is_first else "") from error
 
 
-def _run(
+def _make_run(
     model: Model,
     network: Network,
     plan: TrainPlan,
     data: Data,
     folder: RunFolder,
     processes: Processes,
-    listeners: Sequence[Listener],
-    stop: StopSignal,
-    weights: WeightsReport,
-    earlier: Earlier | None,
-) -> TrainResult:
-    """The loop, between what is said before and shown after it."""
-
-    def tell(event: Event) -> None:
-        for listener in listeners:
-            listener(event)
-
+    tell: Callable[[Event], None],
+    stop_requested: Callable[[], bool],
+) -> tuple[Run, AugmentedPictures]:
+    """What the loop works with, and the pictures that its loader makes batches of."""
     samples = open_samples(data.train, model.classes, model.preprocessing, plan.cache, plan.num_workers)
     augmentation = plan_augmentation(plan, model.preprocessing.mean)
     pictures = AugmentedPictures(samples, augmentation, plan.seed, plan_mixing(plan))
@@ -253,32 +252,39 @@ def _run(
         few = spread(data.val, MAX_WORKERS * processes.world_size)
         few_validated = make_validation(model, plan, few, network.device, processes)
         attempt = ValidationAttempt(few_validated, len(data.val) / len(few))
-    run = Run(model, network, plan, loader, validate, attempt, folder, processes, tell, stop.requested)
+    run = Run(model, network, plan, loader, validate, attempt, folder, processes, tell, stop_requested)
+    return run, pictures
+
+
+def _run(
+    run: Run, pictures: AugmentedPictures, data: Data, weights: WeightsReport, earlier: Earlier | None
+) -> TrainResult:
+    """The loop, between what is said before and shown after it."""
+    plan, folder, is_first = run.plan, run.folder, run.processes.is_first
     state, stepper = make_state(run)
+    progress = state.progress
     if earlier is not None and earlier.has_state:
         state.restore(folder.resume)
-        state.progress.go_on(plan)
-        if processes.is_first:
-            folder.write_metrics(state.progress.metrics)
-    elif processes.is_first:
+        progress.go_on(plan)
+        if is_first:
+            folder.write_metrics(progress.metrics)
+    elif is_first:
         folder.write_metrics([])
-        write_picture(folder.augmented, augmented_sheet(pictures, model.classes, NUM_AUGMENTED))
+        write_picture(folder.augmented, augmented_sheet(pictures, data.table, NUM_AUGMENTED))
     num_left_out = data.report.splits["train"].num_pictures - len(data.train)
     known = notes(plan, data.table, data.report, weights, earlier is not None, num_left_out)
-    tell(RunStarted(plan, known, model.classes.names, state.progress.step))
-    if state.progress.has_ended(plan):
-        tell(Notice(why_it_ended(state.progress, plan, folder)))
+    run.tell(RunStarted(plan, known, data.table.names, progress.step))
+    if progress.has_ended(plan):
+        run.tell(Notice(why_it_ended(progress, plan, folder)))
     with worker_deaths_told():
         run_epochs(run, state, stepper)
-    scores = processes.share(
-        _show_best(folder, data.val, state.progress, network.device) if processes.is_first else None
-    )
+    device = run.network.device
+    scores = run.processes.share(_show_best(folder, data.val, progress, device) if is_first else None)
     assert scores is not None
-    tell(RunDone(scores, state.progress.best_epoch))
-    report = _report(folder, network.device, tell) if processes.is_first else None
-    return TrainResult(
-        folder.path, folder.model, scores, state.progress.best_epoch, report, stop_requested=stop.requested()
-    )
+    run.tell(RunDone(scores, progress.best_epoch))
+    report = _report(folder, device, run.tell) if is_first else None
+    stop_requested = run.stop_requested()
+    return TrainResult(folder.path, folder.model, scores, progress.best_epoch, report, stop_requested=stop_requested)
 
 
 def _prepare(config: TrainConfig, folder: RunFolder, earlier: Earlier | None, check: CheckAhead | None) -> Data:
