@@ -16,7 +16,7 @@ setup: .venv/.complete
 # A stamp file: a second run reuses the environment until the lock or the project's metadata change.
 .venv/.complete: requirements/bootstrap.lock requirements/dev.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12 setup")'
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bootstrap.lock
 	$(BIN)/uv pip sync --quiet --compile-bytecode --require-hashes --python $(BIN)/python requirements/dev.lock
 	$(BIN)/uv pip install --quiet --no-deps --no-build-isolation --python $(BIN)/python --editable .
@@ -76,6 +76,6 @@ format: setup
 	$(BIN)/ruff check --fix .
 
 # Hashes, and no download addresses.
-lock:
+lock: setup
 	$(BIN)/$(COMPILE) --extra train --group dev pyproject.toml --output-file requirements/dev.lock
 	echo uv==$(UV_VERSION) | $(BIN)/$(COMPILE) - --output-file requirements/bootstrap.lock

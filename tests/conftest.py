@@ -26,8 +26,9 @@ def shared_data() -> Path:
     """The folder with the real pictures; tests that need it are skipped where it is not."""
     default = Path(__file__).parents[2] / "shared"
     folder = Path(os.environ.get("SEGTUNE_TEST_DATA", default))
-    if not (folder / "skydiving").is_dir():
-        pytest.skip(f"the real data is not at {folder}; set SEGTUNE_TEST_DATA to its place")
+    missing = [name for name in ("annotation-samples", "camvid", "skydiving") if not (folder / name).is_dir()]
+    if missing:
+        pytest.skip(f"{', '.join(missing)} is not at {folder}; set SEGTUNE_TEST_DATA to its place")
     return folder
 
 

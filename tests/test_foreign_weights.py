@@ -164,7 +164,7 @@ def test_refused_import_leaves_the_target_alone(tmp_path):
 OPTIONS = [
     ({"num_classes": None}, "number of classes is not known"),
     ({"num_classes": 0}, "number of classes"),
-    ({"num_classes": -1}, "classes"),
+    ({"num_classes": -1}, "0 classes; 1 to 255"),
     ({"num_classes": 4, "classes": "a,b,c"}, "--classes names 3 classes, --num-classes says 4"),
     ({"num_classes": None, "classes": "a,b,a"}, "repeated: a"),
     ({"num_classes": 300}, "300 classes"),

@@ -139,7 +139,10 @@ HEADERS = {
     "newer format": (lambda header: header.update(format_version=2), "newer segtune"),
     "class less": (one_class_less, "don't fit"),
     "class more": (one_class_more, "don't fit"),
-    "class count contradicts": (lambda header: header["architecture"].update(num_classes=7), "7"),
+    "class count contradicts": (
+        lambda header: header["architecture"].update(num_classes=7),
+        "names 3 classes and counts 7",
+    ),
     "unknown model": (lambda header: header["architecture"].update(name="linknet2:test_resnet"), "no decoder"),
     "model from the network": (lambda header: header["architecture"].update(name="unet:hf-hub:a/b"), "no encoder"),
     "other model": (lambda header: header["architecture"].update(name="unet:test_resnet"), "don't fit"),

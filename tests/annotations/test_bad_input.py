@@ -206,22 +206,6 @@ REFUSED = {
     ),
     "tags only": (lambda f: _only(f, '<tag label="car"/>'), "no outline or mask"),
     "nothing annotated": (lambda f: _only(f, ""), "no outline or mask"),
-    "duplicate category names": (
-        coco(categories=[{"id": 1, "name": "car"}, {"id": 2, "name": "car"}]),
-        "car",
-    ),
-    "duplicate image ids": (
-        coco(images=[{"id": 0, "file_name": "a.jpg"}, {"id": 0, "file_name": "b.jpg"}], annotations=[]),
-        "0|no outline",
-    ),
-    "annotation of an unknown image": (
-        coco(annotations=[{"id": 1, "image_id": 9, "category_id": 1, "segmentation": [[1, 1, 9, 1, 9, 9]]}]),
-        "9",
-    ),
-    "annotation of an unknown class": (
-        coco(annotations=[{"id": 1, "image_id": 0, "category_id": 7, "segmentation": [[1, 1, 9, 1, 9, 9]]}]),
-        "7",
-    ),
     "two labels of one colour": (masks("background:0,0,0::\ncar:200,0,0::\nbus:200,0,0::\n"), "car.*bus|bus.*car"),
     "a colour in no table": (masks("background:0,0,0::\ncar:0,200,0::\n"), r"200, ?0, ?0"),
 }  # fmt: skip

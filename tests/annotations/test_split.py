@@ -198,18 +198,16 @@ def test_impossible_splits_are_refused(pictures, fraction, group_by, message):
 
 @pytest.mark.parametrize("name", ["1" * 4000 + "x", "frame" * 800 + "x", "a_jpg.rf." * 400 + "-", "-" * 4000])
 def test_long_names_take_no_time(name):
-    start = time.monotonic()
+    start = time.process_time()
     assign_splits([Candidate(f"{name}{number}x.png") for number in range(20)])
-    assert time.monotonic() - start < 5
+    assert time.process_time() - start < 5
 
 
 @pytest.mark.parametrize("num_folds", [2, 3, 5])
 def test_folds_keep_groups_together_and_are_of_about_one_size(num_folds):
     pictures = [Candidate(f"ride{ride}_{frame:03}.jpg") for ride in range(12) for frame in range(ride + 1)]
     folds = assign_folds(pictures, num_folds, r"(ride\d+)_")
-    assert {picture.name.split("_")[0]: fold for picture, fold in zip(pictures, folds, strict=True)}.keys() == {
-        f"ride{ride}" for ride in range(12)
-    }
+    assert set(folds) == set(range(num_folds))
     for ride in range(12):
         members = {
             fold for picture, fold in zip(pictures, folds, strict=True) if picture.name.startswith(f"ride{ride}_")

@@ -55,7 +55,6 @@ def test_cached_samples_are_those_decoded(dataset, cache, num_workers, longest_s
     assert not cached[3].labels.flags.writeable
 
 
-@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
 def test_what_one_process_decoded_all_have(dataset, method):
     decoded, cached = list(opened(dataset, "none")), opened(dataset, "ram", num_workers=1)

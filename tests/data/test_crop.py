@@ -102,6 +102,15 @@ def test_rare_crops_hold_the_class_they_are_placed_on(row, rotation):
     assert np.ptp([place[0] for place in places if len(place)], axis=0).min() > (20 if rotation else 50)
 
 
+def test_rare_crops_hold_their_class_however_stretched_and_turned():
+    """A window that is higher than wide, turned by a right angle, is wider than high."""
+    crop = ScaledCrop(64, 1.0, 1.0, FILL, aspect_jitter=3.0, rotation=180.0, rare_crop=1.0, class_weights=(0, 1, 1))
+    labels = np.zeros((400, 400), np.uint8)
+    labels[190:210, 190:210] = 2
+    sample = Sample(np.zeros((400, 400, 3), np.uint8), labels, "x")
+    assert all((crop(sample, generator(seed)).labels == 2).any() for seed in range(200))
+
+
 @pytest.mark.parametrize(
     ("weights", "classes"),
     [((), {0, 2, 7}), ((1.0, 1.0, 1.0), {0, 2}), ((0.0, 1.0, 1.0), {2}), ((0.0, 1.0, 0.0), set())],

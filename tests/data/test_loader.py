@@ -20,8 +20,6 @@ from segtune.data.mix import CopyPaste, CutMix
 from segtune.errors import UserError
 from segtune.preprocessing import Preprocessing
 
-FORK_WARNING = "ignore:This process .* is multi-threaded:DeprecationWarning"
-
 
 def loader(dataset, batch_size=4, num_workers=0, seed=0, cache="none", mixing=(), **options):
     augmentation = Chain((Flip(0.5, 0.5), ScaledCrop(32, 0.5, 1.5, (0.5, 0.5, 0.5))))
@@ -65,7 +63,6 @@ def equal(one, other) -> bool:
     return one.names == other.names and torch.equal(one.images, other.images) and torch.equal(one.labels, other.labels)
 
 
-@pytest.mark.filterwarnings(FORK_WARNING)
 @pytest.mark.parametrize("cache", ["none", "ram", "disk"])
 @pytest.mark.parametrize("num_workers", [0, 2])
 def test_workers_and_cache_change_nothing(dataset, cache, num_workers):
@@ -75,7 +72,6 @@ def test_workers_and_cache_change_nothing(dataset, cache, num_workers):
         assert all(equal(*batches) for batches in zip(alone.epoch(epoch), other.epoch(epoch), strict=True))
 
 
-@pytest.mark.filterwarnings(FORK_WARNING)
 @pytest.mark.parametrize("num_workers", [0, 1])
 @pytest.mark.parametrize("start", [0, 1, 2, 3])
 def test_a_later_start_gives_the_same_batches(dataset, start, num_workers):
@@ -106,7 +102,6 @@ def test_processes_share_the_batches_of_one(dataset, batch_size, world_size):
             assert torch.equal(share[place].labels, whole.labels[rank::world_size])
 
 
-@pytest.mark.filterwarnings(FORK_WARNING)
 @pytest.mark.parametrize("num_workers", [0, 1])
 def test_errors_keep_their_words(dataset, num_workers):
     broken = dataset / "train" / "Images" / "003.jpg"
@@ -117,7 +112,6 @@ def test_errors_keep_their_words(dataset, num_workers):
     assert error.value.hint == "Replace or remove it."
 
 
-@pytest.mark.filterwarnings(FORK_WARNING)
 def test_a_worker_that_was_killed_is_told(dataset):
     before = set(multiprocessing.active_children())
     batches = loader(dataset, batch_size=1, num_workers=1)

@@ -5,6 +5,7 @@ import socket
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional
 from torchvision.models import segmentation
 from torchvision.models.segmentation.deeplabv3 import DeepLabHead
 
@@ -202,3 +203,19 @@ def test_what_a_net_says_of_a_place_does_not_depend_on_the_size_of_the_picture(s
         whole, part = net(picture), net(picture.narrow(side, 64, 1472))
     torch.testing.assert_close(part.narrow(side, 704, 64), whole.narrow(side, 768, 64), rtol=0, atol=1e-4)
     assert (whole.narrow(side, 736, 64) - whole.narrow(side, 768, 64)).abs().max() > 0.01 * whole.std()
+
+
+@pytest.mark.parametrize("decoder", sorted(DECODERS.keys() - {"deeplabv3plus-smp", "pspnet"}))
+def test_features_are_upsampled_without_aligned_corners(decoder, monkeypatch):
+    aligned = []
+    interpolate = functional.interpolate
+
+    def noting(*values, **options):
+        aligned.append(options.get("align_corners"))
+        return interpolate(*values, **options)
+
+    net = build_model(f"{decoder}:resnet18", 3).eval()
+    monkeypatch.setattr(functional, "interpolate", noting)
+    with torch.no_grad():
+        assert net(torch.zeros(1, 3, 128, 128)).shape == (1, 3, 128, 128)
+    assert True not in aligned

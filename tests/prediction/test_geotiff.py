@@ -80,8 +80,8 @@ def test_results_have_the_same_place_and_the_pixels_of_a_png(trained_run, pictur
             values = file.read()
         png = np.asarray(Image.open(tmp_path / "p" / kind / "b.png"))
         expected = png[None] if png.ndim == 2 else png.transpose(2, 0, 1)
-        assert np.mean(values == expected) > 0.99  # borders are not drawn across rows that are written apart
-    assert (values == expected).all()
+        equal = values == expected
+        assert equal.mean() > 0.99 if kind == "overlays" else equal.all(), kind  # no borders across rows written apart
     with rasterio.open(tmp_path / "o" / "labels" / "a.tif") as file:
         assert file.nodata == 255
         assert file.colormap(1)[1][:3] == (230, 25, 75)

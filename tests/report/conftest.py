@@ -36,7 +36,8 @@ def write_scores(run: Path, dataset: Path) -> None:
 @pytest.fixture
 def run(trained_run, tmp_path):
     """A run of one's own to spoil, with scores."""
-    folder = shutil.copytree(trained_run, tmp_path / "run")
+    unread = shutil.ignore_patterns("resume.safetensors", "last.safetensors", "tensorboard")
+    folder = shutil.copytree(trained_run, tmp_path / "run", ignore=unread)
     write_scores(folder, trained_run.parent / "dataset")
     return folder
 

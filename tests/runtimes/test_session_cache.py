@@ -30,8 +30,9 @@ def kept():
     return sorted(path.suffix for path in session_folder().iterdir()) if session_folder().exists() else []
 
 
-def test_second_time_the_session_comes_from_the_cache(model, picture):
+def test_second_time_the_session_comes_from_the_cache(model, picture, capsys):
     first, second = load(model, "cpu"), load(model, "cpu")
+    assert capsys.readouterr().err.count("Preparing the model") == 1
     assert isinstance(first.backend, OnnxRuntime)
     assert isinstance(second.backend, OnnxRuntime)
     assert kept() == [".json", ".onnx"]
@@ -61,12 +62,13 @@ def test_cache_that_can_not_be_written_is_no_error(model, tmp_path):
     assert isinstance(load(model, "cpu").backend, OnnxRuntime)
 
 
-def test_slower_sessions_are_not_taken_and_remembered(model, monkeypatch):
+def test_slower_sessions_are_not_taken_and_remembered(model, monkeypatch, capsys):
     monkeypatch.setattr("segtune.runtimes.session_cache.MIN_SPEED", np.inf)
     for _ in range(2):
         assert not isinstance(load(model, "cpu").backend, OnnxRuntime)
     assert isinstance(load(model, "cpu", backend="onnxruntime").backend, OnnxRuntime)  # who asks for it gets it
     assert kept() == [".json", ".onnx"]
+    assert capsys.readouterr().err.count("Preparing the model") == 1
 
 
 def test_sessions_of_other_classes_are_not_taken_and_remembered(model, monkeypatch, capsys):

@@ -80,6 +80,7 @@ def client_of(predictor, network, picture_file):
             deadline = time.monotonic() + 60
             while made.get("/readyz").status_code != 200 and time.monotonic() < deadline:
                 time.sleep(0.02)
+            assert made.get("/readyz").status_code == 200
             network.batches.clear()
             return made
 

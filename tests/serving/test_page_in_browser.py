@@ -3,6 +3,7 @@
 import io
 import json
 import shutil
+import time
 
 import numpy as np
 import pytest
@@ -179,7 +180,9 @@ class Waiting:
         page.set_input_files("#files", files)
 
     def wait_for_request(self) -> None:
+        deadline = time.monotonic() + 30
         while not self._asked:
+            assert time.monotonic() < deadline
             self.page.wait_for_timeout(20)
 
     def go_on(self) -> None:

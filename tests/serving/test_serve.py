@@ -38,6 +38,7 @@ def test_sigterm_finishes_what_runs(serving, trained_run, picture_file):
         asking = threading.Thread(target=ask)
         asking.start()
         while "segtune_answering 1.0" not in httpx2.get(f"{address}/metrics").text:
+            assert asking.is_alive(), "it was answered before it was seen"
             time.sleep(0.01)
         process.send_signal(signal.SIGTERM)
         asking.join()

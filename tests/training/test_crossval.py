@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import signal
 from dataclasses import replace
 
 import numpy as np
@@ -17,6 +18,7 @@ from segtune.model_file import ensemble_members, load_model, save_model
 from segtune.prediction.predict import predict
 from segtune.prediction.predictor import load
 from segtune.training.crossval import CrossvalResult, crossval
+from segtune.training.events import RunDone, RunStarted
 from segtune.training.train import TrainingInterrupted
 
 OPTIONS = {"model": "unet:efficientnet_lite0", "epochs": 1, "batch_size": 4, "crop": 64, "report_to": "none"}
@@ -76,8 +78,8 @@ def test_same_command_goes_on_and_does_nothing_twice(crossvalidated):
 def test_a_start_that_failed_is_not_in_the_way(make_dataset, tmp_path):
     config = CrossvalConfig(make_dataset(tmp_path / "data"), tmp_path / "run", folds=2, group_by="none", **OPTIONS)
     with pytest.raises(UserError, match=r"--crop is 10"):
-        crossval(replace(config, crop=10))
-    assert len(crossval(replace(config, folds=3)).folds) == 3
+        crossval(replace(config, crop=10, folds=3))
+    assert len(crossval(config).folds) == 2
 
 
 def test_runs_and_datasets_of_the_users_own_are_not_replaced(make_dataset, trained_run, tmp_path):
@@ -102,9 +104,19 @@ def test_options_of_a_fold_that_is_done_must_be_the_same(crossvalidated):
         crossval(replace(config, resume="auto", crop=96))
 
 
-def test_overwrite_leaves_nothing_of_the_earlier_one(dataset, tmp_path, monkeypatch):
-    from segtune.training import crossval as module
+def interrupt(number):
+    """Stops as the training of a fold begins, counted from 1."""
+    begun = []
 
+    def listen(event):
+        begun.extend([event] if isinstance(event, RunStarted) else [])
+        if len(begun) == number:
+            raise KeyboardInterrupt
+
+    return listen
+
+
+def test_overwrite_leaves_nothing_of_the_earlier_one(dataset, tmp_path):
     config = CrossvalConfig(dataset, tmp_path / "run", folds=3, group_by="none", ensemble=True, **OPTIONS)
     config.run.mkdir()
     (config.run / "fold_notes.txt").touch()
@@ -116,38 +128,31 @@ def test_overwrite_leaves_nothing_of_the_earlier_one(dataset, tmp_path, monkeypa
     for name in ("crossval.json", "folds.json", "ensemble.json"):
         (config.run / name).write_text("{}")
 
-    def interrupted(_):
-        raise TrainingInterrupted
-
-    monkeypatch.setattr(module, "train", interrupted)
     with pytest.raises(TrainingInterrupted):
-        crossval(replace(config, overwrite=True))
+        crossval(replace(config, overwrite=True), [interrupt(1)])
     assert [path.name for path in config.run.glob("*.json")] == ["folds.json"]
-    assert not list(config.run.glob("fold_*/*.json"))
+    assert list(config.run.glob("fold_*/*.json")) == [config.run / "fold_1" / "run.json"]
+    assert not list(config.run.glob("fold_*/model.safetensors"))
 
 
-def test_a_stop_asked_for_at_the_end_of_a_fold_is_the_last_of_it(dataset, tmp_path, monkeypatch):
-    from segtune.training import crossval as module
+def test_a_stop_asked_for_at_the_end_of_a_fold_is_the_last_of_it(dataset, tmp_path):
+    def stop(event):
+        if isinstance(event, RunDone):
+            signal.raise_signal(signal.SIGTERM)
 
-    trained = module.train
-    monkeypatch.setattr(module, "train", lambda config: replace(trained(config), stop_requested=True))
     with pytest.raises(TrainingInterrupted):
-        crossval(CrossvalConfig(dataset, tmp_path / "run", folds=2, group_by="none", **OPTIONS))
+        crossval(CrossvalConfig(dataset, tmp_path / "run", folds=2, group_by="none", **OPTIONS), [stop])
     assert (tmp_path / "run" / "fold_1" / "scores.json").exists()
     assert not (tmp_path / "run" / "fold_2").exists()
 
 
-def test_weights_that_may_have_seen_the_pictures_are_warned_of(crossvalidated, tmp_path, monkeypatch, capsys):
-    from segtune.training import crossval as module
-
-    def interrupted(_):
-        raise TrainingInterrupted
-
-    monkeypatch.setattr(module, "train", interrupted)
+@pytest.mark.parametrize("option", ["init", "weights"])
+def test_weights_that_may_have_seen_the_pictures_are_warned_of(crossvalidated, tmp_path, option, capsys):
     config, _ = crossvalidated
     model = config.run / "fold_1" / "model.safetensors"
+    start = {"init": model} if option == "init" else {"weights": str(model)}
     with pytest.raises(TrainingInterrupted):
-        crossval(replace(config, run=tmp_path / "run", init=model))
+        crossval(replace(config, run=tmp_path / "run", **start), [interrupt(1)])
     assert "the scores flatter" in " ".join(capsys.readouterr().err.split())
 
 
@@ -158,24 +163,23 @@ def test_folds_are_linked_where_the_run_is_reached_by_a_link(dataset, tmp_path):
     assert len(crossval(config).folds) == 2
 
 
-def test_interrupted_cross_validation_goes_on(dataset, tmp_path, monkeypatch):
-    from segtune.training import crossval as module
-
-    trained = module.train
-    ran = []
-
-    def interrupted(config):
-        ran.append(config.run.name)
-        if len(ran) == 2:
-            raise TrainingInterrupted
-        return trained(config)
-
+def test_interrupted_cross_validation_goes_on(dataset, tmp_path):
     config = CrossvalConfig(dataset, tmp_path / "run", folds=2, group_by="none", **OPTIONS)
-    monkeypatch.setattr(module, "train", interrupted)
     with pytest.raises(TrainingInterrupted):
-        crossval(config)
-    assert len(crossval(replace(config, resume="auto")).folds) == 2
-    assert ran == ["fold_1", "fold_2", "fold_1", "fold_2"]  # the first has nothing left to train
+        crossval(config, [interrupt(2)])
+    first, second = (config.run / f"fold_{number}" / "model.safetensors" for number in (1, 2))
+    trained = first.stat().st_mtime_ns
+    assert not second.exists()
+    assert len(crossval(replace(config, resume="auto"), []).folds) == 2
+    assert first.stat().st_mtime_ns == trained  # it had nothing left to train
+    assert second.exists()
+
+
+def test_one_name_in_train_and_val_is_refused(dataset, tmp_path):
+    for folder, suffix in (("Images", "jpg"), ("Labels", "png")):
+        shutil.copy(dataset / "train" / folder / f"000.{suffix}", dataset / "val" / folder)
+    with pytest.raises(UserError, match="same name in train and val: 000"):
+        crossval(CrossvalConfig(dataset, tmp_path / "run", folds=2, **OPTIONS))
 
 
 def test_ensemble_is_the_mean_of_its_members(crossvalidated, tmp_path):

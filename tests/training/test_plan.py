@@ -1,5 +1,6 @@
 """The plan is a pure function of configuration and facts."""
 
+import math
 import os
 import re
 from dataclasses import fields, replace
@@ -9,6 +10,7 @@ import pytest
 
 from segtune.config import TrainConfig
 from segtune.errors import UserError
+from segtune.training.limits import LIMITS
 from segtune.training.plan import Facts, balanced_weights, make_plan
 from segtune.training.processes import usable_cpus
 from segtune.training.recipes import DEFAULT_RECIPE, ORIGINAL_RECIPE
@@ -168,7 +170,7 @@ def test_single_class_is_refused():
         ({"learning_rate": float("nan")}, "--learning-rate is nan"),
         ({"seed": -1}, "--seed is -1"),
         ({"class_weights": (1.0, 2.0)}, "2 weights for 5 classes"),
-        ({"class_weights": (1.0, -2.0, 1, 1, 1)}, "weights"),
+        ({"class_weights": (1.0, -2.0, 1, 1, 1)}, "numbers of 0 or above"),
         ({"class_weights": (0.0,) * 5}, "not all 0"),
         ({"recipe": "original", "batch_size": 1}, "batches of one"),
     ],
@@ -176,6 +178,14 @@ def test_single_class_is_refused():
 def test_impossible_choices_are_refused(options, message):
     with pytest.raises(UserError, match=message):
         make_plan(config(**options), FACTS)
+
+
+@pytest.mark.parametrize("name", LIMITS)
+def test_every_limit_is_kept(name):
+    lowest, highest = LIMITS[name]
+    for value in (lowest - 1, *([] if highest == math.inf else [2 * highest + 1]), math.nan):
+        with pytest.raises(UserError, match=re.escape(f"--{name.replace('_', '-')} is {value};")):
+            make_plan(config(**{name: value}), FACTS)
 
 
 @pytest.mark.parametrize(

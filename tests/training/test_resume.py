@@ -98,8 +98,8 @@ def test_train_goes_on_where_told_to_and_starts_where_there_is_nothing(config, w
     assert "--epochs MORE" in events[-2].text
 
 
-def test_trained_weights_without_their_state_are_not_replaced(config):
-    train(config, listeners=[])
+def test_trained_weights_without_their_state_are_not_replaced(config, whole):
+    shutil.copytree(whole, config.run)
     (config.run / "resume.safetensors").unlink()
     before = content(config.run)
     with pytest.raises(UserError, match=r"last\.safetensors, model\.safetensors, but no resume\.safetensors"):
@@ -109,9 +109,8 @@ def test_trained_weights_without_their_state_are_not_replaced(config):
     assert content(config.run) == before
 
 
-def test_the_state_is_as_readable_as_the_model(config):
-    train(config, listeners=[])
-    state, model = (config.run / f"{name}.safetensors" for name in ("resume", "model"))
+def test_the_state_is_as_readable_as_the_model(whole):
+    state, model = (whole / f"{name}.safetensors" for name in ("resume", "model"))
     assert state.stat().st_mode == model.stat().st_mode
 
 

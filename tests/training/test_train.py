@@ -18,6 +18,7 @@ from segtune.evaluation.evaluate import evaluate
 from segtune.model_file import read_header
 from segtune.pictures import read_picture
 from segtune.training.events import EpochDone, RunDone, RunStarted, StepDone
+from segtune.training.recipes import ORIGINAL_RECIPE
 from segtune.training.train import TrainingInterrupted, resume, train
 
 MODEL = "deeplabv3plus:efficientnet_lite0"
@@ -87,10 +88,11 @@ def test_deeplab_trains_on_single_pictures_smaller_than_the_crop(dataset):
     assert train(config(dataset, **options), listeners=[]).model.exists()
 
 
-def test_original_recipe_runs_to_the_end(dataset):
-    options = {"model": "lraspp_mobilenet_v3_large", "weights": "none", "recipe": "original", "epochs": 25}
+def test_original_recipe_runs_to_the_end(dataset, monkeypatch):
+    monkeypatch.setitem(ORIGINAL_RECIPE, "checkpoint_every", 2)  # 25: test_plan.py
+    options = {"model": "lraspp_mobilenet_v3_large", "weights": "none", "recipe": "original", "epochs": 2}
     result = train(config(dataset, **options), listeners=[])
-    assert (result.run / "checkpoint_0025.safetensors").exists()
+    assert (result.run / "checkpoint_0002.safetensors").exists()
     assert read_header(result.model)["scores"]["mean_iou"] == result.scores.mean_iou
 
 

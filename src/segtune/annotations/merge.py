@@ -419,7 +419,7 @@ def _next_folder(place: Path) -> Path:
 def _keep(path: Path, dataset: Path, kept: Path) -> None:
     """Copy a file to where what was replaced is kept."""
     with atomic_path(kept / path.relative_to(dataset)) as temporary:
-        shutil.copy2(path, temporary)
+        shutil.copyfile(path, temporary)
 
 
 def _put(path: Path, target: Path) -> None:

@@ -57,10 +57,9 @@ class ScaledCrop:
         # Only the window that becomes the crop is resized, never the whole picture.
         lengths = [max(1, round(self.size / factor)) for factor in scales]
         if angle:
-            # What is at least this far from the window's edges stays inside however it turns.
-            margins = [
-                round(length * (1 - 1 / (abs(math.sin(angle)) + abs(math.cos(angle)))) / 2) for length in lengths
-            ]
+            # What is at least this far from the window's edges stays inside as it turns.
+            inside = min(lengths) / (abs(math.sin(angle)) + abs(math.cos(angle)))
+            margins = [round((length - inside) / 2) for length in lengths]
         else:
             margins = [0, 0]
 

@@ -220,7 +220,8 @@ def worker_deaths_told() -> Iterator[None]:
             raise
         raise WorkerDied(
             f"A process that prepares batches ended: {first_line(error)}",
-            "Mostly memory was too little: lower --num-workers, or use --cache disk. In Docker, give --shm-size 2g.",
+            "Mostly memory was too little: lower --num-workers, or use --cache disk. In Docker, give --shm-size 2g."
+            " In a script of your own, call segtune below a line: if __name__ == '__main__':",
         ) from error
 
 

@@ -26,7 +26,7 @@ class Look:
         prediction: The classes.
         entropy: float16 (H, W), 0 where one class has all the probability, 1 where all have the same.
         margin: float16 (H, W), 1 minus the difference of the two largest probabilities.
-        pooled: float32 (C * GRID * GRID,), the square roots of the mean probabilities in each cell.
+        pooled: float32 (C * GRID * GRID,), the square roots of each class's and cell's share of all probability.
     """
 
     prediction: Prediction

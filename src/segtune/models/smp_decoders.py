@@ -9,6 +9,7 @@ from typing import Any
 import segmentation_models_pytorch as smp
 import timm
 import torch
+from segmentation_models_pytorch.decoders.fpn.decoder import Conv3x3GNReLU
 from torch import nn
 
 from segtune.errors import UserError, first_line, nearest
@@ -114,11 +115,14 @@ def _upsample_alike(net: nn.Module) -> None:
     """Upsample a feature the same way wherever it is.
 
     With smp's aligned corners where it lands depends on the size of the whole picture: by up to half a feature's width
-    outlines are elsewhere in a crop, in a tile, and in the whole picture.
+    outlines are elsewhere in a crop, in a tile, and in the whole picture. (PSPNet's grid depends on that by its nature.)
     """
-    for module in net.modules():
-        if isinstance(module, nn.Upsample) and module.align_corners:
+    for module in list(net.modules()):
+        if getattr(module, "align_corners", None):
             module.align_corners = False
+        if isinstance(module, Conv3x3GNReLU) and module.upsample:  # it has no such attribute
+            module.upsample = False
+            module.block.append(nn.Upsample(scale_factor=2, mode="bilinear"))
 
 
 def _try(net: nn.Module, multiple: int) -> None:

@@ -107,7 +107,7 @@ def exact_rings(area: Mask) -> list[Ring]:
 
 
 def outer_outline(mask: npt.NDArray[np.bool_]) -> Ring:
-    """The outer outline of a connected mask (H, W) along the pixels' edges: int64 (points, 2) of x, y, clockwise.
+    """The outer outline of a connected mask (H, W) along the pixels' edges: int64 (points, 2) of x, y, counter-clockwise.
 
     findContours goes through the centres of cells. So each pixel becomes 3 x 3 cells that it shares with its
     neighbours: cell (2 row, 2 column) is its upper left corner.
@@ -170,6 +170,7 @@ def simplified_ring(ring: Ring, tolerance: float) -> Ring:
 
 def _signed_area(ring: Points) -> float:
     """Shoelace formula: above 0 where the ring is clockwise as seen on a screen, and counter-clockwise on a map."""
+    ring = ring - ring[0]  # of small rings far from the origin the products would cancel out
     following = np.roll(ring, -1, axis=0)
     return float((ring[:, 0] * following[:, 1] - following[:, 0] * ring[:, 1]).sum()) / 2
 

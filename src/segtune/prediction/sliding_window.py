@@ -11,7 +11,8 @@ ALIGNMENT = 32
 """Tiles start at multiples of this: an encoder that shrinks up to 32 times samples the whole picture there, too."""
 
 MARGIN = 0.4
-"""Share of the overlap, on either side of it, that is not used: there a tile sees least of what is around a pixel."""
+"""Share of the least overlap, on either side of it, that is not used: there a tile sees least of what is around a
+pixel. Tiles are spread evenly, so that they may overlap by more; in between they count alike then."""
 
 
 class LargePicture(Protocol):
@@ -49,7 +50,7 @@ def tile_starts(length: int, tile: int, overlap: int) -> list[int]:
 
 
 def tile_weights(length: int, starts: Sequence[int], tile: int, overlap: int) -> list[Floats]:
-    """How much each tile counts along a side: it fades in over an overlap's middle; at each pixel the sum is 1.
+    """How much each tile counts along a side: it fades in over the least overlap's middle; at each pixel the sum is 1.
 
     Returns:
         For each start, float32 (min(tile, length - start),).

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from segtune.arrays import Array, Floats, NumpyArrays
+from segtune.console import messages
 from segtune.description import HEADER, Description, read_text
 from segtune.errors import UserError, first_line
 from segtune.model_file import Model
@@ -137,11 +138,26 @@ def choose_device(name: str) -> torch.device:
     """The device that 'auto', 'cpu' or 'cuda' means here.
 
     Raises:
-        UserError: CUDA is asked for and not there.
+        UserError: CUDA is asked for and not there, or the device is older than what torch was built for.
     """
-    if name == "cuda" and not torch.cuda.is_available():
+    if name == "cpu" or (name == "auto" and not torch.cuda.is_available()):
+        return torch.device("cpu")
+    if not torch.cuda.is_available():
         raise UserError("There is no CUDA device that torch can use here.", "Use --device cpu, or mend the driver.")
-    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+    if not _is_too_old():
+        return torch.device("cuda")
+    told = f"This PyTorch has no code for {torch.cuda.get_device_name()}: it is too old."
+    if name == "cuda":
+        raise UserError(told, "Use --device cpu, or install a PyTorch that was built for it.")
+    messages.print(f"Warning: {told} The CPU is used.")
+    return torch.device("cpu")
+
+
+def _is_too_old() -> bool:
+    """Whether the CUDA device comes before all generations that this torch was compiled for ('sm_75', 'sm_90a', …)."""
+    compiled_for = [int("".join(filter(str.isdigit, name))) for name in torch.cuda.get_arch_list()]
+    major, minor = torch.cuda.get_device_capability()
+    return bool(compiled_for) and 10 * major + minor < min(compiled_for)
 
 
 def open_torchscript(path: Path, device: torch.device) -> tuple[Description, Eager]:

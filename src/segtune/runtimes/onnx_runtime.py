@@ -57,7 +57,6 @@ class OnnxRuntime(NumpyArrays):
         self._content = str(content) if isinstance(content, Path) else content
         self._providers = [*([CUDA] if has_cuda and device != "cpu" else []), "CPUExecutionProvider"]
         self._opening = threading.Lock()
-        self.workers = Workers(1 if CUDA in self._providers else usable_cpus())
         try:
             self.session = self._open(0)
             self.metadata = dict(self.session.get_modelmeta().custom_metadata_map)
@@ -67,6 +66,14 @@ class OnnxRuntime(NumpyArrays):
                 f"{self.name} is no .onnx file that ONNX Runtime can open: {first_line(error)}",
                 "Expected: what 'segtune export' wrote.",
             ) from error
+        # Built for CUDA, it still goes to the CPU, and says nothing, where the system's libraries don't fit.
+        computes_on_cuda = CUDA in self.session.get_providers()
+        if device == "cuda" and not computes_on_cuda:
+            raise UserError(
+                "ONNX Runtime is built for CUDA, but can't use it here: it needs other libraries, or another driver.",
+                "Use --device cpu, or install the CUDA and cuDNN that this onnxruntime-gpu is for.",
+            )
+        self.workers = Workers(1 if computes_on_cuda else usable_cpus())
         if len(inputs) != 1 or len(outputs) != 1:
             raise UserError(f"{self.name} has {len(inputs)} inputs and {len(outputs)} outputs; one each was expected.")
         self._input = inputs[0].name

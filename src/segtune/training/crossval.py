@@ -22,6 +22,7 @@ from segtune.evaluation.scores import Scores, score_table, shown
 from segtune.files import read_json, write_json
 from segtune.model_file import write_ensemble
 from segtune.run_folder import RunFolder
+from segtune.training.events import Listener
 from segtune.training.train import TrainingInterrupted, TrainResult, train
 
 CROSSVAL_FILE, FOLDS_FILE, ENSEMBLE_FILE = "crossval.json", "folds.json", "ensemble.json"
@@ -94,8 +95,12 @@ class CrossvalResult:
         return table
 
 
-def crossval(config: CrossvalConfig) -> CrossvalResult:
+def crossval(config: CrossvalConfig, listeners: Sequence[Listener] | None = None) -> CrossvalResult:
     """Train a model a fold, each in RUN/fold_N, and gather their scores in RUN/crossval.json.
+
+    Args:
+        config: What to do.
+        listeners: Who is told what happens in each training; the terminal if not given.
 
     Raises:
         UserError: Too few groups, or the folder holds another cross-validation, or another process writes to it.
@@ -126,7 +131,7 @@ def crossval(config: CrossvalConfig) -> CrossvalResult:
         for number, run in enumerate(runs):
             output.print(f"\nFold {number + 1} of {config.folds}")
             _link_dataset(config.dataset, run.dataset, pairs, [fold == number for fold in folds])
-            result = _train_fold(config, run)
+            result = _train_fold(config, run, listeners)
             found.append(result.scores)
             if result.stop_requested and run is not runs[-1]:
                 raise TrainingInterrupted
@@ -220,13 +225,13 @@ def _link_dataset(dataset: Path, target: Path, pairs: Sequence[Pair], is_val: Se
             (folder / IMAGES / pair.picture.name).symlink_to(os.path.relpath(pair.picture.resolve(), folder / IMAGES))
             (folder / LABELS / pair.labels.name).symlink_to(os.path.relpath(pair.labels.resolve(), folder / LABELS))
         if (dataset / CLASSES_FILE).exists():
-            shutil.copy(dataset / CLASSES_FILE, target / CLASSES_FILE)
+            shutil.copyfile(dataset / CLASSES_FILE, target / CLASSES_FILE)
     except OSError as error:
         raise unwritable(target, error) from error
 
 
-def _train_fold(config: CrossvalConfig, folder: RunFolder) -> TrainResult:
+def _train_fold(config: CrossvalConfig, folder: RunFolder, listeners: Sequence[Listener] | None) -> TrainResult:
     """An ordinary run; one that is done already has nothing left to train, and only gives its scores."""
     options = {entry.name: getattr(config, entry.name) for entry in fields(TrainConfig)}
     training = TrainConfig(**{**options, "dataset": folder.dataset, "run": folder.path, "group_by": "auto"})
-    return train(replace(training, resume="auto" if folder.record.exists() else "never"))
+    return train(replace(training, resume="auto" if folder.record.exists() else "never"), listeners)

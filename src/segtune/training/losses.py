@@ -2,7 +2,8 @@
 
 A training step may be computed in parts, and by several processes. So a loss is told what the whole step counts, and
 gives a part's share of the step's loss: the shares add up to what the batch in one piece would give. This is exact for
-losses that are a mean over pixels; Dice and Lovász, which look at regions, are averaged over the parts.
+losses that are a mean over pixels; Dice and Lovász, which look at regions, and OHEM, which looks for the hardest pixels
+of a part, are averaged over the parts.
 """
 
 from collections.abc import Callable
@@ -106,8 +107,9 @@ class PixelLoss:
         kept = max(1, int(len(hard) * OHEM_KEPT))
         threshold = torch.minimum(hard.topk(kept).values[-1], hard.new_tensor(OHEM_LOSS))
         counted = (hardness >= threshold) & labelled
-        # The mean over what counts, then this part's share of the step.
-        return losses[counted].mean() * (self.count(labels) / total)
+        # The weighted mean over what counts, then this part's share of the step.
+        kept_weight = self.count(torch.where(counted, labels, IGNORE))
+        return losses[counted].sum() / kept_weight * (self.count(labels) / total)
 
 
 class WithRegions:

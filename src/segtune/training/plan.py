@@ -269,7 +269,8 @@ def precision_of(config: TrainConfig, device: str, has_bf16: bool) -> Precision:
 def balanced_weights(pixels: Sequence[int]) -> tuple[float, ...]:
     """Weights of the classes in the loss by how rare they are, between 1/2 and 2.
 
-    The square root of median frequency balancing (Eigen and Fergus 2015): enough that rare classes are learnt, little
+    The square root of median frequency balancing (Eigen and Fergus 2015), with the share of all labelled pixels as a
+    class's frequency (theirs is that in the pictures which have it): enough that rare classes are learnt, little
     enough that they don't spread over the others. Classes without pixels get 1.
     """
     present = [count for count in pixels if count]
