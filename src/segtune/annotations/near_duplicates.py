@@ -1,8 +1,8 @@
 """Pictures that look the same: copies that were saved again, resized or made brighter, and frames of a still camera.
 
-A 64-bit perceptual hash finds candidates (which of a cosine transform's lowest frequencies lie above their median: Zauner 2010,
-"Implementation and benchmarking of perceptual image hash functions"); a comparison of thumbnails decides, as empty
-skies have nearly the same hash.
+A 64-bit perceptual hash finds candidates (which of a cosine transform's lowest frequencies lie above their median:
+Zauner 2010, "Implementation and benchmarking of perceptual image hash functions"); a comparison of thumbnails decides,
+as empty skies have nearly the same hash.
 """
 
 from collections.abc import Container, Iterator, Sequence

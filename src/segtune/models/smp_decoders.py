@@ -115,11 +115,11 @@ def _upsample_alike(net: nn.Module) -> None:
     """Upsample a feature the same way wherever it is.
 
     With smp's aligned corners where it lands depends on the size of the whole picture: by up to half a feature's width
-    outlines are elsewhere in a crop, in a tile, and in the whole picture. (PSPNet's grid depends on that by its nature.)
+    outlines are elsewhere in a crop, in a tile, and in the whole picture. (PSPNet's grid does so by its nature.)
     """
     for module in list(net.modules()):
         if getattr(module, "align_corners", None):
-            module.align_corners = False
+            setattr(module, "align_corners", False)  # noqa: B010 - of several types
         if isinstance(module, Conv3x3GNReLU) and module.upsample:  # it has no such attribute
             module.upsample = False
             module.block.append(nn.Upsample(scale_factor=2, mode="bilinear"))

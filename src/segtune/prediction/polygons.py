@@ -107,7 +107,7 @@ def exact_rings(area: Mask) -> list[Ring]:
 
 
 def outer_outline(mask: npt.NDArray[np.bool_]) -> Ring:
-    """The outer outline of a connected mask (H, W) along the pixels' edges: int64 (points, 2) of x, y, counter-clockwise.
+    """The outer outline of a connected mask (H, W) along the pixels' edges, counter-clockwise: int64 (points, 2), x, y.
 
     findContours goes through the centres of cells. So each pixel becomes 3 x 3 cells that it shares with its
     neighbours: cell (2 row, 2 column) is its upper left corner.

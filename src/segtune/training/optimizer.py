@@ -51,8 +51,9 @@ def set_rates(optimizer: Optimizer, progress: float, plan: TrainPlan) -> float:
 def rate_factor(progress: float, plan: TrainPlan) -> float:
     """The share of the highest rate at ``progress``, 0 to 1, of the training.
 
-    A linear warm-up (of 'one-cycle': half a cosine, as in fastai; after Smith and Topin 2018, without its momentum), then: 'constant' stays, 'poly' falls with a
-    power of what is left, 'cosine' and 'one-cycle' with half a cosine to nothing.
+    A linear warm-up (of 'one-cycle': half a cosine, as in fastai; after Smith and Topin 2018, without its momentum),
+    then: 'constant' stays, 'poly' falls with a power of what is left, 'cosine' and 'one-cycle' with half a cosine to
+    nothing.
     """
     # Without a step's worth of rate at the start the first step would be lost.
     first_step = 1 / plan.total_steps if plan.total_steps else 0.001
