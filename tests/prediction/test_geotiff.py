@@ -197,3 +197,11 @@ def test_tiff_without_a_place_is_a_picture(picture, tmp_path):
     (tmp_path / "b.tif").write_bytes(b"no picture")
     write_geotiff(tmp_path / "c.TIF", picture)
     assert [is_georeferenced(tmp_path / name) for name in ("a.tif", "b.tif", "c.TIF")] == [False, False, True]
+
+
+@pytest.mark.parametrize("kind", ["cvat", "labelme"])
+def test_annotation_tools_know_no_places(trained_run, picture, tmp_path, kind):
+    write_geotiff(tmp_path / "a.tif", picture)
+    with pytest.raises(UserError, match="annotation tools know no places"):
+        predict(PredictConfig(trained_run / "model.safetensors", tmp_path / "a.tif", tmp_path / "o", save=kind))
+    assert not (tmp_path / "o").exists()

@@ -105,19 +105,6 @@ def test_nothing_readable_is_an_error(trained_run, tmp_path):
         predict(PredictConfig(trained_run / "model.safetensors", tmp_path / "broken.jpg", tmp_path / "o"))
 
 
-@pytest.mark.parametrize(
-    ("input_", "message"),
-    [("nothing", "no picture or folder"), ("empty", "holds no pictures"), ("twice", "both become")],
-)
-def test_unusable_input_is_refused(trained_run, tmp_path, input_, message):
-    (tmp_path / "empty").mkdir()
-    (tmp_path / "twice").mkdir()
-    for name in ("a.jpg", "a.png"):
-        Image.new("RGB", (8, 8)).save(tmp_path / "twice" / name)
-    with pytest.raises(UserError, match=message):
-        predict(PredictConfig(trained_run / "model.safetensors", tmp_path / input_, tmp_path / "o"))
-
-
 def test_all_kinds_are_written_in_the_structure_of_the_input(trained_run, pictures, tmp_path):
     (pictures / "deep" / "er").mkdir(parents=True)
     (pictures / "grey.PNG").rename(pictures / "deep" / "er" / "grey.PNG")

@@ -42,10 +42,6 @@ def change_record(run, **changes) -> None:
     (run / "run.json").write_text(json.dumps({**record, **changes}))
 
 
-def test_a_training_ends_with_its_report(trained_run):
-    assert "mean IoU" in (trained_run / "report.html").read_text()
-
-
 def test_page_tells_what_was_trained_on_what(run):
     text = words(page_of(run))
     record = json.loads((run / "run.json").read_text())

@@ -14,7 +14,7 @@ from segtune.classes import class_table
 from segtune.config import CrossvalConfig, EvaluateConfig, PredictConfig
 from segtune.errors import UserError
 from segtune.evaluation.evaluate import evaluate
-from segtune.model_file import ensemble_members, load_model, save_model
+from segtune.model_file import ensemble_members, load_model, save_model, write_ensemble
 from segtune.prediction.predict import predict
 from segtune.prediction.predictor import load
 from segtune.training.crossval import CrossvalResult, crossval
@@ -180,6 +180,18 @@ def test_one_name_in_train_and_val_is_refused(dataset, tmp_path):
         shutil.copy(dataset / "train" / folder / f"000.{suffix}", dataset / "val" / folder)
     with pytest.raises(UserError, match="same name in train and val: 000"):
         crossval(CrossvalConfig(dataset, tmp_path / "run", folds=2, **OPTIONS))
+
+
+def test_models_of_other_sizes_make_no_ensemble(crossvalidated, tmp_path):
+    config, _ = crossvalidated
+    models = [tmp_path / f"{number}.safetensors" for number in (1, 2)]
+    for number, path in enumerate(models, 1):
+        model = load_model(config.run / f"fold_{number}" / "model.safetensors")
+        rule = replace(model.preprocessing, longest_side=100 * number)
+        save_model(path, replace(model, preprocessing=rule))
+    write_ensemble(tmp_path / "ensemble.json", models)
+    with pytest.raises(UserError, match="different classes or sizes"):
+        load_model(tmp_path / "ensemble.json")
 
 
 def test_ensemble_is_the_mean_of_its_members(crossvalidated, tmp_path):

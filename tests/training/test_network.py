@@ -9,6 +9,7 @@ import torch
 from torch import distributed, nn
 
 from segtune.config import TrainConfig
+from segtune.errors import UserError
 from segtune.models.batch_norm import ProcessesBatchNorm2d
 from segtune.models.catalog import build_model
 from segtune.models.dilated import SplitDilatedConv2d, is_dilated_depthwise
@@ -30,6 +31,12 @@ def group():
     distributed.init_process_group("gloo", store=distributed.HashStore(), rank=0, world_size=1)
     yield
     distributed.destroy_process_group()
+
+
+def test_more_stages_than_there_are_can_not_be_frozen():
+    name = "unet:efficientnet_lite0"
+    with pytest.raises(UserError, match=r"--freeze is 99, but the backbone of unet:efficientnet_lite0 has \d stages"):
+        Network(build_model(name, 3), name, replace(PLAN, freeze=99), CPU)
 
 
 @pytest.mark.parametrize("decoder", DECODERS)

@@ -4,6 +4,7 @@ MLflow and Weights & Biases are not among the packages that tests need: small mo
 """
 
 import sys
+from contextlib import nullcontext
 from dataclasses import replace
 from importlib.util import find_spec
 from textwrap import dedent
@@ -16,7 +17,6 @@ from segtune.classes import class_table, write_classes
 from segtune.config import ResumeConfig, TrainConfig
 from segtune.errors import UserError
 from segtune.run_folder import RunFolder
-from segtune.training.events import EpochDone, StepDone
 from segtune.training.train import TrainingInterrupted, resume, train
 from segtune.training.watchers import make_watchers, refuse_unknown_watchers
 
@@ -25,22 +25,6 @@ def curves(run) -> dict[str, list[int]]:
     """The steps of each curve."""
     accumulator = EventAccumulator(str(run / "tensorboard")).Reload()
     return {name: [point.step for point in accumulator.Scalars(name)] for name in accumulator.Tags()["scalars"]}
-
-
-def test_tensorboard_shows_the_epochs_once_though_the_run_was_interrupted(dataset, monkeypatch):
-    def stop(event):
-        if isinstance(event, EpochDone) and event.epoch == 2:
-            raise KeyboardInterrupt
-
-    options = {"model": "unet:efficientnet_lite0", "crop": 64, "batch_size": 2, "epochs": 3}
-    config = TrainConfig(dataset, dataset.parent / "run", **options)
-    monkeypatch.setattr("segtune.training.console_listener.ConsoleListener.__call__", lambda _, event: stop(event))
-    with pytest.raises(TrainingInterrupted):
-        train(config)
-    monkeypatch.undo()
-    resume(ResumeConfig(config.run))
-    shown = curves(config.run)
-    assert shown["epoch/mean_iou"] == shown["epoch/train_loss"] == shown["iou/box"] == [3, 6, 9]
 
 
 @pytest.mark.parametrize(
@@ -72,9 +56,9 @@ def test_none_watches_nothing(tmp_path):
 
 
 MLFLOW = """
-import re
+import re, signal
 from types import SimpleNamespace
-calls, fails = [], False
+calls, fails, stops_at = [], False, None
 
 def start_run(run_id=None, run_name=None):
     calls.append(("start", run_id))
@@ -84,6 +68,8 @@ def log_params(values):
     calls.append(("params", len(values)))
 
 def log_metrics(values, step):
+    if stops_at is not None and step >= stops_at:
+        signal.raise_signal(signal.SIGTERM)
     if fails:
         raise ConnectionError("the server is gone")
     for name in values:
@@ -95,16 +81,19 @@ def end_run(status="FINISHED"):
     calls.append(("end", status))
 """
 WANDB = """
+import signal
 from types import SimpleNamespace
-calls = []
+calls, stops_at = [], None
+
+def log(values, step):
+    if stops_at is not None and step >= stops_at:
+        signal.raise_signal(signal.SIGTERM)
+    calls.append(("metrics", tuple(values)))
 
 def init(name, id, resume, config, dir):
     calls.append(("start", id))
-    return SimpleNamespace(
-        id=id or "one",
-        log=lambda values, step: calls.append(("metrics", tuple(values))),
-        finish=lambda exit_code=None: calls.append(("end", exit_code)),
-    )
+    finish = lambda exit_code=None: calls.append(("end", exit_code))
+    return SimpleNamespace(id=id or "one", log=log, finish=finish)
 """
 
 
@@ -128,8 +117,19 @@ def stand_in(tmp_path, monkeypatch):
 @pytest.fixture
 def config(dataset) -> TrainConfig:
     write_classes(dataset / "classes.yaml", class_table(["floor", "wall, white", "box (100%)"]))
-    options = {"model": "unet:efficientnet_lite0", "crop": 64, "batch_size": 2, "epochs": 4}
+    options = {"model": "unet:efficientnet_lite0", "crop": 64, "batch_size": 2, "epochs": 1}
     return TrainConfig(dataset, dataset.parent / "run", **options)
+
+
+def test_tensorboard_shows_the_epochs_once_though_the_run_was_interrupted(config, stand_in):
+    mlflow = stand_in("mlflow", MLFLOW)
+    mlflow.stops_at = 6
+    with pytest.raises(TrainingInterrupted):
+        train(replace(config, epochs=3, report_to="tensorboard,mlflow"))
+    mlflow.stops_at = None
+    resume(ResumeConfig(config.run))
+    shown = curves(config.run)
+    assert shown["epoch/mean_iou"] == shown["epoch/train_loss"] == shown["iou/floor"] == [3, 6, 9]
 
 
 def test_mlflow_is_told_of_classes_with_any_name(config, stand_in):
@@ -148,17 +148,13 @@ def test_a_watcher_that_fails_is_told_of_once_and_the_training_goes_on(config, s
 
 
 @pytest.mark.parametrize(
-    ("error", "of_mlflow", "of_wandb"), [(KeyboardInterrupt, "KILLED", 1), (UserError("spoilt"), "FAILED", 1)]
+    ("stops_at", "learning_rate", "of_mlflow"), [(1, 1e-3, "KILLED"), (None, 1e30, "FAILED"), (None, 1e-3, "FINISHED")]
 )
 @pytest.mark.parametrize("name", ["mlflow", "wandb"])
-def test_watchers_are_told_how_a_training_ended(config, stand_in, monkeypatch, name, error, of_mlflow, of_wandb):
-    def stop(event):
-        if isinstance(event, StepDone):
-            raise error
-
+def test_watchers_are_told_how_a_training_ended(config, stand_in, name, stops_at, learning_rate, of_mlflow):
     module = stand_in(name, {"mlflow": MLFLOW, "wandb": WANDB}[name])
-    monkeypatch.setattr("segtune.training.console_listener.ConsoleListener.__call__", lambda _, event: stop(event))
-    with pytest.raises((TrainingInterrupted, UserError)):
-        train(replace(config, report_to=name))
+    module.stops_at = stops_at
+    with nullcontext() if of_mlflow == "FINISHED" else pytest.raises((TrainingInterrupted, UserError)):
+        train(replace(config, epochs=2, learning_rate=learning_rate, report_to=name))
+    of_wandb = int(of_mlflow != "FINISHED")
     assert module.calls[-1] == ("end", {"mlflow": of_mlflow, "wandb": of_wandb}[name])
-    monkeypatch.undo()
