@@ -103,8 +103,10 @@ def ensemble_members(path: Path) -> list[Path]:
         if content["format"] != ENSEMBLE_FORMAT:
             raise ValueError(content["format"])
         entries = [(path.parent / str(entry["path"]), str(entry["sha256"])) for entry in content["models"]]
-        if not entries or any("\0" in str(member) for member, _ in entries):
+        if not entries:
             raise ValueError("no models")
+        if any("\0" in str(member) for member, _ in entries):
+            raise ValueError("a name with a zero in it")
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(
             f"{path} is no list of segtune models ({error}).", "Expected: what 'segtune crossval --ensemble' wrote."

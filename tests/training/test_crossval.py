@@ -220,6 +220,10 @@ def test_ensemble_is_the_mean_of_its_members(crossvalidated, tmp_path):
             "no model file beside",
         ),
         ('{"format": "segtune-ensemble-1", "models": [{"path": "x.safetensors", "sha256": ""}]}', "is not there"),
+        (
+            r'{"format": "segtune-ensemble-1", "models": [{"path": "x\u0000.safetensors", "sha256": ""}]}',
+            "a zero in it",
+        ),
     ],
 )
 def test_damaged_lists_are_refused(tmp_path, content, message):

@@ -66,10 +66,10 @@ def _of_shrinking(plan: TrainPlan, table: ClassTable, report: DatasetReport) -> 
         return []
     areas = facts.pixels / facts.pictures_with_class.clip(min=1)
     # What is small anyway is told where shrinking takes much of it.
-    largest = areas if seen <= whole / 2 else np.where(areas < FEW_PIXELS, 0, areas)
+    judged = areas if seen <= whole / 2 else np.where(areas < FEW_PIXELS, 0, areas)
     small = [
         f"{name} {area * seen / whole:.0f}"
-        for name, area in zip(table.names, largest, strict=True)
+        for name, area in zip(table.names, judged, strict=True)
         if 0 < area * seen / whole < FEW_PIXELS
     ]
     larger = f"If they matter: --longest-side {2 * plan.longest_side} --crop {2 * plan.crop}"
