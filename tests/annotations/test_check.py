@@ -401,6 +401,14 @@ def test_exit_codes(dataset, spoil, options, code, capsys):
         assert ("Error: " in out) == (code == 2)
 
 
+def test_classes_keep_their_names_in_a_narrow_table_of_three_splits(dataset, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    shutil.copytree(dataset / "val", dataset / "test")
+    check_dataset(dataset, dataset_classes(dataset)).render()
+    shown = capsys.readouterr().out
+    assert all(f" {index} │ {name} " in shown for index, name in enumerate(["floor", "wall", "box"]))
+
+
 def test_many_findings_of_a_kind_are_told_in_short(dataset, capsys):
     for seed in range(20, 40):
         shutil.copy(dataset / "train" / "Images" / "000.jpg", dataset / "train" / "Images" / f"{seed}.jpg")

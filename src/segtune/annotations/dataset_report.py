@@ -106,11 +106,11 @@ class DatasetReport:
     def render(self) -> None:
         """Print it."""
         table = Table(title=Text(str(self.dataset)), title_justify="left")
-        table.add_column("id", justify="right")
-        table.add_column("class", overflow="fold")
+        table.add_column("id", justify="right", no_wrap=True)
+        table.add_column("class", overflow="fold", min_width=8)
         for split, facts in self.splits.items():
             for heading in (f"{split}: of\n{facts.num_pictures} pictures", f"of {split}'s\npixels"):
-                table.add_column(Text(heading), justify="right", no_wrap=True)
+                table.add_column(Text(heading), justify="right")  # which bends, so that the names keep their room
         for index, name in enumerate(self.classes.names):
             cells = []
             for facts in self.splits.values():
