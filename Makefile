@@ -33,27 +33,28 @@ test: setup
 test-all: setup
 	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 --dist worksteal -m "slow or not slow"
 
-# Speed: an hour; each writes its figures to benchmarks/results.
+# Speed: an hour. All figures go into one file of this day and this machine.
+bench: RESULT = benchmarks/results/$(shell $(PYTHON) benchmarks/record.py).json
 bench: setup
 	test -d $(CAMVID)/train/Images  # CAMVID=FOLDER: a dataset folder of CamVid, 11 classes, 11 is not labelled
 	benchmarks/peers/setup.sh $(PEERS) datumaro
 	$(BIN)/python benchmarks/conversion.py --kind polygon --datumaro $(PEERS)/datumaro/bin/python \
-		--result benchmarks/results/conversion-polygons.json
-	$(BIN)/python benchmarks/conversion.py --kind mask --result benchmarks/results/conversion-masks.json
+		--result $(RESULT)
+	$(BIN)/python benchmarks/conversion.py --kind mask --result $(RESULT)
 	$(BIN)/python benchmarks/conversion.py --kind polygon --suffix png --pictures 2000 \
-		--result benchmarks/results/conversion-png.json
-	$(BIN)/python benchmarks/resume.py --result benchmarks/results/resume.json
-	$(BIN)/python benchmarks/training.py --camvid $(CAMVID) --result benchmarks/results/training.json
-	$(BIN)/python benchmarks/reading.py --result benchmarks/results/reading.json
-	$(BIN)/python benchmarks/checking.py --result benchmarks/results/checking.json
+		--result $(RESULT)
+	$(BIN)/python benchmarks/resume.py --result $(RESULT)
+	$(BIN)/python benchmarks/training.py --camvid $(CAMVID) --result $(RESULT)
+	$(BIN)/python benchmarks/reading.py --result $(RESULT)
+	$(BIN)/python benchmarks/checking.py --result $(RESULT)
 	$(BIN)/segtune train $(CAMVID) runs/bench --num-classes 11 --ignore-value 11 --epochs 9 --batch-size 8 \
 		--model deeplabv3plus:efficientnet_lite0 --overwrite
 	$(BIN)/python benchmarks/prediction.py --model runs/bench/model.safetensors --pictures $(CAMVID)/val/Images \
-		--result benchmarks/results/prediction.json
+		--result $(RESULT)
 	$(BIN)/python benchmarks/exporting.py --model runs/bench/model.safetensors --camvid $(CAMVID) \
-		--result benchmarks/results/exporting.json
+		--result $(RESULT)
 	$(BIN)/python benchmarks/serving.py --model runs/bench/model.safetensors --pictures $(CAMVID)/val/Images \
-		--minutes 2 --result benchmarks/results/serving.json
+		--minutes 2 --result $(RESULT)
 	$(BIN)/python benchmarks/table.py
 
 # Quality: half a day. Other libraries are given the same minutes as segtune; stopped, it goes on where it was.

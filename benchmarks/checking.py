@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from drawn_exports import HEIGHT, WIDTH, outline, write_picture
 from PIL import Image
-from record import record
+from record import add_result, record
 
 from segtune.annotations.annotated_image import Polygon, Shape
 from segtune.annotations.check import NUM_THREADS, check_dataset
@@ -68,7 +68,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pictures", type=int, default=600)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--result", type=Path)
+    add_result(parser)
     options = parser.parse_args()
     figures = {}
     with tempfile.TemporaryDirectory() as place:
@@ -105,7 +105,7 @@ def main() -> None:
     }
     print(json.dumps(about, indent=2))
     if options.result:
-        record(options.result, about)
+        record(options.result, "checking", about)
 
 
 if __name__ == "__main__":

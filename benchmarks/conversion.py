@@ -18,7 +18,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from drawn_exports import HEIGHT, NUM_CLASSES, NUM_OBJECTS, WIDTH, write_cvat_export
-from record import record
+from record import add_result, record
 
 DATUMARO = """
 import sys
@@ -81,7 +81,7 @@ def main() -> None:
     parser.add_argument("--suffix", choices=["jpg", "png"], default="jpg", help="of the pictures")
     parser.add_argument("--datumaro", help="a Python that has datumaro")
     parser.add_argument("--peer-pictures", type=int, default=200, help="the others are slower: they get fewer")
-    parser.add_argument("--result", type=Path)
+    add_result(parser)
     options = parser.parse_args()
     segtune = str(Path(sys.executable).with_name("segtune"))
     figures = {}
@@ -111,7 +111,7 @@ def main() -> None:
     }
     print(json.dumps(about, indent=2))
     if options.result:
-        record(options.result, about)
+        record(options.result, f"conversion of {options.kind}s, {options.suffix}", about)
 
 
 if __name__ == "__main__":

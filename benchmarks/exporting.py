@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from record import record
+from record import add_result, record
 
 from segtune.config import ExportConfig
 from segtune.exports.export import export
@@ -99,7 +99,7 @@ def main() -> None:
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--camvid", type=Path, required=True)
     parser.add_argument("--lean", default=sys.executable, help="Python of an environment without torch")
-    parser.add_argument("--result", type=Path)
+    add_result(parser)
     arguments = parser.parse_args()
     pictures = sorted((arguments.camvid / "val" / "Images").iterdir())
     chosen = [pictures[index] for index in np.linspace(0, len(pictures) - 1, NUM_PICTURES).astype(int)]
@@ -112,7 +112,7 @@ def main() -> None:
     result = {"what": "ONNX Runtime beside PyTorch on CamVid", "figures": figures}
     print(json.dumps(result, indent=2))
     if arguments.result:
-        record(arguments.result, result)
+        record(arguments.result, "exporting", result)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from record import record
+from record import add_result, record
 
 from segtune.config import SuggestConfig, TrainConfig
 from segtune.labeling.suggest import suggest
@@ -183,7 +183,7 @@ def main() -> None:
         parser.add_argument(f"--{name}", type=int, default=default, help=meaning)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="each with other first pictures")
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--result", type=Path)
+    add_result(parser)
     options = parser.parse_args()
     numbers = {name: getattr(options, name) for name, _, _ in NUMBERS}
     repeats = earlier_repeats(options.result, numbers)
@@ -193,14 +193,14 @@ def main() -> None:
                 repeats[str(seed)] = run(Experiment(options, Path(name), seed))
         figures = summary(repeats, numbers)
         if options.result is not None:
-            record(options.result, figures)
+            record(options.result, "labeling", figures)
 
 
 def earlier_repeats(result: Path | None, options: dict[str, int]) -> dict[str, dict[str, list[float]]]:
     """The scores by seed that a result file holds already; it must have been made with these options."""
     if result is None or not result.exists():
         return {}
-    figures = json.loads(result.read_text())
+    figures = json.loads(result.read_text()).get("labeling", {"options": options, "seeds": {}})
     if figures["options"] != options:
         raise SystemExit(f"{result} was made with {figures['options']}. Name another file, or remove it.")
     repeats: dict[str, dict[str, list[float]]] = figures["seeds"]

@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from memory import peak_mb
 from PIL import Image
-from record import record
+from record import add_result, record
 
 from segtune.config import PredictConfig
 from segtune.pictures import read_picture
@@ -122,7 +122,7 @@ def main() -> None:
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--pictures", type=Path)
     parser.add_argument("--only-memory", type=Path, nargs=2, help=argparse.SUPPRESS)
-    parser.add_argument("--result", type=Path)
+    add_result(parser)
     arguments = parser.parse_args()
     if arguments.only_memory:
         measure_memory(arguments.model, *arguments.only_memory)
@@ -137,7 +137,7 @@ def main() -> None:
     result = {"what": "segtune predict, deeplabv3plus:efficientnet_lite0", "figures": figures}
     print(json.dumps(result, indent=2))
     if arguments.result:
-        record(arguments.result, result)
+        record(arguments.result, "prediction", result)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 from PIL import Image
-from record import record
+from record import add_result, record
 
 from segtune.annotations.dataset_folder import Pair
 from segtune.classes import ClassTable, numbered_classes
@@ -88,7 +88,7 @@ def measure(folder: Path, num_pictures: int) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pictures", type=int, default=12)
-    parser.add_argument("--result", type=Path)
+    add_result(parser)
     options = parser.parse_args()
     cv2.setNumThreads(1)
     with tempfile.TemporaryDirectory() as place:
@@ -100,7 +100,7 @@ def main() -> None:
     }
     print(json.dumps(about, indent=2))
     if options.result:
-        record(options.result, about)
+        record(options.result, "reading", about)
 
 
 if __name__ == "__main__":

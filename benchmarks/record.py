@@ -1,5 +1,9 @@
-"""Result files: figures with the day, the machine, the commit and the versions that they are of."""
+"""Result files: figures by name, each with the day, the machine, the commit and the versions that it is of.
 
+python benchmarks/record.py    # prints DATE-MACHINE, by which result files are named
+"""
+
+import argparse
 import json
 import os
 import platform
@@ -43,8 +47,13 @@ def write(path: Path, result: object) -> None:
     path.write_text(json.dumps(result, indent=2) + "\n")
 
 
-def record(path: Path, result: dict[str, Any]) -> None:
-    """Write figures as measured now and here."""
+def add_result(parser: argparse._ActionsContainer) -> None:
+    """The option that names the file for :func:`record`."""
+    parser.add_argument("--result", type=Path, metavar="FILE.json", help="put the figures into this file of figures")
+
+
+def record(path: Path, name: str, result: dict[str, Any]) -> None:
+    """Put figures, as measured now and here, into a file of figures by name; earlier ones of this name go."""
     measured = {
         "date": today(),
         "command": shlex.join(["python", *sys.argv]),
@@ -52,7 +61,8 @@ def record(path: Path, result: dict[str, Any]) -> None:
         "commit": commit(),
         "versions": {"python": platform.python_version(), **versions(Path(sys.executable), PACKAGES)},
     }
-    write(path, {**result, "measured": measured})
+    others = json.loads(path.read_text()) if path.exists() else {}
+    write(path, {**others, name: {**result, "measured": measured}})
 
 
 def today() -> str:
@@ -98,3 +108,7 @@ def versions(python: Path, packages: Sequence[str]) -> dict[str, str | None]:
     output = subprocess.run([python, "-c", VERSIONS, *packages], capture_output=True, text=True, check=True)
     found: dict[str, str | None] = json.loads(output.stdout)
     return found
+
+
+if __name__ == "__main__":
+    print(f"{today()}-{machine()}")

@@ -1,6 +1,6 @@
 """Kill trainings at random moments, resume them until they are done, and compare the bytes of the models.
 
-    python benchmarks/resume.py --runs 20 --result benchmarks/results/resume.json
+    python benchmarks/resume.py --runs 20 --result FILE.json
 
 Each run is killed with SIGKILL up to three times, the first time before its last epoch is done, and resumed each time,
 with a number of workers that the dice choose.
@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from record import record
+from record import add_result, record
 
 from segtune.classes import class_table, write_classes
 from segtune.files import sha256
@@ -93,7 +93,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--result", type=Path)
+    add_result(parser)
     arguments = parser.parse_args()
     dice = random.Random(arguments.seed)
     with tempfile.TemporaryDirectory() as temporary:
@@ -115,7 +115,7 @@ def main() -> None:
     same = sum(run["same"] for run in runs)
     print(f"{same} of {len(runs)} runs, killed {kills} times in all, ended with the bytes of the run never killed")
     if arguments.result:
-        record(arguments.result, {"options": OPTIONS, "runs": runs, "kills": kills, "same": same})
+        record(arguments.result, "resume", {"options": OPTIONS, "runs": runs, "kills": kills, "same": same})
     sys.exit(same != len(runs))
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import httpx2
 from memory import resident_mb
-from record import record
+from record import add_result, record
 
 MAX_WAITING = 16
 
@@ -77,7 +77,7 @@ def main() -> None:
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--pictures", type=Path, required=True)
     parser.add_argument("--minutes", type=float, default=10)
-    parser.add_argument("--result", type=Path)
+    add_result(parser)
     arguments = parser.parse_args()
     pictures = [path.read_bytes() for path in sorted(arguments.pictures.iterdir())[:50]]
     command = [sys.executable, "-m", "segtune", "serve", arguments.model, "--port", "0", "--max-waiting", MAX_WAITING]
@@ -115,7 +115,7 @@ def main() -> None:
     }
     print(json.dumps(result, indent=2))
     if arguments.result:
-        record(arguments.result, result)
+        record(arguments.result, "serving", result)
 
 
 if __name__ == "__main__":

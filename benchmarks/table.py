@@ -1,4 +1,4 @@
-"""The figures of results/*.json as tables, each beside its limit or its peers; they stand in README.md between marks.
+"""The newest figures of results/*.json as tables, each beside its limit or its peers, in README.md between marks.
 
 .venv/bin/python benchmarks/table.py
 """
@@ -13,7 +13,7 @@ import quality
 HERE = Path(__file__).parent
 README, RESULTS = HERE / "README.md", HERE / "results"
 START, END = "<!-- {}: written by table.py -->", "<!-- end of the {} -->"
-HEAD = ("what", "measured", "beside", "times as fast", "from")
+HEAD = ("what", "measured", "beside", "times as fast", "day")
 
 Row = tuple[str, str, str, str]
 """What, measured, beside, times as fast."""
@@ -140,24 +140,31 @@ TABLES: dict[str, Callable[[dict[str, Any]], Iterator[Row]]] = {
     "reading": reading,
     "prediction": prediction,
     "exporting": exporting,
-    "conversion-polygons": conversion,
-    "conversion-masks": conversion,
-    "conversion-png": conversion,
+    "conversion of polygons, jpg": conversion,
+    "conversion of masks, jpg": conversion,
+    "conversion of polygons, png": conversion,
     "checking": checking,
     "serving": serving,
 }
 
 
+def newest(results: Path, name: str) -> tuple[Path, dict[str, Any]] | None:
+    """The figures of a name that were measured last, and their file."""
+    files = ((path, json.loads(path.read_text())) for path in sorted(results.glob("*.json")))
+    found = [(path, figures[name]) for path, figures in files if name in figures]
+    return max(found, key=lambda one: one[1]["measured"]["date"], default=None)
+
+
 def table(results: Path = RESULTS) -> str:
     """All figures that there are, in Markdown."""
     lines = [f"| {' | '.join(HEAD)} |", f"|{' --- |' * len(HEAD)}"]
+    paths = {}
     for name, rows in TABLES.items():
-        path = results / f"{name}.json"
-        if path.exists():
-            result = json.loads(path.read_text())
-            origin = f"{path.name}, {result['measured']['date']}"
-            lines += [f"| {' | '.join(cells)} | {origin} |" for cells in rows(result)]
-    return "\n".join(lines)
+        if found := newest(results, name):
+            path, result = found
+            paths[f"`results/{path.name}`"] = None
+            lines += [f"| {' | '.join(cells)} | {result['measured']['date']} |" for cells in rows(result)]
+    return "\n".join([*lines, "", f"Figures, versions and commands: {', '.join(paths)}."])
 
 
 def quality_tables(results: Path = RESULTS) -> str:
@@ -175,7 +182,9 @@ def last_end(about: dict[str, Any]) -> str:
 
 def labeling_table(results: Path = RESULTS) -> str:
     """What labeling.py has measured: a row for each way to choose pictures, seeds in brackets."""
-    figures = json.loads((results / "labeling.json").read_text())
+    found = newest(results, "labeling")
+    assert found, "labeling.py has no figures"
+    figures = found[1]
     lines = [f"| mean IoU (of each seed) | {' | '.join(f'{size} pictures' for size in figures['pictures'])} |"]
     lines += [f"|{' --- |' * (len(figures['pictures']) + 1)}"]
     for name, means in figures["mean_iou"].items():

@@ -22,7 +22,7 @@ from pathlib import Path
 
 import torch
 from reading import write_pair
-from record import record
+from record import add_result, record
 
 from segtune.annotations.dataset_folder import dataset_classes, find_pairs
 from segtune.classes import class_table, write_classes
@@ -266,7 +266,7 @@ def main() -> None:
     parser.add_argument("--camvid", type=Path, required=True)
     wanted = parser.add_mutually_exclusive_group()
     wanted.add_argument("--only", choices=NAMES, help="one of the measurements, which is printed")
-    wanted.add_argument("--result", type=Path)
+    add_result(wanted)
     parser.add_argument("--model", default=MODEL, help="of 'camvid' and 'jpegs of 4000 x 3000'")
     parser.add_argument("--weights", default="auto", help="of the same")
     arguments = parser.parse_args()
@@ -277,7 +277,7 @@ def main() -> None:
             figures[name] = measure(name, camvid, Path(folder), arguments.model, arguments.weights)
         print(name, figures[name], flush=True)
     if arguments.result:
-        record(arguments.result, figures)
+        record(arguments.result, "training", figures)
 
 
 if __name__ == "__main__":
