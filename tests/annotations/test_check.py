@@ -248,9 +248,10 @@ def test_ignored_values_are_no_error(dataset):
 
 def test_absent_class_is_a_warning(dataset):
     assert check_dataset(dataset, numbered_classes(4)).warnings == [
-        "no pixel of train has the class class_3: it can't be learnt; add pictures that show it",
-        "no pixel of val has the class class_3: it has no score; add pictures that show it, or convert again with a"
-        " larger --val-fraction",
+        "no pixel of train has the class class_3: it can't be learnt; add pictures that show it, or if other objects"
+        " cover it convert again with --paint-order",
+        "no pixel of val has the class class_3: it has no score; add pictures that show it, or if other objects cover"
+        " it convert again with --paint-order or a larger --val-fraction",
     ]
 
 
@@ -416,10 +417,10 @@ def test_many_findings_of_a_kind_are_told_in_short(dataset, capsys):
     assert "(and 10 more like this; segtune check --json lists all)" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("place", ["nothing", "train"])
-def test_what_is_no_dataset_is_told(dataset, place, capsys):
+@pytest.mark.parametrize(("place", "told"), [("nothing", "There is no dataset folder"), ("train", "is not a dataset")])
+def test_what_is_no_dataset_is_told(dataset, place, told, capsys):
     assert main(["check", str(dataset / place)]) == 2
-    assert "is not a dataset folder" in capsys.readouterr().err
+    assert told in capsys.readouterr().err
 
 
 def test_without_classes_the_number_is_asked_for(dataset, capsys):

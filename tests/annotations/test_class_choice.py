@@ -118,12 +118,12 @@ def test_a_background_that_is_given_away_leaves_no_class(options):
 
 
 def test_paint_order_that_is_proposed_is_taken():
-    labels = Counter(["cup, glass", "big plate"])
+    labels = Counter(["cup, glass", "big plate", "ant"])
     with pytest.raises(UserError, match="leaves out classes: cup, glass") as told:
-        choose_classes(ConversionOptions(paint_order="big plate"), labels, (), False)
+        choose_classes(ConversionOptions(paint_order="big plate,ant"), labels, (), False)
     proposed = shlex.split(told.value.hint)[-1]
     table = choose_classes(ConversionOptions(paint_order=proposed), labels, (), False).table
-    assert table.paint_order == ("big plate", "cup, glass")
+    assert table.paint_order == ("big plate", "ant", "cup, glass")
 
 
 @pytest.mark.parametrize(

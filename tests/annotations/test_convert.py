@@ -158,9 +158,9 @@ def test_missing_pictures_are_left_out_on_request(tmp_path):
     [
         (
             "abc",
-            "no outline or mask that.*\nLeft out: 3 annotated pictures that are not there.\n--images names",
+            "no outline or mask that.*\nLeft out: annotated pictures that are not there: 3.\n--images names",
         ),
-        ("bc", "1 annotated picture of .*\nLeft out: 2 annotated pictures that are not there.\n--images names"),
+        ("bc", "1 annotated picture of .*\nLeft out: annotated pictures that are not there: 2.\n--images names"),
     ],
 )
 def test_too_few_pictures_that_are_there_are_told(tmp_path, missing, message):
@@ -189,13 +189,13 @@ def test_all_that_is_left_out_is_printed_with_what_to_do(tmp_path, capsys):
     convert(ConvertConfig(tmp_path / "e", tmp_path / "d", allow_missing=True)).render()
     out = capsys.readouterr().out
     for line in (
-        "3 boxes (--boxes fills them)",
-        "6 polylines",
-        "3 points",
-        "3 tags",
-        "1 pictures without objects (--empty background takes them as background)",
-        "1 annotated pictures that are not there",
-        "1 pictures without annotations",
+        "boxes (--boxes fills them): 3",
+        "polylines: 6",
+        "points: 3",
+        "tags: 3",
+        "pictures without objects (--empty background takes them as background): 1",
+        "annotated pictures that are not there: 1",
+        "pictures without annotations: 1",
     ):
         assert f"Left out: {line}." in out
     convert(ConvertConfig(tmp_path / "e", tmp_path / "boxes", allow_missing=True, boxes=True)).render()
@@ -319,7 +319,7 @@ def test_pictures_without_objects_are_counted_not_invented(tmp_path):
         ({"ignore_labels": "car"}, "'car', which the export does not have"),
         ({"format": "coc"}, "no annotation format"),
         ({"group_by": "["}, "no regular expression"),
-        ({"split_like": Path("nothing")}, "not a dataset folder"),
+        ({"split_like": Path("nothing")}, "no dataset folder nothing"),
         ({"images": Path("nothing")}, "no folder nothing"),
         ({"paint_order": "person,sky"}, "does not have: sky"),
         ({"paint_order": "background"}, "leaves out classes: person"),
@@ -341,7 +341,7 @@ def test_wrong_options_are_refused_and_nothing_is_written(tmp_path, options, mes
     ("names", "objects", "message"),
     [
         (["a.jpg"], "person", "1 annotated picture of .*/e can be used; at least 2"),
-        (["a.jpg", "b.jpg"], "", "holds no outline or mask that can be used.*\nLeft out: 2 pictures without objects"),
+        (["a.jpg", "b.jpg"], "", "holds no outline or mask that can be used.*\nLeft out: pictures without objects"),
     ],
 )
 def test_unusable_exports_are_refused(tmp_path, names, objects, message):

@@ -218,7 +218,7 @@ def test_pictures_without_objects_are_background_on_request(tmp_path):
     assert report.skipped == {
         "pictures without annotations": 1,
         "boxes (--boxes fills them)": 1,
-        "pictures that have objects, of which none is painted": 1,
+        "pictures whose objects are all left out": 1,
     }
 
 

@@ -257,5 +257,5 @@ def test_impossible_folds_are_refused(dataset, tmp_path, options, message):
 
 
 def test_what_is_no_dataset_folder_is_refused(tmp_path):
-    with pytest.raises(UserError, match="not a dataset folder"):
-        crossval(CrossvalConfig(tmp_path / "nothing", tmp_path / "run"))
+    with pytest.raises(UserError, match=f"{tmp_path} is not a dataset folder"):
+        crossval(CrossvalConfig(tmp_path, tmp_path / "run"))

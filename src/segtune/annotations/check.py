@@ -13,11 +13,10 @@ from segtune.annotations.check_pair import PairFacts, check_pair
 from segtune.annotations.dataset_folder import (
     ALL_SPLITS,
     IMAGES,
-    LAYOUT,
     SPLITS,
     Pair,
     dataset_classes,
-    is_dataset_folder,
+    need_dataset_folder,
     scan_split,
 )
 from segtune.annotations.dataset_report import DatasetReport, SplitFacts
@@ -40,8 +39,7 @@ def check(config: CheckConfig) -> DatasetReport:
     Raises:
         UserError: It is none, or its classes are not known.
     """
-    if not is_dataset_folder(config.dataset):
-        raise UserError(f"{config.dataset} is not a dataset folder.", LAYOUT)
+    need_dataset_folder(config.dataset)
     return check_dataset(config.dataset, _classes(config), thorough=True)
 
 

@@ -217,10 +217,12 @@ def _paint_order(options: ConversionOptions, names: Sequence[str], present: set[
     left_out = [name for name in sorted(present) if name not in order]
     if unknown or left_out:
         problem = "names classes that the dataset does not have" if unknown else "leaves out classes"
-        needed = [name for name in names if name in present]
+        needed = [*dict.fromkeys(name for name in order if name in names), *left_out]
+        added = f" ({listed(left_out)}: where it belongs)" if left_out else ""
         raise UserError(
             f"--paint-order {problem}: {listed(unknown or left_out)}.",
-            f"Name each class once, from the bottom to the top: --paint-order {shlex.quote(list_of_names(needed))}",
+            f"Name each class once, from the bottom to the top{added}: --paint-order"
+            f" {shlex.quote(list_of_names(needed))}",
         )
     if len(set(order)) != len(order):
         raise UserError(f"--paint-order names a class twice: {options.paint_order}.")

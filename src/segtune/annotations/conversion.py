@@ -72,7 +72,7 @@ class ConvertReport:
         for note in self.notes:
             output.print(f"Split: {note}.")
         for reason, count in self.skipped.items():
-            output.print(f"Left out: {count} {reason}.")
+            output.print(f"Left out: {reason}: {count}.")
         for warning in self.warnings:
             output.print(f"Warning: {warning}.")
         if self.hidden:

@@ -132,6 +132,18 @@ def is_dataset_folder(path: Path) -> bool:
     return any((path / split / kind).is_dir() for split in SPLITS for kind in (IMAGES, LABELS))
 
 
+def need_dataset_folder(path: Path, hint: str = LAYOUT) -> None:
+    """Refuse what is no dataset folder.
+
+    Raises:
+        UserError: It is none, with ``hint`` on what to do, or it is not there.
+    """
+    if not path.exists():
+        raise UserError(f"There is no dataset folder {path}.", hint)
+    if not is_dataset_folder(path):
+        raise UserError(f"{path} is not a dataset folder.", hint)
+
+
 def folder_files(folder: Path) -> dict[str, Path]:
     """The pictures of a folder by their name without suffix; of several of a name, the first."""
     return {stem: paths[0] for stem, paths in _by_stem(folder, PICTURE_SUFFIXES).items()}
@@ -148,8 +160,7 @@ def find_split(dataset: Path) -> dict[str, str]:
     Raises:
         UserError: It is no dataset folder.
     """
-    if not any((dataset / split / IMAGES).is_dir() for split in SPLITS):
-        raise UserError(f"{dataset} is not a dataset folder.", LAYOUT)
+    need_dataset_folder(dataset)
     folders = [(split, dataset / split / IMAGES) for split in ALL_SPLITS if (dataset / split / IMAGES).is_dir()]
     return {stem: split for split, folder in folders for stem in _by_stem(folder, PICTURE_SUFFIXES)}
 

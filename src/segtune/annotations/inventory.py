@@ -89,7 +89,7 @@ def take_inventory(export: Export, annotations: Annotations, options: Conversion
             size, problem = _check_size(export, image, picture, options)
             problems += [f"{where}: {problem}"] if problem else []
             if not shapes and image.has_objects:
-                inventory.skipped["pictures that have objects, of which none is painted"] += 1
+                inventory.skipped["pictures whose objects are all left out"] += 1
                 continue
             if not shapes and options.empty == "skip":
                 inventory.skipped["pictures without objects (--empty background takes them as background)"] += 1
@@ -157,7 +157,7 @@ def check_usable(inventory: Inventory, source: Path, min_pictures: int = 2) -> N
         problem += "; at least 2 are needed, one to train on and one to validate with."
     else:
         problem = f"{source} holds no outline or mask that can be used: there is nothing to paint."
-    left_out = [f"\nLeft out: {count} {reason}." for reason, count in (+inventory.skipped).items()]
+    left_out = [f"\nLeft out: {reason}: {count}." for reason, count in (+inventory.skipped).items()]
     advice = ["Annotate more, with polygons or masks."]
     if inventory.skipped[MISSING]:
         advice.insert(0, "--images names the folder that has the pictures.")

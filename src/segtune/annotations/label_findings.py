@@ -166,10 +166,10 @@ def _palette_findings(dataset: Path, fact: PairFacts, table: ClassTable) -> list
     return [Finding("warning", "palette-order", message, relative(dataset, fact.pair.labels), "colors")]
 
 
-NEVER_SEEN = "add pictures that show it"
+NEVER_SEEN = "add pictures that show it, or if other objects cover it convert again with --paint-order"
 UNTIL_THERE = {
     "train": f"it can't be learnt; {NEVER_SEEN}",
-    "val": f"it has no score; {NEVER_SEEN}, or convert again with a larger --val-fraction",
+    "val": f"it has no score; {NEVER_SEEN} or a larger --val-fraction",
 }
 """What becomes of a class that a split lacks, and what helps."""
 ALL_LABELLED = "that is well where objects cover all of each picture"

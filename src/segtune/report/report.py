@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from segtune.annotations.dataset_folder import LAYOUT, is_dataset_folder
+from segtune.annotations.dataset_folder import need_dataset_folder
 from segtune.config import ReportConfig
 from segtune.errors import UserError
 from segtune.files import refuse_existing, write_text
@@ -52,8 +52,8 @@ def write_report(config: ReportConfig) -> ReportResult:
     if config.pictures < 0:
         raise UserError(f"--pictures is {config.pictures}; 0 or more was expected.")
     device = choose_device(config.device)
-    if config.dataset is not None and not is_dataset_folder(config.dataset):
-        raise UserError(f"{config.dataset} is not a dataset folder.", LAYOUT)
+    if config.dataset is not None:
+        need_dataset_folder(config.dataset)
     facts = read_facts(folder, config.dataset)
     missing = list(facts.missing)
     pictures = _pictures(facts, config, device, missing)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
-from segtune.annotations.dataset_folder import IMAGES, LABELS, SPLITS, Pair, find_pairs, is_dataset_folder
+from segtune.annotations.dataset_folder import IMAGES, LABELS, SPLITS, Pair, find_pairs, need_dataset_folder
 from segtune.annotations.split import Candidate, assign_folds
 from segtune.classes import CLASSES_FILE
 from segtune.config import CrossvalConfig, TrainConfig
@@ -108,11 +108,7 @@ def crossval(config: CrossvalConfig, listeners: Sequence[Listener] | None = None
     """
     if not 2 <= config.folds <= MOST_FOLDS:
         raise UserError(f"--folds is {config.folds}; 2 to {MOST_FOLDS} were expected.", "5 is usual.")
-    if not is_dataset_folder(config.dataset):
-        raise UserError(
-            f"{config.dataset} is not a dataset folder.",
-            f"Convert the export first: segtune convert {config.dataset} DATASET",
-        )
+    need_dataset_folder(config.dataset, f"Convert the export first: segtune convert {config.dataset} DATASET")
     pairs = [pair for split in SPLITS for pair in find_pairs(config.dataset, split)]
     _refuse_same_names(config.dataset, pairs)
     folds = assign_folds([Candidate(pair.picture.name) for pair in pairs], config.folds, config.group_by)
