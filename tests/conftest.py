@@ -10,6 +10,9 @@ from PIL import Image
 
 from segtune.classes import class_table, write_classes
 
+# The same on all machines: bytes and scores are compared. Where a GPU shall be tested, the variable says which.
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
+
 COLORS = np.array([[200, 60, 40], [40, 160, 60], [50, 80, 200]], np.uint8)
 
 
