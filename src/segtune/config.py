@@ -49,7 +49,8 @@ class ConversionOptions:
     background: Background = "auto"
     """What the pixels outside all objects are: 'class' a class 'background' of id 0; 'ignore' not labelled, they never
     count; 'error' a mistake, all must be labelled. Default: a class; where the classes' names leave that in doubt the
-    conversion stops and asks for this option. Label images label all pixels: there it is 'error'."""
+    conversion stops and asks for this option. Label images label all pixels: there it is
+    'class' where a class is called background, else 'error'."""
     paint_order: str = ""
     """Class names from the bottom to the top: sky,ground,airplane,person; each that has objects, once. Where objects
     overlap, the later class wins. Default: what has the higher z order (CVAT's layer), then what was drawn later."""
@@ -60,7 +61,7 @@ class ConversionOptions:
     """Fill boxes, too. Otherwise they are left out: a box is no outline."""
     empty: Literal["skip", "background"] = "skip"
     """What to do with pictures that no object is in: 'skip' leaves them out, as nobody may have looked at them yet;
-    'background' takes them as empty on purpose."""
+    'background' takes them as empty on purpose, but not those that have only boxes, lines or points."""
     allow_missing: bool = False
     """Go on without the pictures that are not there."""
     scale: bool = False
@@ -201,15 +202,16 @@ class TrainingOptions:
     """Stop after this many validations without a better score. 0: never."""
     validate_every: int | Auto = "auto"
     """Epochs from one validation to the next; the last is always validated. 'auto': 1, or more where validation would
-    take longer than training; a fifth of all at most."""
+    take longer than training; a fifth of all at most. With --time-budget more rarely, where it would take more than a
+    twentieth of the time."""
     crop: int | Auto = "auto"
     """Height and width of the training crops in pixels. 'auto': 224, or less where all pictures, enlarged by
     --max-scale, are smaller."""
     longest_side: int | Auto = "auto"
     """Pictures whose longer side has more pixels are shrunk to this for the model, in training and in prediction;
-    labels and scores stay at the pictures' own size. 0: never. 'auto': 512, or as much more as --crop is above 224, and
-    up to twice that for pictures that are much longer than wide; 0 with the original recipe, and where no picture is
-    larger: then larger pictures are cut into tiles in prediction."""
+    labels and scores stay at the pictures' own size. 0: never. 'auto': 512, in proportion more where --crop is
+    above 224 (1024 for 448), and up to twice that for pictures that are much longer than wide; 0 with the original
+    recipe, and where no picture is larger: then larger pictures are cut into tiles in prediction."""
     min_scale: float | Auto = "auto"
     """Smallest factor by which training pictures are scaled."""
     max_scale: float | Auto = "auto"
@@ -277,7 +279,8 @@ class ResumeConfig:
     run: Annotated[Positional[Path], arg(metavar="RUN")]
     """The run folder."""
     epochs: int | None = None
-    """Train for this many epochs in all, also where the run had ended. Default: as it was begun."""
+    """Train for this many epochs in all, also where they were done. What ended by its time needs --time-budget instead.
+    Default: as it was begun."""
     time_budget: Annotated[str | None, arg(metavar="TIME")] = None
     """Train for this long in all, also where the time was up: 90s, 10m, 1h30m. Default: as it was begun."""
     dataset: Annotated[Path | None, arg(metavar="DATASET")] = None
@@ -299,7 +302,8 @@ class ResumeConfig:
 class CrossvalConfig(TrainConfig):
     """Train and score a model a fold: each picture of train and val is validated once.
 
-    All options of 'train', but that of those for exports --group-by alone counts.
+    Takes the options of 'train', for each fold: five folds of ten minutes take fifty. Of the options for exports only
+    --group-by has an effect; give the one that was given to 'convert'.
     """
 
     dataset: Annotated[Positional[Path], arg(metavar="DATASET")]

@@ -70,6 +70,11 @@ def unwritable(path: Path, error: OSError) -> WriteError:
     )
 
 
+def install(extra: str) -> str:
+    """How to install an extra of segtune, which is in no registry."""
+    return f"Install it, in the folder of segtune's code: pip install '.[{extra}]'"
+
+
 NEEDED_TO_TRAIN = {
     "torch": "PyTorch",
     "torchvision": "torchvision",
@@ -87,5 +92,5 @@ def refuse_missing_torch(what: str) -> None:
     if missing:
         raise UserError(
             f"{what} needs {missing[0]}, which is not installed here.",
-            "Install it: pip install 'segtune[train]'; or use an .onnx that 'segtune export' made.",
+            f"{install('train')}; or use an .onnx that 'segtune export' made.",
         )

@@ -82,6 +82,22 @@ def test_a_start_that_failed_is_not_in_the_way(make_dataset, tmp_path):
     assert len(crossval(config).folds) == 2
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"crop": 10}, "--crop is 10"),
+        ({"classes": "a,b"}, "--classes would have no effect"),
+        ({"model": "deeplabv9"}, "deeplabv9"),
+    ],
+)
+def test_what_is_refused_removes_nothing(crossvalidated, options, message):
+    config, _ = crossvalidated
+    with pytest.raises(UserError, match=message):
+        crossval(replace(config, overwrite=True, **options))
+    assert all((config.run / f"fold_{number}" / "model.safetensors").exists() for number in (1, 2, 3))
+    assert (config.run / "crossval.json").exists()
+
+
 def test_runs_and_datasets_of_the_users_own_are_not_replaced(make_dataset, trained_run, tmp_path):
     own = make_dataset(tmp_path / "run" / "fold_1" / "dataset")
     before = sorted(path.read_bytes() for path in own.glob("*/*/*"))

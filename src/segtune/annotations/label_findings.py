@@ -108,7 +108,7 @@ def _missing_class(dataset: Path, facts: Sequence[PairFacts], table: ClassTable)
         f" ({int(_total(facts)[value])} pixels), but the {value} classes end at {value - 1}: add the class, or ignore"
         f" the value with --ignore-value {value}"
     )
-    if table.names[0].casefold() != "background":
+    if not is_background(table.names[0]):
         message += f"; if 0 is what is not labelled, and the classes are 1 to {value}, --repair shift"
     return Finding("error", "outside-classes", message, relative(dataset, *files))
 

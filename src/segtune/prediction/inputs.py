@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from segtune.console import messages
-from segtune.errors import UserError, listed
+from segtune.errors import UserError, install, listed
 from segtune.files import name_key
 from segtune.pictures import PICTURE_SUFFIXES
 from segtune.prediction.raster import has_rasterio, is_georeferenced
@@ -87,7 +87,7 @@ def _with_places(inputs: list[Input]) -> list[Input]:
     placed = [is_georeferenced(entry.path) for entry in inputs]
     if any(placed) and not has_rasterio():
         messages.print(
-            f"Note: results of the {sum(placed)} GeoTIFFs get no georeference. To keep it: pip install 'segtune[geo]'"
+            f"Note: results of the {sum(placed)} GeoTIFFs get no georeference without rasterio. {install('geo')}"
         )
         return inputs
     return [replace(entry, is_geotiff=has_place) for entry, has_place in zip(inputs, placed, strict=True)]

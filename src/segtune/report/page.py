@@ -322,7 +322,7 @@ def _findings(facts: RunFacts) -> str:
     for (severity, kind), messages in kinds.items():
         items = "".join(f"<li>{_text(message)}</li>" for message in messages[:FINDINGS_SHOWN])
         more = len(messages) - FINDINGS_SHOWN
-        rest = f"<li>and {more} more; segtune check lists all</li>" if more > 0 else ""
+        rest = f"<li>and {more} more; segtune check --json lists all</li>" if more > 0 else ""
         summary = f"{severity}: {_text(kind.replace('-', ' '))} ({len(messages)})"
         parts.append(f'<details open class="{severity}"><summary>{summary}</summary><ul>{items}{rest}</ul></details>')
     return "<p>What segtune check found in the dataset before the training:</p>" + "".join(parts)

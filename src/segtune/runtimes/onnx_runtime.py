@@ -10,7 +10,7 @@ import numpy as np
 
 from segtune.arrays import Array, Floats, NumpyArrays
 from segtune.description import HEADER, Description, read_text
-from segtune.errors import UserError, first_line
+from segtune.errors import UserError, first_line, install
 from segtune.machine import usable_cpus
 from segtune.out_of_memory import is_out_of_memory
 from segtune.runtimes.backend import Interface, Workers
@@ -40,9 +40,7 @@ class OnnxRuntime(NumpyArrays):
 
     def __init__(self, content: Path | bytes, device: str = "cpu", name: str = "") -> None:
         if not has_onnxruntime():
-            raise UserError(
-                "ONNX Runtime is not installed, which .onnx files need.", "Install it: pip install 'segtune[runtime]'"
-            )
+            raise UserError("ONNX Runtime is not installed, which .onnx files need.", install("runtime"))
         import onnxruntime
         from onnxruntime.capi import onnxruntime_pybind11_state as state
 

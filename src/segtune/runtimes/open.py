@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from segtune.config import RuntimeName
 from segtune.description import Description
-from segtune.errors import UserError, refuse_missing_torch
+from segtune.errors import UserError, install, refuse_missing_torch
 from segtune.runtimes.backend import Backend
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def _open_own(path: Path, device: "torch.device", runtime: RuntimeName) -> tuple
     if runtime == "onnxruntime" and device.type != "cpu":
         raise UserError("--backend onnxruntime is for CPUs.", "Add --device cpu.")
     if runtime == "onnxruntime" and not can_use_onnxruntime():
-        raise UserError("ONNX Runtime is not installed.", "Install it: pip install 'segtune[onnx]'")
+        raise UserError("ONNX Runtime is not installed.", install("onnx"))
     if runtime == "onnxruntime":
         return model.description, onnx_backend(path, model)
     if runtime == "auto" and device.type == "cpu" and can_use_onnxruntime():

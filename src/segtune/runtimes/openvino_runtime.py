@@ -8,7 +8,7 @@ import numpy as np
 
 from segtune.arrays import Array, Floats, NumpyArrays
 from segtune.description import HEADER, Description, read_text
-from segtune.errors import UserError, first_line
+from segtune.errors import UserError, first_line, install
 from segtune.out_of_memory import is_out_of_memory
 from segtune.runtimes.backend import Interface, Workers
 
@@ -20,7 +20,7 @@ def openvino_core() -> Any:
         UserError: It is not installed.
     """
     if find_spec("openvino") is None:
-        raise UserError("OpenVINO is not installed, which .xml files need.", "Install: pip install 'segtune[openvino]'")
+        raise UserError("OpenVINO is not installed, which .xml files need.", install("openvino"))
     from openvino import Core
 
     return Core()

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from segtune.description import HEADER
-from segtune.errors import UserError, first_line
+from segtune.errors import UserError, first_line, install
 from segtune.model_file import Model
 from segtune.preprocessing import Preprocessing
 from segtune.runtimes.backend import EXPORT, Interface
@@ -132,7 +132,7 @@ def write_onnx(path: Path, model: Model, interface: Interface) -> None:
         UserError: The package onnx is not installed, or the network can't be exported.
     """
     if find_spec("onnx") is None:
-        raise UserError("The package onnx is not installed.", "Install it: pip install 'segtune[onnx]'")
+        raise UserError("The package onnx is not installed.", install("onnx"))
     import onnx
 
     program, example, text = program_of(model, interface)

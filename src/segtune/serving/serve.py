@@ -13,7 +13,7 @@ import numpy as np
 
 from segtune.config import ServeConfig
 from segtune.console import messages, output
-from segtune.errors import UserError
+from segtune.errors import UserError, install
 from segtune.prediction.predictor import PredictOptions, load
 
 TOKEN_VARIABLE = "SEGTUNE_TOKEN"
@@ -31,7 +31,7 @@ def serve(config: ServeConfig) -> None:
         from segtune.serving.app import Limits, make_app
         from segtune.serving.guard import LOOPBACK
     except ModuleNotFoundError as error:
-        raise UserError(f"The server needs {error.name}.", "Install it: pip install 'segtune[serve]'") from error
+        raise UserError(f"The server needs {error.name}.", install("serve")) from error
     given = config.max_megabytes, config.max_megapixels, config.max_waiting, config.max_batch, config.timeout
     if not all(0 < number < math.inf for number in given) or min(given[:2]) < 1e-6:
         raise UserError("A limit is no number above 0.", "See: segtune serve --help")

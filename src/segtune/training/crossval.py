@@ -4,6 +4,7 @@ import math
 import os
 import shutil
 import statistics
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -12,7 +13,15 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
-from segtune.annotations.dataset_folder import IMAGES, LABELS, SPLITS, Pair, find_pairs, need_dataset_folder
+from segtune.annotations.dataset_folder import (
+    IMAGES,
+    LABELS,
+    SPLITS,
+    Pair,
+    dataset_classes,
+    find_pairs,
+    need_dataset_folder,
+)
 from segtune.annotations.split import Candidate, assign_folds
 from segtune.classes import CLASSES_FILE
 from segtune.config import CrossvalConfig, TrainConfig
@@ -22,8 +31,16 @@ from segtune.evaluation.scores import Scores, score_table, shown
 from segtune.files import read_json, write_json
 from segtune.model_file import write_ensemble
 from segtune.run_folder import RunFolder
+from segtune.runtimes.eager import choose_device
 from segtune.training.events import Listener
-from segtune.training.train import TrainingInterrupted, TrainResult, train
+from segtune.training.limits import check_options
+from segtune.training.train import (
+    TrainingInterrupted,
+    TrainResult,
+    refuse_unknown_names,
+    refuse_without_effect,
+    train,
+)
 
 CROSSVAL_FILE, FOLDS_FILE, ENSEMBLE_FILE = "crossval.json", "folds.json", "ensemble.json"
 
@@ -112,6 +129,7 @@ def crossval(config: CrossvalConfig, listeners: Sequence[Listener] | None = None
     pairs = [pair for split in SPLITS for pair in find_pairs(config.dataset, split)]
     _refuse_same_names(config.dataset, pairs)
     folds = assign_folds([Candidate(pair.picture.name) for pair in pairs], config.folds, config.group_by)
+    _refuse_impossible(config, len(pairs) - max(Counter(folds).values()))
     _warn_of_seen_pictures(config)
     runs = [RunFolder(config.run / f"fold_{number + 1}") for number in range(config.folds)]
     whole = RunFolder(config.run)
@@ -135,6 +153,14 @@ def crossval(config: CrossvalConfig, listeners: Sequence[Listener] | None = None
         if config.ensemble:
             write_ensemble(config.run / ENSEMBLE_FILE, [run.model for run in runs])
     return CrossvalResult(config.run, found)
+
+
+def _refuse_impossible(config: CrossvalConfig, num_train: int) -> None:
+    """Refuse what each fold's training would, before an earlier cross-validation is removed for it."""
+    refuse_without_effect(replace(config, group_by="auto"))
+    refuse_unknown_names(config)
+    table = dataset_classes(config.dataset, config.num_classes, config.ignore_value)
+    check_options(config, table.num_classes, num_train, choose_device(config.device).type)
 
 
 def _warn_of_seen_pictures(config: CrossvalConfig) -> None:

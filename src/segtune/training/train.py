@@ -14,7 +14,14 @@ from segtune.allocator import keep_freed_memory
 from segtune.annotations.check import check_dataset
 from segtune.annotations.check_ahead import CheckAhead
 from segtune.annotations.convert import convert_export
-from segtune.annotations.dataset_folder import SPLITS, Pair, dataset_classes, find_pairs, is_dataset_folder
+from segtune.annotations.dataset_folder import (
+    SPLITS,
+    Pair,
+    dataset_classes,
+    find_pairs,
+    is_dataset_folder,
+    need_dataset_folder,
+)
 from segtune.annotations.dataset_report import DatasetReport
 from segtune.classes import ClassTable
 from segtune.config import (
@@ -178,8 +185,7 @@ def _train(
         check: The check of the dataset, where it was begun.
     """
     folder = RunFolder(config.run)
-    find_model(config.model)
-    refuse_unknown_watchers(config.report_to)
+    refuse_unknown_names(config)
     with ExitStack() as stack:
         processes = stack.enter_context(join(config.device))
         output.quiet = not processes.is_first
@@ -306,17 +312,31 @@ def _prepare(config: TrainConfig, folder: RunFolder, earlier: Earlier | None, ch
     return Data(dataset, table, report, train_pairs, val_pairs)
 
 
+def refuse_unknown_names(config: TrainConfig) -> None:
+    """Raise UserError where the model, or what is reported to, is not known."""
+    find_model(config.model)
+    refuse_unknown_watchers(config.report_to)
+
+
+def refuse_without_effect(config: TrainConfig) -> None:
+    """Raise UserError where options for exports are given, but a dataset folder."""
+    without_effect = changed_options(config, ConversionOptions)
+    if without_effect:
+        raise UserError(
+            f"{config.dataset} is a dataset folder already, so {listed(without_effect)} would have no effect.",
+            "Leave them out, or give the annotation export.",
+        )
+
+
 def _dataset_folder(config: TrainConfig, folder: RunFolder, earlier: Earlier | None) -> Path:
     """The dataset folder: the one given, or the one that the export given is converted into."""
     if earlier is not None and folder.dataset.exists() and not is_dataset_folder(config.dataset):
         return folder.dataset
-    if is_dataset_folder(config.dataset) or not config.dataset.exists():
-        without_effect = changed_options(config, ConversionOptions)
-        if without_effect and earlier is None:  # of an earlier run they were for the export
-            raise UserError(
-                f"{config.dataset} is a dataset folder already, so {listed(without_effect)} would have no effect.",
-                "Leave them out, or give the annotation export.",
-            )
+    if not config.dataset.exists():
+        need_dataset_folder(config.dataset)
+    if is_dataset_folder(config.dataset):
+        if earlier is None:  # of an earlier run they were for the export
+            refuse_without_effect(config)
         return config.dataset
     with folder.replaceable_dataset(config.overwrite) as target:
         convert_export(config.dataset, target, config).render()

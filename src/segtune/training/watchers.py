@@ -7,7 +7,7 @@ from typing import Any, Literal, Protocol
 
 from segtune.config import names_in
 from segtune.console import messages
-from segtune.errors import UserError, first_line, listed, nearest
+from segtune.errors import UserError, first_line, install, listed, nearest
 from segtune.run_folder import RunFolder
 from segtune.training.events import EpochDone, Event, RunStarted, StepDone
 
@@ -39,9 +39,7 @@ def refuse_unknown_watchers(names: str) -> None:
         )
     for name in _chosen(names):
         if find_spec(name) is None:  # each is named as its package
-            raise UserError(
-                f"--report-to {name} needs the package {name}.", f"pip install 'segtune[{name}]', or --report-to none."
-            )
+            raise UserError(f"--report-to {name} needs the package {name}.", f"{install(name)}; or --report-to none.")
 
 
 def _chosen(names: str) -> list[str]:
