@@ -69,7 +69,7 @@ class BareStep:
     def __call__(self) -> float:
         """Do one; the seconds that it took."""
         started = time.perf_counter()
-        self.stepper.step(self.batch, self.stepper.count(self.batch))
+        self.stepper.step(self.batch, self.stepper.total_weight(self.batch))
         return time.perf_counter() - started
 
 

@@ -212,7 +212,8 @@ def run_predict(config: PredictConfig) -> int:
 
 def run_suggest(config: SuggestConfig) -> int:
     """Suggest, and say what to do with it; 1 where some pictures, labelled ones among them, could not be read."""
-    from segtune.labeling.suggest import CVAT_LABELS, CVAT_ZIP, PICTURES, SHEET, render, suggest
+    from segtune.labeling.suggest import CVAT_ZIP, PICTURES, SHEET, render, suggest
+    from segtune.prediction.outputs import CVAT_LABELS
 
     report = suggest(config)
     render(report)
@@ -232,8 +233,8 @@ def run_export(config: ExportConfig) -> int:
 
     report = export(config)
     output.print(f"{config.target}: {report.megabytes:.1f} MB, {report.interface}")
-    if report.comparison is not None:
-        for line in report.comparison.lines():
+    if report.check is not None:
+        for line in report.check.lines():
             output.print(line)
     return 0
 

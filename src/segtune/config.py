@@ -16,11 +16,12 @@ Split = Literal["train", "val", "test"]
 Background = Literal["auto", "class", "ignore", "error"]
 Auto = Literal["auto"]
 Switch = Literal["auto", "on", "off"]
-Loss = Literal["cross-entropy", "dice", "ohem", "focal", "lovasz"]
+LossName = Literal["cross-entropy", "dice", "ohem", "focal", "lovasz"]
 BatchNorm = Literal["train", "frozen", "sync"]
 Schedule = Literal["constant", "poly", "cosine", "one-cycle"]
 Precision = Literal["float32", "bf16", "fp16"]
-Cache = Literal["auto", "ram", "disk", "none"]
+Cache = Literal["ram", "disk", "none"]
+Optimizer = Literal["sgd", "adamw"]
 RuntimeName = Literal["auto", "eager", "onnxruntime"]
 TestTimeAugmentation = Literal["none", "flip", "flip+scale"]
 Shapes = Literal["mask", "polygon"]
@@ -162,7 +163,7 @@ class TrainingOptions:
     batch_norm: BatchNorm | Auto = "auto"
     """Batch norms: 'train' follows the batches' statistics, 'frozen' keeps those that the backbone came with, 'sync'
     takes the statistics over all processes. Frozen parts keep theirs in any case, but with --recipe original."""
-    loss: Loss | Auto = "auto"
+    loss: LossName | Auto = "auto"
     """'cross-entropy'; 'dice' and 'lovasz' add these to it; 'ohem' counts the hardest pixels alone; 'focal' counts easy
     pixels less."""
     class_weights: Annotated[
@@ -176,7 +177,7 @@ class TrainingOptions:
     those given by -w."""
     label_smoothing: float | Auto = "auto"
     """Share of each label that is spread over all classes, 0 to 1."""
-    optimizer: Literal["auto", "sgd", "adamw"] = "auto"
+    optimizer: Optimizer | Auto = "auto"
     """SGD with momentum, or AdamW."""
     learning_rate: float | Auto = "auto"
     """Highest learning rate of the new head."""
@@ -250,7 +251,7 @@ class TrainingOptions:
     compile: Switch = "auto"
     """Whether to compile the network with torch.compile. 'auto': on CUDA, where the run is long enough to win back the
     minutes that it takes."""
-    cache: Cache = "auto"
+    cache: Cache | Auto = "auto"
     """Decode pictures once, and keep them in memory or on disk. 'auto': memory if they take at most a quarter of what
     is free, else disk if they take at most half, else neither; 'segtune cache' shows what is there and removes it."""
     num_workers: int | Auto = "auto"
@@ -287,7 +288,7 @@ class ResumeConfig:
     """Where the dataset is now, if it was moved; its content must be the same."""
     num_workers: int | None = None
     """Processes that prepare batches; the result is the same. Default: as it was begun."""
-    cache: Cache | None = None
+    cache: Cache | Auto | None = None
     """Where decoded pictures are kept. Default: as it was begun."""
     nproc: int | None = None
     """Processes that train together on this machine; with another number, batch norms see other shares of a batch.

@@ -52,7 +52,7 @@ class Preprocessing:
             UserError: The values are none, or impossible.
         """
         try:
-            mean, std = (_triple(values[name]) for name in ("mean", "std"))
+            mean, std = (triple(values[name]) for name in ("mean", "std"))
             sizes = int(values["size_multiple"]), int(values["longest_side"])
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise UserError(f"{source} holds no valid preprocessing ({error}).", "The file is damaged.") from error
@@ -161,6 +161,11 @@ class Preprocessing:
             start, held_top, held = stop, held_top + held.shape[2] - 1, arrays.joined([held[:, :, -1:]], axis=2)
 
 
-def _triple(values: Any) -> Triple:
+def triple(values: Iterable[Any]) -> Triple:
+    """Three numbers, of red, green and blue.
+
+    Raises:
+        TypeError, ValueError: They are not three, or no numbers.
+    """
     red, green, blue = (float(value) for value in values)
     return red, green, blue

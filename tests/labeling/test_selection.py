@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from segtune.annotations.near_duplicates import thumbnail
-from segtune.labeling.selection import Candidate, neighboring_frames, rank
+from segtune.labeling.selection import RankCandidate, neighboring_frames, rank
 
 
 def candidate(name: str, uncertainty: float, angle: float, *, like: int | None = None, is_labeled: bool = False):
@@ -15,10 +15,10 @@ def candidate(name: str, uncertainty: float, angle: float, *, like: int | None =
     seed = zlib.crc32(name.encode()) if like is None else like
     small = np.random.default_rng(seed).uniform(0, 255, (32, 32)).astype(np.float32)
     features = np.array([np.cos(angle), np.sin(angle)], np.float32)
-    return Candidate(name, uncertainty, features, small, is_labeled)
+    return RankCandidate(name, uncertainty, features, small, is_labeled)
 
 
-def names(candidates: list[Candidate], count: int) -> list[str]:
+def names(candidates: list[RankCandidate], count: int) -> list[str]:
     return [candidates[choice.index].name for choice in rank(candidates, count)]
 
 
@@ -52,7 +52,7 @@ def test_one_of_each_scene_comes_first_however_many_copies_there_are():
     for number in range(300):
         noisy = (scenes[number % 5] + generator.normal(0, 4, (32, 32))).astype(np.float32)
         features = generator.normal(0, 1, 8).astype(np.float32)
-        pool.append(Candidate(f"{number}th.x", float(generator.uniform(0.1, 1)), features, noisy))
+        pool.append(RankCandidate(f"{number}th.x", float(generator.uniform(0.1, 1)), features, noisy))
     choices = rank(pool, 20)
     assert {choice.index % 5 for choice in choices[:5]} == set(range(5))
     assert [choice.like is None for choice in choices] == [True] * 5 + [False] * 295
@@ -87,7 +87,7 @@ def test_frames_next_to_each_other(files, expected):
     assert {tuple(sorted(pair)) for pair in neighboring_frames(files)} == expected
 
 
-def frames(correlation: float, number: int = 5) -> list[Candidate]:
+def frames(correlation: float, number: int = 5) -> list[RankCandidate]:
     """Frames of a video, each of which correlates with the next by so much."""
     generator = np.random.default_rng(0)
     values = generator.normal(0, 1, (32, 32))
@@ -95,7 +95,7 @@ def frames(correlation: float, number: int = 5) -> list[Candidate]:
     for place in range(number):
         features = np.array([np.cos(place / 3), np.sin(place / 3)], np.float32)
         small = (128 + 30 * values).astype(np.float32)
-        pool.append(Candidate(f"v_{place:03}.jpg", 0.5 - place / 100, features, small))
+        pool.append(RankCandidate(f"v_{place:03}.jpg", 0.5 - place / 100, features, small))
         values = correlation * values + np.sqrt(1 - correlation**2) * generator.normal(0, 1, (32, 32))
     return pool
 
@@ -111,7 +111,7 @@ def test_neighboring_frames_of_other_views_do_not_wait(correlation):
 
 def test_flat_neighbors_are_not_compared():
     flat = np.zeros((32, 32), np.float32)
-    pool = [Candidate(f"v_{place}.jpg", 0.5, np.ones(2, np.float32), flat) for place in range(2)]
+    pool = [RankCandidate(f"v_{place}.jpg", 0.5, np.ones(2, np.float32), flat) for place in range(2)]
     assert [choice.like for choice in rank(pool, 2)] == [None, None]
 
 
@@ -119,7 +119,7 @@ def test_few_of_the_pictures_of_a_drive_wait(shared_data):
     pool = []
     for path in sorted((shared_data / "camvid/train/Images").iterdir()):
         small = thumbnail(Image.open(path))
-        pool.append(Candidate(path.name, 0.5, small[::4, ::4].ravel(), small))
+        pool.append(RankCandidate(path.name, 0.5, small[::4, ::4].ravel(), small))
     choices = rank(pool, len(pool))
     waiting = sum(choice.like is not None for choice in choices)
     assert 0.1 < waiting / len(pool) < 0.2

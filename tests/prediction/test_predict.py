@@ -13,7 +13,7 @@ from segtune.cli import main
 from segtune.config import PredictConfig
 from segtune.errors import UserError
 from segtune.pictures import open_picture, read_picture
-from segtune.prediction.draw import comparison, overlay
+from segtune.prediction.draw import overlay, panel
 from segtune.prediction.predict import predict
 
 
@@ -135,12 +135,12 @@ def test_overlay_shows_the_picture_where_nothing_is_labelled():
 
 
 @pytest.mark.parametrize("size", [(1, 1), (500, 10), (10, 500)])
-def test_comparison_is_drawn_for_every_size_and_many_classes(size):
+def test_panel_is_drawn_for_every_size_and_many_classes(size):
     from segtune.classes import class_table
 
     table = class_table([f"a rather long name {index}" for index in range(30)])
-    panel = comparison(np.zeros((*size, 3), np.uint8), np.zeros(size, np.uint8), np.zeros(size, np.uint8), table)
-    shown = {tuple(color) for color in panel.reshape(-1, 3).tolist()}
+    drawn = panel(np.zeros((*size, 3), np.uint8), np.zeros(size, np.uint8), np.zeros(size, np.uint8), table)
+    shown = {tuple(color) for color in drawn.reshape(-1, 3).tolist()}
     assert set(table.colors) <= shown  # the legend has all
 
 

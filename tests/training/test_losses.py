@@ -29,7 +29,7 @@ def data(seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
 
 def value(logits, labels, **options) -> torch.Tensor:
     loss = make_loss(replace(PLAN, **options), CPU)
-    return loss(logits, labels, loss.count(labels))
+    return loss(logits, labels, loss.total_weight(labels))
 
 
 @pytest.mark.parametrize("weights", [(), (1.0, 2.0, 0.5)])
@@ -78,16 +78,19 @@ def test_parts_add_up(name, weights):
     logits, labels = data()
     labels[0] = IGNORE
     loss = make_loss(replace(PLAN, loss=name, class_weights=weights), CPU)
-    total = loss.count(labels)
-    assert total == sum(loss.count(part) for part in labels)
+    total = loss.total_weight(labels)
+    assert total == sum(loss.total_weight(part) for part in labels)
     shares = [loss(part[None], label[None], total) for part, label in zip(logits, labels, strict=True)]
     assert shares[0] == 0
     if name in {"cross-entropy", "focal"}:
         assert torch.allclose(sum(shares), loss(logits, labels, total))
     else:
         # The mean of the parts' own losses, by what they weigh.
-        own = [loss(part[None], label[None], loss.count(label)) for part, label in zip(logits, labels, strict=True)]
-        weighted = sum(loss.count(label) * each for label, each in zip(labels, own, strict=True)) / total
+        weights = [loss.total_weight(part) for part in labels]
+        own = [
+            loss(part[None], label[None], weight) for part, label, weight in zip(logits, labels, weights, strict=True)
+        ]
+        weighted = sum(weight * each for weight, each in zip(weights, own, strict=True)) / total
         assert torch.allclose(sum(shares), weighted)
 
 

@@ -52,7 +52,7 @@ def stepped(net, **options):
     optimizer = make_optimizer(net, network.stages, plan)
     stepper = Stepper(network, Preprocessing(), make_loss(plan, CPU), optimizer, plan)
     net.eval()
-    return net, stepper.step(batch(), stepper.count(batch()))
+    return net, stepper.step(batch(), stepper.total_weight(batch()))
 
 
 @pytest.mark.parametrize("clip", [0.0, 0.01])
@@ -106,13 +106,13 @@ def hungry():
 def test_a_failed_attempt_leaves_nothing_in_memory(hungry):
     stepper, outputs = hungry
     five = batch()
-    assert stepper.step(five, stepper.count(five)) is None
+    assert stepper.step(five, stepper.total_weight(five)) is None
     assert [output() for output in outputs] == [None]
     assert all(weight.grad is None for weight in stepper.network.net.parameters())
     assert stepper.halve(five)
-    assert stepper.step(five, stepper.count(five)) is None
+    assert stepper.step(five, stepper.total_weight(five)) is None
     assert stepper.halve(five)
-    assert stepper.step(five, stepper.count(five)) > 0
+    assert stepper.step(five, stepper.total_weight(five)) > 0
 
 
 @pytest.mark.parametrize(
@@ -144,7 +144,7 @@ def test_shortage_of_the_optimizer_is_told(hungry):
     two = batch(2)
     stepper.optimizer.register_step_pre_hook(lambda *_: torch.empty(2**60))
     with pytest.raises(UserError, match="told"), shortage_told(lambda: UserError("told")):
-        stepper.step(two, stepper.count(two))
+        stepper.step(two, stepper.total_weight(two))
 
 
 SMALL_MEMORY = """

@@ -6,7 +6,7 @@ import pytest
 from segtune.classes import numbered_classes
 from segtune.evaluation.scores import Scores
 from segtune.training.resume import Progress
-from segtune.training.validation import NO_RANK, Validated
+from segtune.training.validation import UNSCORED, Validated
 
 
 def validated(confusion) -> Validated:
@@ -56,5 +56,5 @@ def test_without_a_score_the_newest_epoch_is_the_best_and_patience_does_not_coun
     for epoch in range(1, 9):
         progress.epoch = epoch
         assert progress.note_validation(Validated(None), patience=2)
-    assert (progress.best_epoch, progress.best_rank, progress.stopped_early) == (8, NO_RANK, False)
+    assert (progress.best_epoch, progress.best_selection_iou, progress.stopped_early) == (8, UNSCORED, False)
     assert progress.note_validation(Validated(0.0), patience=2)

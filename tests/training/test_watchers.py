@@ -47,7 +47,7 @@ def test_a_mistyped_watcher_leaves_the_earlier_run(dataset):
 
 @pytest.mark.parametrize("name", [name for name in ("mlflow", "wandb") if find_spec(name) is None])
 def test_watcher_that_is_not_installed_says_how_to_install_it(name):
-    with pytest.raises(UserError, match=rf"segtune\[{name}\]"):
+    with pytest.raises(UserError, match=rf"\.\[{name}\]"):
         refuse_unknown_watchers(name)
 
 

@@ -22,7 +22,7 @@ from segtune.annotations.dataset_folder import (
 from segtune.annotations.dataset_report import DatasetReport, SplitFacts
 from segtune.annotations.findings import Finding
 from segtune.annotations.label_findings import class_findings, label_findings
-from segtune.annotations.picture_findings import look_alikes, picture_findings, same_files
+from segtune.annotations.picture_findings import look_alike_findings, picture_findings, same_files
 from segtune.classes import IGNORE, ClassTable
 from segtune.config import CheckConfig
 from segtune.console import track
@@ -83,7 +83,7 @@ def check_dataset(
     if not any(finding.severity == "error" for finding in findings):
         findings += class_findings(split_facts, table)
     findings += same_files(dataset, facts) + picture_findings(dataset, facts, table)
-    findings += look_alikes(dataset, facts) if thorough else []
+    findings += look_alike_findings(dataset, facts) if thorough else []
     findings.sort(key=lambda finding: finding.severity)
     return DatasetReport(dataset, table, findings, split_facts, _fingerprint(facts, table))
 

@@ -1,7 +1,6 @@
 """DatasetReport -> one HTML file: classes, findings, and pictures with their labels. It asks nothing of any network."""
 
 import itertools
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from html import escape
 from pathlib import Path
@@ -11,7 +10,7 @@ from PIL import Image
 
 from segtune.annotations.dataset_folder import IMAGES, LABELS, folder_files
 from segtune.annotations.dataset_report import DatasetReport, share
-from segtune.annotations.findings import Finding
+from segtune.annotations.findings import Finding, findings_html
 from segtune.annotations.image_builder import BadAnnotation
 from segtune.annotations.label_image import channels, decode
 from segtune.classes import IGNORE, ClassTable
@@ -104,21 +103,12 @@ def _number(value: object) -> str:
 
 
 def _findings(report: DatasetReport, figures: "_Figures") -> str:
-    groups: dict[tuple[str, str], list[Finding]] = defaultdict(list)
-    for finding in report.findings:
-        groups[finding.severity, finding.kind].append(finding)
-    parts = ["<h2>Findings</h2>"]
-    for (severity, kind), findings in groups.items():
-        items = "".join(f"<li>{escape(finding.message)}</li>" for finding in findings[:FILES_SHOWN])
-        more = len(findings) - FILES_SHOWN
-        rest = f"<li>and {more} more; segtune check --json lists all</li>" if more > 0 else ""
+    def pictures_of(findings: Sequence[Finding]) -> str:
         files = [name for finding in findings for name in finding.files]
-        summary = f"{severity}: {escape(kind.replace('-', ' '))} ({len(findings)})"
-        shown = figures.show(files[: 2 * PICTURES_A_KIND], PICTURES_A_KIND)
-        parts.append(
-            f'<details open class="{severity}"><summary>{summary}</summary><ul>{items}{rest}</ul>{shown}</details>'
-        )
-    return "\n".join(parts) if groups else "<h2>Findings</h2><p>Nothing wrong was found.</p>"
+        return figures.show(files[: 2 * PICTURES_A_KIND], PICTURES_A_KIND)
+
+    found = findings_html(report.findings, FILES_SHOWN, pictures_of)
+    return f"<h2>Findings</h2>\n{found or '<p>Nothing wrong was found.</p>'}"
 
 
 def _samples(report: DatasetReport, figures: "_Figures") -> str:

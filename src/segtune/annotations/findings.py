@@ -1,8 +1,10 @@
 """Finding: something that is wrong with a dataset, said the same way on the terminal, in JSON and on the page."""
 
 import shlex
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import Any, Literal
 
@@ -72,6 +74,32 @@ def repair_command(dataset: Path, findings: Sequence[Finding], table: ClassTable
         options += "" if (dataset / CLASSES_FILE).exists() else f" --num-classes {table.num_classes}"
         options += "" if table.ignore_value == IGNORE else f" --ignore-value {table.ignore_value}"
     return f"segtune convert {source} {target} --repair {','.join(names)}{options}" if names else ""
+
+
+def findings_html(
+    findings: Sequence[Finding], at_most: int, pictures_of: Callable[[Sequence[Finding]], str] = lambda _: ""
+) -> str:
+    """Findings for a page, by severity and kind.
+
+    Args:
+        findings: What was found.
+        at_most: How many of a kind are listed.
+        pictures_of: HTML to be put below those of a kind.
+    """
+    kinds: dict[tuple[str, str], list[Finding]] = defaultdict(list)
+    for finding in findings:
+        kinds[finding.severity, finding.kind].append(finding)
+    parts = []
+    for (severity, kind), of_kind in kinds.items():
+        items = "".join(f"<li>{escape(finding.message)}</li>" for finding in of_kind[:at_most])
+        more = len(of_kind) - at_most
+        rest = f"<li>and {more} more; segtune check --json lists all</li>" if more > 0 else ""
+        summary = f"{severity}: {escape(kind.replace('-', ' '))} ({len(of_kind)})"
+        parts.append(
+            f'<details open class="{severity}"><summary>{summary}</summary><ul>{items}{rest}</ul>'
+            f"{pictures_of(of_kind)}</details>"
+        )
+    return "\n".join(parts)
 
 
 def escaped(text: str) -> str:

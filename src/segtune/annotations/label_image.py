@@ -14,7 +14,7 @@ from segtune.classes import Color
 from segtune.errors import listed
 from segtune.pictures import DECODE_ERRORS, grey_step, open_picture
 
-MAX_CLASSES = 254
+MAX_CLASSES_IN_PICTURE = 254
 """As many values as a picture's classes may have."""
 
 CLOSE = 24
@@ -115,8 +115,8 @@ def add_regions(image: ImageBuilder, pixels: npt.NDArray[np.integer], table: Lab
         kinds = {index: table.colors[colors[index]] for index in np.flatnonzero(np.bincount(codes.ravel())).tolist()}
     # One number a class: label images may use several for one, and numbers beyond a byte.
     labels = list(dict.fromkeys(kinds.values()))
-    if len(labels) > MAX_CLASSES:
-        raise BadAnnotation(f"it has {len(labels)} classes; at most {MAX_CLASSES} can be held")
+    if len(labels) > MAX_CLASSES_IN_PICTURE:
+        raise BadAnnotation(f"it has {len(labels)} classes; at most {MAX_CLASSES_IN_PICTURE} can be held")
     lookup = np.zeros(max(kinds, default=0) + 1, np.uint8)
     for value, label in kinds.items():
         lookup[value] = labels.index(label)

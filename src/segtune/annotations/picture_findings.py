@@ -77,7 +77,7 @@ def same_files(dataset: Path, facts: Sequence[PairFacts]) -> list[Finding]:
     return findings
 
 
-def look_alikes(dataset: Path, facts: Sequence[PairFacts]) -> list[Finding]:
+def look_alike_findings(dataset: Path, facts: Sequence[PairFacts]) -> list[Finding]:
     """Pictures of different splits that look the same, though their files differ."""
     seen = [(fact, fact.thumbnail) for fact in facts if fact.thumbnail is not None]
     pairs = find_pairs_alike([values for _, values in seen], [fact.split for fact, _ in seen])

@@ -27,7 +27,7 @@ MAX_PLACES = 2**20
 
 EMPTY = Mask(np.zeros((0, 0), np.bool_))
 
-Values = npt.NDArray[np.float64]
+Doubles = npt.NDArray[np.float64]
 
 
 def fill_outlines(outlines: Iterable[Points], size: tuple[int, int]) -> Iterator[Mask]:
@@ -93,7 +93,7 @@ def _fill_at_once(outlines: Sequence[Points], height: int, width: int) -> list[M
 
 
 def _column_passages(
-    start: Values, end: Values, height: int, width: int
+    start: Doubles, end: Doubles, height: int, width: int
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Where edges pass the centres of a picture's columns.
 
@@ -127,15 +127,15 @@ def _column_passages(
     return edges, columns, rows
 
 
-def _height_of_flat(lower: Points, upper: Points, edges: npt.NDArray[np.int64], x: Values) -> Values:
+def _height_of_flat(lower: Points, upper: Points, edges: npt.NDArray[np.int64], x: Doubles) -> Doubles:
     """The smaller y of the points that an edge, drawn one point for each x, has at ``x`` and on its right."""
     slopes = (upper[:, 1] - lower[:, 1]) / np.maximum(upper[:, 0] - lower[:, 0], 1)
     start, slope, step = lower[edges, 1], slopes[edges], x - lower[edges, 0]
-    smaller: Values = np.minimum(np.trunc(start + slope * step + 0.5), np.trunc(start + slope * (step + 1) + 0.5))
+    smaller: Doubles = np.minimum(np.trunc(start + slope * step + 0.5), np.trunc(start + slope * (step + 1) + 0.5))
     return smaller
 
 
-def _height_of_steep(lower: Points, upper: Points, edges: npt.NDArray[np.int64], x: Values) -> Values:
+def _height_of_steep(lower: Points, upper: Points, edges: npt.NDArray[np.int64], x: Doubles) -> Doubles:
     """The last y at which an edge, drawn one point for each y, is on its first side of the border right of ``x``."""
     slopes = (upper[:, 0] - lower[:, 0]) / np.maximum(upper[:, 1] - lower[:, 1], 1)
     start, slope = lower[edges, 0], slopes[edges]
@@ -143,7 +143,7 @@ def _height_of_steep(lower: Points, upper: Points, edges: npt.NDArray[np.int64],
     step = np.ceil((x + 0.5 - start) / slope) - 1
     for _ in range(2):
         step += (start + slope * step + 0.5 >= x + 1) != (slope > 0)
-    y: Values = lower[edges, 1] + step - 1
+    y: Doubles = lower[edges, 1] + step - 1
     return y
 
 

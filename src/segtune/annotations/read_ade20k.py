@@ -11,7 +11,7 @@ from segtune.annotations.annotated_image import AnnotatedImage, Annotations
 from segtune.annotations.export import Export
 from segtune.annotations.image_builder import BadAnnotation, ImageBuilder, subset_of, whole_number
 from segtune.annotations.label_image import add_regions, channels, decode, make_table
-from segtune.annotations.read_label_images import count_values, label_annotations, paired_files
+from segtune.annotations.read_label_images import label_annotations, look_through, paired_files
 from segtune.annotations.source import ExportSource
 from segtune.classes import IGNORE
 
@@ -33,7 +33,7 @@ def read_ade20k(export: Export) -> Annotations:
         return Annotations(partial(_ade_full_images, export), complete=True)
     files = partial(paired_files, export)
     names = _object_names(export)
-    names = names or {value: f"class_{value}" for value in sorted(count_values(export, files).values - {0, IGNORE})}
+    names = names or {value: f"class_{value}" for value in sorted(look_through(export, files).values - {0, IGNORE})}
     return label_annotations(
         export, files, make_table([(0, None, None), *((value, name, None) for value, name in names.items())])
     )

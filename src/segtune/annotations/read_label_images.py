@@ -175,7 +175,7 @@ def _with_table_or_values(export: Export, files: Callable[[], list[LabelFile]]) 
     table = read_class_file(export.source)
     if table is None:
         return label_annotations(export, files, _values_table(export, files))
-    if set(table.names) == {0, 1, IGNORE} and count_values(export, files).values == {0, IGNORE}:
+    if set(table.names) == {0, 1, IGNORE} and look_through(export, files).values == {0, IGNORE}:
         # A binary mask: were 255 ignored, nothing would be left to learn.
         table = replace(table, names={0: table.names[0], IGNORE: table.names[1]})
     return label_annotations(export, files, table, partial(palette_or_plain, table=table))
@@ -196,7 +196,7 @@ class Seen:
     lossy: str = ""
 
 
-def count_values(export: Export, files: Callable[[], list[LabelFile]]) -> Seen:
+def look_through(export: Export, files: Callable[[], list[LabelFile]]) -> Seen:
     """Look at all label images; those that can't be read are left out."""
     seen = Seen()
     for file in files():
@@ -230,7 +230,7 @@ def _values_table(export: Export, files: Callable[[], list[LabelFile]]) -> Label
     Raises:
         UserError: They are coloured, photographs, or JPEGs.
     """
-    seen = count_values(export, files)
+    seen = look_through(export, files)
     if seen.most[0] > MAX_VALUES:
         raise UserError(
             f"{seen.most[1]} has {seen.most[0]} different values: it looks like a grey photograph, not a label image.",

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from segtune.annotations.dataset_folder import Pair
 from segtune.classes import ClassTable
+from segtune.config import Cache
 from segtune.data.cache_folder import picture_folder
 from segtune.data.disk_cache import DiskSamples, free_space
 from segtune.data.ram_cache import RamSamples
@@ -16,9 +16,6 @@ from segtune.errors import UserError
 from segtune.machine import free_memory
 from segtune.pictures import open_picture, shown_size
 from segtune.preprocessing import Preprocessing
-
-CachePlace = Literal["ram", "disk", "none"]
-"""Where decoded pictures are kept."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +35,7 @@ class CacheFacts:
     free_disk: int
 
 
-def choose_cache(facts: CacheFacts, num_workers: int) -> CachePlace:
+def choose_cache(facts: CacheFacts, num_workers: int) -> Cache:
     """What 'auto' means: memory if a quarter of it is enough, else disk if half of it is enough, else none.
 
     Args:
@@ -63,7 +60,7 @@ def measure_cache(pairs: Sequence[Pair], preprocessing: Preprocessing) -> CacheF
 
 
 def open_samples(
-    pairs: Sequence[Pair], table: ClassTable, preprocessing: Preprocessing, cache: CachePlace, num_workers: int
+    pairs: Sequence[Pair], table: ClassTable, preprocessing: Preprocessing, cache: Cache, num_workers: int
 ) -> Samples:
     """The pictures of a split at their working size.
 

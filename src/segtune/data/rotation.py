@@ -11,7 +11,7 @@ from segtune.data.augment import as_bytes, fill_color
 from segtune.data.sample import Sample
 from segtune.preprocessing import Triple
 
-Floats = npt.NDArray[np.float64]
+Matrix = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Window:
     angle: float
     size: int
 
-    def places(self) -> Floats:
+    def places(self) -> Matrix:
         """Matrix (2, 3): x and y in the crop, 1 -> x and y in the picture."""
         sine, cosine = np.sin(self.angle), np.cos(self.angle)
         turn = np.array([[cosine, -sine], [sine, cosine]]) / [self.column_scale, self.row_scale]
@@ -67,7 +67,7 @@ def rotated(sample: Sample, window: Window, fill: Triple) -> Sample:
     )
 
 
-def _box(places: Floats, size: int, shape: tuple[int, ...], margin: int) -> tuple[int, int, int, int]:
+def _box(places: Matrix, size: int, shape: tuple[int, ...], margin: int) -> tuple[int, int, int, int]:
     """Left, top, right and bottom of the box around the window, in the picture."""
     corners = places @ np.array([[0, size, 0, size], [0, 0, size, size], [1, 1, 1, 1]])
     low, high = np.floor(corners.min(axis=1)) - margin, np.ceil(corners.max(axis=1)) + margin
@@ -76,7 +76,7 @@ def _box(places: Floats, size: int, shape: tuple[int, ...], margin: int) -> tupl
 
 
 def _warp(
-    pixels: npt.NDArray[np.uint8], places: Floats, size: int, interpolation: int, outside: list[int]
+    pixels: npt.NDArray[np.uint8], places: Matrix, size: int, interpolation: int, outside: list[int]
 ) -> npt.NDArray[np.uint8]:
     # OpenCV's coordinates are whole at the middle of a pixel, ours at its edge.
     matrix = places.copy()

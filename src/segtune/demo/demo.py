@@ -15,7 +15,7 @@ from segtune.annotations.dataset_folder import dataset_classes
 from segtune.config import ConvertConfig, DemoConfig, EvaluateConfig, PredictConfig, TrainConfig
 from segtune.console import output, track
 from segtune.demo.labelme_export import write_labelme_zip
-from segtune.demo.scenes import Scene, draw_scene
+from segtune.demo.scenes import CLASS_NAMES, PAINT_ORDER, Scene, draw_scene
 from segtune.errors import UserError
 from segtune.evaluation.evaluate import evaluate
 from segtune.evaluation.scores import Scores, majority_scores
@@ -41,7 +41,7 @@ scores                   what 'segtune evaluate' wrote
 new-pictures             pictures that are in neither train nor val
 predictions              what 'segtune predict' made of them: labels, segmentation, overlays
 """
-CLASSES, PAINT_ORDER = "person,airplane,ground,sky", "sky,ground,airplane,person"
+CLASSES, ORDER = ",".join(CLASS_NAMES), ",".join(PAINT_ORDER)
 
 
 def demo(config: DemoConfig) -> None:
@@ -60,8 +60,8 @@ def demo(config: DemoConfig) -> None:
     write_labelme_zip(export, _scenes("jump", NUM_ANNOTATED, SEED))
     output.print(f"{export}: {NUM_ANNOTATED} pictures with outlines of {CLASSES}")
 
-    _headline(2, f"segtune convert {export} {dataset} --classes {CLASSES} --paint-order {PAINT_ORDER}")
-    convert(ConvertConfig(export, dataset, classes=CLASSES, paint_order=PAINT_ORDER)).render()
+    _headline(2, f"segtune convert {export} {dataset} --classes {CLASSES} --paint-order {ORDER}")
+    convert(ConvertConfig(export, dataset, classes=CLASSES, paint_order=ORDER)).render()
     report = check_dataset(dataset, dataset_classes(dataset))
     report.raise_for_errors()
     output.print(f"Checked: no errors, {len(report.warnings)} warnings.")

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 Counts = npt.NDArray[np.int64]
-Values = npt.NDArray[np.float64]
+Doubles = npt.NDArray[np.float64]
 Interval = tuple[float, float]
 
 NUM_REPLICATES = 1000
@@ -45,22 +45,22 @@ class Bootstrap:
         self.intersections += times * hits
         self.unions += times * union
 
-    def iou(self) -> Values:
+    def iou(self) -> Doubles:
         """IoU of each class in each replicate, float64 (replicates, C); NaN where the replicate has none of it."""
         ratio = np.full(self.unions.shape, np.nan)
         np.divide(self.intersections, self.unions, out=ratio, where=self.unions > 0)
         return ratio
 
-    def mean_iou(self, first_class: int = 0) -> Values:
+    def mean_iou(self, first_class: int = 0) -> Doubles:
         """Mean IoU of the classes from ``first_class`` on in each replicate, float64 (replicates,); NaN without any."""
         iou = self.iou()[:, first_class:]
         counted = (~np.isnan(iou)).sum(axis=1)
-        means: Values = np.full(len(iou), np.nan)
+        means: Doubles = np.full(len(iou), np.nan)
         np.divide(np.nansum(iou, axis=1), counted, out=means, where=counted > 0)
         return means
 
 
-def interval(values: Values) -> Interval | None:
+def interval(values: Doubles) -> Interval | None:
     """Where the middle 95 % of values lie; None where hardly any is defined."""
     defined = values[~np.isnan(values)]
     if len(defined) < NUM_REPLICATES // 2:

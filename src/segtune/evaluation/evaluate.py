@@ -21,7 +21,7 @@ from segtune.evaluation.scores import Scores
 from segtune.evaluation.tally import Tally
 from segtune.files import MAX_NAME_BYTES, refuse_existing_in, write_json
 from segtune.pictures import read_labels, read_picture, write_picture
-from segtune.prediction.draw import comparison
+from segtune.prediction.draw import panel
 from segtune.prediction.pipeline import PixelBudget, overlapped
 from segtune.prediction.predictor import Predictor, load
 from segtune.run_folder import CONFUSION_FILE, PER_IMAGE_FILE, SCORES_FILE
@@ -188,9 +188,9 @@ def _draw(output: Path, predictor: Predictor, extremes: Extremes, table: ClassTa
                 path.unlink()  # of an earlier evaluation; --overwrite has allowed it
         for rank, (mean_iou, pair) in enumerate(found, 1):
             picture, labels = read_picture(pair.picture), read_labels(pair.labels, table)
-            panel = comparison(picture, labels, predictor.predict(picture).class_ids, table)
+            drawn = panel(picture, labels, predictor.predict(picture).class_ids, table)
             stem = pair.stem.encode()[:MAX_STEM_BYTES].decode(errors="ignore")
-            write_picture(output / kind / f"{rank:02}-{mean_iou:.3f}-{stem}.png", panel)
+            write_picture(output / kind / f"{rank:02}-{mean_iou:.3f}-{stem}.png", drawn)
 
 
 def _table(config: EvaluateConfig, model: Path, model_table: ClassTable) -> ClassTable:

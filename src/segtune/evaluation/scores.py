@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from segtune.classes import IGNORE, ClassTable
-from segtune.evaluation.bootstrap import FEW_PICTURES, Bootstrap, Counts, Interval, Values, interval
+from segtune.evaluation.bootstrap import FEW_PICTURES, Bootstrap, Counts, Doubles, Interval, interval
 
 
 def confusion_matrix(labels: npt.NDArray[np.uint8], class_ids: npt.NDArray[np.uint8], num_classes: int) -> Counts:
@@ -52,37 +52,37 @@ class Scores:
     exclude_background: bool = False
 
     @property
-    def iou(self) -> Values:
+    def iou(self) -> Doubles:
         """Intersection over union of each class, float64 (C,); NaN where neither labels nor predictions have it."""
         hits = np.diag(self.confusion)
         return _ratio(hits, self.confusion.sum(axis=0) + self.confusion.sum(axis=1) - hits)
 
     @property
-    def dice(self) -> Values:
+    def dice(self) -> Doubles:
         """Dice, or F1, of each class, float64 (C,); NaN where neither labels nor predictions have it."""
         hits = np.diag(self.confusion)
         return _ratio(2 * hits, self.confusion.sum(axis=0) + self.confusion.sum(axis=1))
 
     @property
-    def boundary_iou(self) -> Values | None:
+    def boundary_iou(self) -> Doubles | None:
         """IoU of each class near its outlines, float64 (C,); None where it was not asked for."""
         return None if self.boundary is None else _ratio(self.boundary[0], self.boundary[1])
 
     @property
-    def recall(self) -> Values:
+    def recall(self) -> Doubles:
         """Share of a class's labelled pixels that are predicted so, float64 (C,); NaN without labels."""
         return _ratio(np.diag(self.confusion), self.confusion.sum(axis=1))
 
     @property
-    def precision(self) -> Values:
+    def precision(self) -> Doubles:
         """Share of a class's predicted pixels that are labelled so, float64 (C,); NaN where never predicted."""
         return _ratio(np.diag(self.confusion), self.confusion.sum(axis=0))
 
     @property
-    def pixel_share(self) -> Values:
+    def pixel_share(self) -> Doubles:
         """Share of the labelled pixels that a class has, float64 (C,)."""
         labelled: Counts = self.confusion.sum(axis=1)
-        share: Values = labelled / max(1, int(labelled.sum()))
+        share: Doubles = labelled / max(1, int(labelled.sum()))
         return share
 
     @property
@@ -137,7 +137,7 @@ class Scores:
         """The first class that counts in means."""
         return int(self.exclude_background)
 
-    def _mean(self, values: Values) -> float:
+    def _mean(self, values: Doubles) -> float:
         counted = values[self._first :]
         defined = counted[~np.isnan(counted)]
         return float(defined.mean()) if defined.size else 0.0
@@ -245,7 +245,7 @@ def majority_scores(scores: Scores) -> Scores:
     return Scores(confusion, scores.classes, scores.num_pictures, scores.pictures_with_class)
 
 
-def _ratio(counts: Counts, totals: Counts) -> Values:
+def _ratio(counts: Counts, totals: Counts) -> Doubles:
     ratio = np.full(len(counts), np.nan)
     np.divide(counts, totals, out=ratio, where=totals > 0)
     return ratio

@@ -12,7 +12,7 @@ from segtune.classes import ClassTable
 from segtune.config import ExportConfig
 from segtune.description import HEADER
 from segtune.errors import UserError, unwritable
-from segtune.exports.comparison import Comparison, compare
+from segtune.exports.check import ExportCheck, check_export
 from segtune.exports.smaller import CALIBRATION_PICTURES, halve_onnx, quantize_onnx
 from segtune.files import refuse_existing, write_json
 from segtune.model_file import Model, load_model
@@ -31,12 +31,12 @@ class ExportReport:
     Attributes:
         megabytes: Size of the file, or of both.
         interface: What goes in and out, in words.
-        comparison: What the check found; None with --no-check.
+        check: What the check found; None with --no-check.
     """
 
     megabytes: float
     interface: str
-    comparison: Comparison | None
+    check: ExportCheck | None
 
 
 def export(config: ExportConfig) -> ExportReport:
@@ -65,11 +65,11 @@ def export(config: ExportConfig) -> ExportReport:
             write(made, model, interface)
             if config.int8:
                 quantize_onnx(made, load(made, "cpu"), [pair.picture for pair in training])
-            comparison = None
+            check = None
             if not config.no_check:
                 eager = load(config.model, "cpu", backend="eager")
-                comparison = compare(eager, load(made, "cpu"), pairs, table)
-                _refuse_different(comparison, precision, config)
+                check = check_export(eager, load(made, "cpu"), pairs, table)
+                _refuse_different(check, precision, config)
             files = _files_of(made)
             megabytes = sum(path.stat().st_size for path in files) / 1e6
             for path in files:
@@ -79,16 +79,16 @@ def export(config: ExportConfig) -> ExportReport:
     report = {
         "model": str(config.model),
         "interface": interface.to_dict(),
-        "check": None if comparison is None else comparison.to_dict(),
+        "check": None if check is None else check.to_dict(),
     }
     write_json(report_path, report)
-    return ExportReport(megabytes, f"{interface.input} in, {interface.output} out, {interface.precision}", comparison)
+    return ExportReport(megabytes, f"{interface.input} in, {interface.output} out, {interface.precision}", check)
 
 
-def _refuse_different(comparison: Comparison, precision: str, config: ExportConfig) -> None:
-    if precision == "float32" and not comparison.equal_pixels >= MIN_EQUAL:
+def _refuse_different(check: ExportCheck, precision: str, config: ExportConfig) -> None:
+    if precision == "float32" and not check.equal_pixels >= MIN_EQUAL:
         raise UserError(
-            f"The exported file gives only {comparison.equal_pixels:.3%} of the pixels of {comparison.num_pictures}"
+            f"The exported file gives only {check.equal_pixels:.3%} of the pixels of {check.num_pictures}"
             f" pictures the class that the model gives them; {MIN_EQUAL:.1%} was expected. It was not kept.",
             f"Export to another format than {config.target.suffix}, or use the model as it is.",
         )

@@ -17,7 +17,7 @@ from segtune.annotations.annotated_image import Polygon, Runs, Shape
 from segtune.config import PreannotationOptions
 from segtune.errors import UserError
 from segtune.pictures import shown_pixels
-from segtune.prediction.preannotation import check_options, label_colors, preannotate
+from segtune.prediction.preannotation import check_preannotation, label_colors, preannotate
 from segtune.prediction.predictor import Predictor, load
 
 try:
@@ -79,7 +79,7 @@ class SemanticMasks:
             return [self._shape(shape) for shape in preannotate(context.frame_name, prediction, options).shapes]
 
     def _check(self, options: PreannotationOptions) -> None:
-        check_options(options)
+        check_preannotation(options)
         if options.min_confidence and not self._predictor.has_confidence:
             raise UserError(
                 "The model puts out class ids, without a confidence.",
@@ -124,5 +124,5 @@ def create(
         min_confidence=min_confidence, min_area=min_area or "auto", with_background=with_background
     )
     with _told_by_cvat_cli():
-        check_options(options)
+        check_preannotation(options)
         return SemanticMasks(load(model, device), options)

@@ -23,7 +23,7 @@ on by some houses. The median is 0.88. Of two different drives, no two pictures 
 
 
 @dataclass(frozen=True)
-class Candidate:
+class RankCandidate:
     """A picture that is labelled, or could be.
 
     Attributes:
@@ -57,7 +57,7 @@ class Choice:
     like: int | None = None
 
 
-def rank(candidates: Sequence[Candidate], count: int) -> list[Choice]:
+def rank(candidates: Sequence[RankCandidate], count: int) -> list[Choice]:
     """Put the pictures that are not labelled in the order in which to label them.
 
     The first ``count`` are chosen one by one, each the highest in uncertainty times distance (k-centre greedy, Sener
@@ -103,7 +103,7 @@ def _unit(features: Floats) -> Floats:
     return unit
 
 
-def _neighbors(candidates: Sequence[Candidate]) -> dict[int, list[int]]:
+def _neighbors(candidates: Sequence[RankCandidate]) -> dict[int, list[int]]:
     """For each candidate those of the frame before and the one after it that show the same view."""
     neighbors: dict[int, list[int]] = defaultdict(list)
     for one, other in neighboring_frames([candidate.name for candidate in candidates]):

@@ -20,17 +20,16 @@ from segtune.errors import DataError, UserError, listed
 from segtune.files import printable, refuse_existing_in, write_json, write_text
 from segtune.labeling.features import FeaturedLooks
 from segtune.labeling.pool import PoolPicture, sort_pool
-from segtune.labeling.selection import Candidate, Choice, rank
+from segtune.labeling.selection import Choice, RankCandidate, rank
 from segtune.labeling.sheet import Sheet
 from segtune.labeling.uncertainty import Uncertainty, measure
 from segtune.pictures import read_picture
 from segtune.prediction.inputs import Input, find_inputs
-from segtune.prediction.preannotation import check_options, label_colors, notes_for_correction, preannotate
+from segtune.prediction.outputs import CVAT, CVAT_LABELS, ONE_FILE
+from segtune.prediction.preannotation import check_preannotation, label_colors, notes_for_correction, preannotate
 from segtune.prediction.predictor import load
 
-RANKING, SHEET, CVAT_ZIP, CVAT_LABELS, PICTURES = (
-    "ranking.csv", "suggest.html", "cvat.zip", "cvat_labels.json", "pictures",
-)  # fmt: skip
+RANKING, SHEET, CVAT_ZIP, PICTURES = "ranking.csv", "suggest.html", ONE_FILE[CVAT], "pictures"
 RESULTS = (RANKING, SHEET, CVAT_ZIP, CVAT_LABELS, PICTURES)
 MARK = ".unfinished_suggestion"
 """Stands in the output folder while the results are written: they may be replaced, though there is no ranking yet."""
@@ -85,7 +84,7 @@ class _Seen:
     """What is kept of a picture: little, as a pool may have many."""
 
     picture: PoolPicture
-    candidate: Candidate
+    candidate: RankCandidate
     uncertainty: Uncertainty
 
 
@@ -95,7 +94,7 @@ def suggest(config: SuggestConfig) -> SuggestReport:
     Raises:
         UserError: No pictures, not a model that is ever unsure, or results that exist and may not be overwritten.
     """
-    check_options(config)
+    check_preannotation(config)
     if config.count < 1:
         raise UserError(f"--count is {config.count}.", "Expected: 1 or more pictures.")
     entries = find_inputs(config.pictures, config.output, TAKE_FRAMES)
@@ -177,7 +176,7 @@ def _look_at_all(
             continue
         uncertainty = measure(look)
         small = thumbnail(Image.fromarray(pixels))
-        yield _Seen(picture, Candidate(picture.series, uncertainty.score, features, small, is_labeled), uncertainty)
+        yield _Seen(picture, RankCandidate(picture.series, uncertainty.score, features, small, is_labeled), uncertainty)
 
 
 def _ranked(choices: Sequence[Choice], everything: Sequence[_Seen], count: int) -> list[Ranked]:

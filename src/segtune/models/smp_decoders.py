@@ -14,7 +14,7 @@ from torch import nn
 
 from segtune.errors import UserError, first_line, nearest
 from segtune.models.deeplabv3plus import DeepLabV3Plus
-from segtune.preprocessing import Triple
+from segtune.preprocessing import Triple, triple
 
 DECODERS: dict[str, Callable[..., nn.Module]] = {
     "deeplabv3plus": DeepLabV3Plus,
@@ -80,9 +80,9 @@ def encoder_facts(encoder: str) -> EncoderFacts:
     if config is None:
         return EncoderFacts((0.5, 0.5, 0.5), (0.5, 0.5, 0.5), "none published", "")
     if encoder == PACKAGED_ENCODER:
-        return EncoderFacts(_triple(config.mean), _triple(config.std), "packaged (ImageNet)", "Apache-2.0")
+        return EncoderFacts(triple(config.mean), triple(config.std), "packaged (ImageNet)", "Apache-2.0")
     source = str(config.hf_hub_id or "none published")
-    return EncoderFacts(_triple(config.mean), _triple(config.std), source, config.license or "not stated")
+    return EncoderFacts(triple(config.mean), triple(config.std), source, config.license or "not stated")
 
 
 def build(decoder: str, encoder: str, num_classes: int, encoder_file: Path | None = None) -> nn.Module:
@@ -130,8 +130,3 @@ def _try(net: nn.Module, multiple: int) -> None:
     with torch.no_grad():
         net.eval()(torch.zeros(1, 3, multiple, 2 * multiple))
     net.train()
-
-
-def _triple(values: tuple[float, ...]) -> Triple:
-    red, green, blue = values
-    return red, green, blue

@@ -38,7 +38,7 @@ def overlay(picture: Array, class_ids: Array, table: ClassTable) -> Array:
     return mixed.astype(np.uint8, copy=False)
 
 
-def comparison(picture: Array, labels: Array, class_ids: Array, table: ClassTable) -> Array:
+def panel(picture: Array, labels: Array, class_ids: Array, table: ClassTable) -> Array:
     """Picture, labels, prediction and overlay in one panel with a legend, uint8 (H, W, 3) RGB."""
     tiles = [
         ("picture", picture),

@@ -20,7 +20,7 @@ from segtune.pictures import gray_png, labels_png, rgb_png
 from segtune.prediction.draw import overlay
 from segtune.prediction.inputs import Input
 from segtune.prediction.polygons import CocoFile, find_polygons, write_geojson
-from segtune.prediction.preannotation import check_options, label_colors, preannotate
+from segtune.prediction.preannotation import check_preannotation, label_colors, preannotate
 from segtune.prediction.predictor import Prediction
 
 LABELS, SEGMENTATION, OVERLAYS = "labels", "segmentation", "overlays"
@@ -77,7 +77,7 @@ class Outputs(AbstractContextManager["Outputs"]):
         self.coco = CocoFile()
         self._stack = ExitStack()
         self._add: dict[str, Add] = {}
-        check_options(self.options)
+        check_preannotation(self.options)
         changed = changed_options(self.options, PreannotationOptions)
         if changed and not set(self.kinds) & set(ONE_FILE):
             raise UserError(f"{listed(changed)} would have no effect.", "Add cvat or labelme to --save.")

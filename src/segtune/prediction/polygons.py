@@ -26,7 +26,7 @@ from segtune.classes import ClassTable
 from segtune.files import atomic_path, write_text
 
 Ring = npt.NDArray[np.int64]
-Points = npt.NDArray[np.int64] | npt.NDArray[np.float64]
+RingPoints = npt.NDArray[np.int64] | npt.NDArray[np.float64]
 
 MAX_SPOOLED = 1 << 20
 """Bytes of a temporary file that are kept in memory."""
@@ -43,7 +43,7 @@ MAX_CHANGE = 0.1
 
 
 @dataclass(frozen=True)
-class Polygon:
+class ClassPolygon:
     """A connected area of one class; pixels that touch at a corner alone are not connected.
 
     Attributes:
@@ -63,14 +63,14 @@ class Polygon:
         return outline - sum(holes)
 
 
-def find_polygons(class_ids: Array, num_classes: int, tolerances: Sequence[float] = TOLERANCES) -> list[Polygon]:
+def find_polygons(class_ids: Array, num_classes: int, tolerances: Sequence[float] = TOLERANCES) -> list[ClassPolygon]:
     """The connected areas of each class of uint8 (H, W), ``simplified``.
 
     The largest comes first: simplified neighbours overlap, and a tool that draws them in order then leaves the smaller
     ones whole.
     """
     polygons = [
-        Polygon(class_id, simplified(exact_rings(area), area, tolerances), num_pixels)
+        ClassPolygon(class_id, simplified(exact_rings(area), area, tolerances), num_pixels)
         for class_id, area, num_pixels in areas_of_classes(class_ids, num_classes)
     ]
     return sorted(polygons, key=lambda polygon: -polygon.num_pixels)
@@ -168,14 +168,14 @@ def simplified_ring(ring: Ring, tolerance: float) -> Ring:
     return simplified
 
 
-def _signed_area(ring: Points) -> float:
+def _signed_area(ring: RingPoints) -> float:
     """Shoelace formula: above 0 where the ring is clockwise as seen on a screen, and counter-clockwise on a map."""
     ring = ring - ring[0]  # of small rings far from the origin the products would cancel out
     following = np.roll(ring, -1, axis=0)
     return float((ring[:, 0] * following[:, 1] - following[:, 0] * ring[:, 1]).sum()) / 2
 
 
-def _turned(ring: Points, clockwise: bool) -> Points:
+def _turned(ring: RingPoints, clockwise: bool) -> RingPoints:
     return ring if (_signed_area(ring) > 0) == clockwise else ring[::-1]
 
 
@@ -205,14 +205,14 @@ def keyhole(rings: Sequence[Ring]) -> list[int]:
 
 
 def write_geojson(
-    path: Path, polygons: Sequence[Polygon], table: ClassTable, placed: Callable[[Ring], Points] | None = None
+    path: Path, polygons: Sequence[ClassPolygon], table: ClassTable, placed: Callable[[Ring], RingPoints] | None = None
 ) -> None:
     """Write a ``feature_collection``."""
     write_text(path, json.dumps(feature_collection(polygons, table, placed), ensure_ascii=False))
 
 
 def feature_collection(
-    polygons: Sequence[Polygon], table: ClassTable, placed: Callable[[Ring], Points] | None = None
+    polygons: Sequence[ClassPolygon], table: ClassTable, placed: Callable[[Ring], RingPoints] | None = None
 ) -> dict[str, Any]:
     """Polygons as GeoJSON.
 
@@ -227,7 +227,7 @@ def feature_collection(
     return {"type": "FeatureCollection", "features": features}
 
 
-def _feature(polygon: Polygon, table: ClassTable, placed: Callable[[Ring], Points]) -> dict[str, Any]:
+def _feature(polygon: ClassPolygon, table: ClassTable, placed: Callable[[Ring], RingPoints]) -> dict[str, Any]:
     rings = [_turned(placed(ring), index == 0).tolist() for index, ring in enumerate(polygon.rings)]
     return {
         "type": "Feature",
@@ -261,7 +261,7 @@ class CocoFile(AbstractContextManager["CocoFile"]):
     def __exit__(self, *error: Any) -> None:
         self._stack.close()
 
-    def add(self, name: str, size: tuple[int, ...], polygons: Sequence[Polygon]) -> None:
+    def add(self, name: str, size: tuple[int, ...], polygons: Sequence[ClassPolygon]) -> None:
         """Add a picture of ``size`` height, width."""
         comma = "," if self.num_images else ""
         self.num_images += 1

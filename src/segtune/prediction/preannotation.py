@@ -63,7 +63,7 @@ def label_colors(table: ClassTable, options: PreannotationOptions) -> dict[str, 
     }
 
 
-def check_options(options: PreannotationOptions) -> None:
+def check_preannotation(options: PreannotationOptions) -> None:
     """Raise UserError where numbers are impossible."""
     if not 0 <= options.min_confidence <= 1:
         raise UserError(f"--min-confidence is {options.min_confidence}.", "Expected: a number from 0 to 1.")

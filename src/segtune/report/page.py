@@ -2,7 +2,6 @@
 
 import math
 import shlex
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -12,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from segtune.evaluation.bootstrap import Counts, Values
+from segtune.annotations.findings import findings_html
+from segtune.evaluation.bootstrap import Counts, Doubles
 from segtune.evaluation.scores import majority_scores, shown
 from segtune.report.chart import line_chart, thinned
 from segtune.report.example_pictures import ExamplePicture, Kind
@@ -34,7 +34,7 @@ PLAN = {
     "schedule": "Schedule", "warmup": "Warm-up, share", "weight_decay": "Weight decay",
     "clip_gradient": "Longest gradient", "ema": "Moving average", "patience": "Patience", "seed": "Seed",
 }  # fmt: skip
-"""Values of the plan that say most about a training; what is not used is left out."""
+"""Doubles of the plan that say most about a training; what is not used is left out."""
 AUGMENTATION = {
     "min_scale": "Smallest scale", "max_scale": "Largest scale", "aspect_jitter": "Aspect", "rotation": "Rotation, °",
     "flip_horizontal": "Horizontal flip", "flip_vertical": "Vertical flip", "color_jitter": "Colour",
@@ -44,7 +44,7 @@ AUGMENTATION = {
 MACHINE = {"device": "Device", "precision": "Precision", "world_size": "Processes", "num_workers": "Workers"}
 UNUSED: tuple[Any, ...] = (0, 0.0, "", False, None, [], "none")
 WITHOUT_EFFECT = {"accumulate": 1, "layer_decay": 1.0, "world_size": 1}
-"""Values that mean that something is not used, beside ``UNUSED``."""
+"""Doubles that mean that something is not used, beside ``UNUSED``."""
 
 KINDS: dict[Kind, str] = {"worst": "Worst", "best": "Best", "spread": "Evenly spread over all validation pictures"}
 VIEWS = {"picture": "Picture", "labels": "Labels", "prediction": "Prediction", "difference": "Difference"}
@@ -171,8 +171,8 @@ def _epoch_table(epochs: Sequence[Epoch]) -> str:
     )
     head = "".join(f'<th class="number">{name}</th>' for name in ("epoch", "mean IoU", "loss", "rate", "seconds"))
     return (
-        "<details><summary>Values of the epochs</summary>"
-        f"{_scroll(f'<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>', 'Values of the epochs')}"
+        "<details><summary>Doubles of the epochs</summary>"
+        f"{_scroll(f'<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>', 'Doubles of the epochs')}"
         "</details>"
     )
 
@@ -240,7 +240,7 @@ def _cell(facts: RunFacts, row: int, column: int, rate: float) -> str:
     return f'<td{kind} style="--p:{rate:.2f}"{explained}>{percentage}</td>'
 
 
-def _largest_confusions(counts: Counts, names: Sequence[str], rates: Values) -> str:
+def _largest_confusions(counts: Counts, names: Sequence[str], rates: Doubles) -> str:
     wrong = np.where(np.eye(len(names), dtype=bool), 0, rates)
     largest = [divmod(int(place), len(names)) for place in np.argsort(-wrong, axis=None)[:CONFUSIONS_TOLD]]
     items = "".join(
@@ -315,17 +315,8 @@ def _samples(report: Report) -> str:
 def _findings(facts: RunFacts) -> str:
     if not facts.findings:
         return "<p>segtune check found nothing wrong with the dataset before the training.</p>"
-    kinds: dict[tuple[str, str], list[str]] = defaultdict(list)
-    for finding in facts.findings:
-        kinds[finding.severity, finding.kind].append(finding.message)
-    parts = []
-    for (severity, kind), messages in kinds.items():
-        items = "".join(f"<li>{_text(message)}</li>" for message in messages[:FINDINGS_SHOWN])
-        more = len(messages) - FINDINGS_SHOWN
-        rest = f"<li>and {more} more; segtune check --json lists all</li>" if more > 0 else ""
-        summary = f"{severity}: {_text(kind.replace('-', ' '))} ({len(messages)})"
-        parts.append(f'<details open class="{severity}"><summary>{summary}</summary><ul>{items}{rest}</ul></details>')
-    return "<p>What segtune check found in the dataset before the training:</p>" + "".join(parts)
+    found = findings_html(facts.findings, FINDINGS_SHOWN)
+    return f"<p>What segtune check found in the dataset before the training:</p>{found}"
 
 
 def _details(facts: RunFacts) -> str:

@@ -4,15 +4,15 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, get_args
 
 import numpy as np
 
 from segtune.arrays import Array, Arrays, Floats, Values
 from segtune.errors import UserError
 
-Input = Literal["images", "nhwc", "nchw"]
-Output = Literal["logits", "class_ids"]
+NetworkInput = Literal["images", "nhwc", "nchw"]
+NetworkOutput = Literal["logits", "class_ids"]
 
 MIN_EQUAL = 0.999
 """The share of pixels to which another runtime must give the same class, where it computes with float32, too."""
@@ -31,8 +31,8 @@ class Interface:
         precision: What it computes with, in words: 'float32', 'float16', 'int8'.
     """
 
-    input: Input = "images"
-    output: Output = "logits"
+    input: NetworkInput = "images"
+    output: NetworkOutput = "logits"
     precision: str = "float32"
 
     def to_dict(self) -> dict[str, str]:
@@ -47,7 +47,7 @@ class Interface:
             UserError: It names what there is not.
         """
         values = header.get(EXPORT, {})
-        known = {"input": ("images", "nhwc", "nchw"), "output": ("logits", "class_ids")}
+        known = {"input": get_args(NetworkInput), "output": get_args(NetworkOutput)}
         if not isinstance(values, dict) or any(values.get(key, names[0]) not in names for key, names in known.items()):
             raise UserError(f"{source}: its header does not say what goes in and out.", "Export it again.")
         return Interface(

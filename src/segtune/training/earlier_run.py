@@ -36,7 +36,7 @@ class Earlier:
     has_state: bool
 
 
-def earlier_run_of(config: TrainConfig) -> Earlier | None:
+def run_to_resume(config: TrainConfig) -> Earlier | None:
     """The run that ``train`` goes on with; None where it starts one.
 
     Raises:
@@ -45,12 +45,12 @@ def earlier_run_of(config: TrainConfig) -> Earlier | None:
     folder = RunFolder(config.run)
     if config.resume != "auto" or not folder.record.exists():
         return None
-    earlier = earlier_run(folder)
+    earlier = read_earlier(folder)
     _refuse_changes(earlier.config, config, folder)
     return earlier
 
 
-def earlier_run(folder: RunFolder) -> Earlier:
+def read_earlier(folder: RunFolder) -> Earlier:
     """The run that a folder holds.
 
     Raises:

@@ -1,6 +1,6 @@
 """``--init``: a training that goes on from a model, on more pictures or other classes."""
 
-from dataclasses import MISSING, fields, replace
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -27,9 +27,7 @@ def with_architecture(config: TrainConfig) -> TrainConfig:
     if config.weights != "auto":
         raise UserError("--init and --weights both say what to start from.", "Leave one out.")
     architecture = read_description(config.init).architecture
-    default = next(entry.default for entry in fields(TrainConfig) if entry.name == "model")
-    assert default is not MISSING
-    if config.model not in {default, architecture}:
+    if config.model not in {TrainConfig.model, architecture}:
         raise UserError(
             f"--model is {config.model}, but {config.init} is a {architecture}.",
             "Leave --model out; or take what fits of its weights, with --weights in place of --init.",

@@ -32,7 +32,7 @@ from segtune.training.step import Stepper
 from segtune.training.validation import Validated, Validation, validation_shortage
 
 SHORT = 2.0
-"""Seconds. An attempt at a validation that took less is made again."""
+"""Seconds. A trial validation that took less is made again."""
 STEP_TO_JUDGE_BY, FEW_STEPS = 2, 100
 """The first step takes longer. With so few a net has hardly begun to learn, and its batch norms to follow."""
 DROPOUT = 2
@@ -44,7 +44,7 @@ class StopRequested(Exception):  # it is no error
 
 
 @dataclass(frozen=True)
-class ValidationAttempt:
+class TrialValidation:
     """A validation of a few pictures, by which the time of a whole one is known ahead.
 
     Attributes:
@@ -66,7 +66,7 @@ class Run:
         plan: The plan.
         loader: The training batches.
         validate: How an epoch is scored.
-        attempt: The same for few pictures, where time is bounded.
+        trial: The same for few pictures, where time is bounded.
         folder: Where to write.
         processes: Who trains together.
         tell: Tells the listeners what happens.
@@ -78,7 +78,7 @@ class Run:
     plan: TrainPlan
     loader: Loader
     validate: Validation
-    attempt: ValidationAttempt | None
+    trial: TrialValidation | None
     folder: RunFolder
     processes: Processes
     tell: Callable[[Event], None]
@@ -94,8 +94,8 @@ def run_epochs(run: Run, state: TrainingState, stepper: Stepper) -> None:
     """
     plan, progress = run.plan, state.progress
     pace, last = Pace(plan, progress), LastModel(run.folder.last)
-    if run.attempt is not None and not progress.validation_seconds and not progress.has_ended(plan):
-        _look_ahead(run, run.attempt, state, pace)
+    if run.trial is not None and not progress.validation_seconds and not progress.has_ended(plan):
+        _look_ahead(run, run.trial, state, pace)
     while not progress.has_ended(plan):
         run.network.train_mode()
         started = time.monotonic()
@@ -137,13 +137,13 @@ def make_state(run: Run) -> tuple[TrainingState, Stepper]:
     return TrainingState(progress, network.net, optimizer, stepper.scaler, average), stepper
 
 
-def _look_ahead(run: Run, attempt: ValidationAttempt, state: TrainingState, pace: Pace) -> None:
+def _look_ahead(run: Run, trial: TrialValidation, state: TrainingState, pace: Pace) -> None:
     """Keep time for the last validation, by trying it on few pictures."""
-    seconds = _seconds_of(attempt, run.network.net)
-    if run.processes.share(seconds < SHORT):  # then starting things up was a part of it
-        seconds = _seconds_of(attempt, run.network.net)
+    seconds = _seconds_of(trial, run.network.net)
+    if run.processes.broadcast(seconds < SHORT):  # then starting things up was a part of it
+        seconds = _seconds_of(trial, run.network.net)
     candidates = 1 if state.average is None else 2
-    if not pace.expect_validation(seconds * attempt.times_larger * candidates):
+    if not pace.expect_validation(seconds * trial.times_larger * candidates):
         run.tell(Notice(
             f"Warning: to validate and to score all validation pictures takes more than half of the"
             f" {run.plan.time_budget:g} s: half is kept for it, and the end comes later. Give more time, or fewer"
@@ -151,11 +151,11 @@ def _look_ahead(run: Run, attempt: ValidationAttempt, state: TrainingState, pace
         ))  # fmt: skip
 
 
-def _seconds_of(attempt: ValidationAttempt, net: nn.Module) -> float:
+def _seconds_of(trial: TrialValidation, net: nn.Module) -> float:
     """The seconds that it takes to validate few pictures."""
     started = time.monotonic()
     with shortage_told(validation_shortage):
-        attempt.validate(net, 1)
+        trial.validate(net, 1)
     return time.monotonic() - started
 
 
@@ -179,7 +179,7 @@ def _count_step(run: Run, progress: Progress, pace: Pace, loss: float, seconds: 
 
 def _agree(run: Run, stepper: Stepper, batch: Batch, pace: Pace) -> tuple[Tensor, float, bool]:
     """What all processes must know alike before a step: what its labels weigh, how far the training is, who stops."""
-    total, done, stop = stepper.count(batch), pace.done(), run.stop_requested()
+    total, done, stop = stepper.total_weight(batch), pace.done(), run.stop_requested()
     if run.processes.world_size == 1:
         return total, done, stop
     mine = torch.tensor([done if run.processes.is_first else 0.0, float(stop)], device=total.device)
@@ -189,11 +189,11 @@ def _agree(run: Run, stepper: Stepper, batch: Batch, pace: Pace) -> tuple[Tensor
 
 def _step(run: Run, stepper: Stepper, batch: Batch, total: Tensor, step: int) -> float:
     """A step, in more parts where memory is out."""
-    share = _attempt(run, stepper, batch, total, step)
+    share = _try_step(run, stepper, batch, total, step)
     while share is None and run.processes.world_size == 1 and stepper.halve(batch):
         run.tell(Notice(f"Memory is out: from here on each batch is computed in {stepper.num_parts} parts."))
         run.folder.note_in_plan(accumulate=stepper.num_parts)
-        share = _attempt(run, stepper, batch, total, step)
+        share = _try_step(run, stepper, batch, total, step)
     if share is None:
         raise _out_of_memory(run.plan, stepper.num_parts)
     loss = float(run.processes.sum(torch.tensor(share, dtype=torch.float64, device=run.network.device)))
@@ -202,12 +202,12 @@ def _step(run: Run, stepper: Stepper, batch: Batch, total: Tensor, step: int) ->
     return loss
 
 
-def _attempt(run: Run, stepper: Stepper, batch: Batch, total: Tensor, step: int) -> float | None:
+def _try_step(run: Run, stepper: Stepper, batch: Batch, total: Tensor, step: int) -> float | None:
     """A step; None where its gradients don't fit into memory."""
     # Dropout draws from torch's generator. As a function of the step it needs no state that a resume would restore.
     seeds = np.random.SeedSequence([run.plan.seed, DROPOUT, step, run.processes.rank])
     torch.manual_seed(int(seeds.generate_state(1, np.uint64)[0] >> 1))
-    # The optimizer's own tensors may not fit either; by then weights may have moved, so there is no second attempt.
+    # The optimizer's own tensors may not fit either; by then weights may have moved, so there is no second try.
     with shortage_told(lambda: _out_of_memory(run.plan, stepper.num_parts)):
         return stepper.step(batch, total, run.processes.world_size)
 
@@ -251,11 +251,11 @@ def _end_epoch(run: Run, state: TrainingState, pace: Pace, last: LastModel) -> b
     if state.average is not None:
         candidates = {"average": state.average.net, **candidates}
     chosen = next(iter(candidates))
-    if run.processes.share(validates):
+    if run.processes.broadcast(validates):
         validated = _validate(run, candidates, progress, pace)
         for name, of_candidate in validated.items() if len(validated) > 1 else ():
             metrics[f"mean_iou_{name}"] = of_candidate.mean_iou
-        chosen = max(validated, key=lambda name: validated[name].rank)
+        chosen = max(validated, key=lambda name: validated[name].selection_iou)
         metrics["mean_iou"], scores = validated[chosen].mean_iou, validated[chosen].scores
         metrics |= {} if scores is None else scores.in_brief()
         best = progress.note_validation(validated[chosen], plan.patience)
@@ -275,7 +275,7 @@ def _validate(run: Run, candidates: dict[str, nn.Module], progress: Progress, pa
     validated = {}
     for name, net in candidates.items():
         # Each process has followed its own batches' statistics; those of the first are the model's.
-        run.processes.share_tensors(net.buffers())
+        run.processes.broadcast_tensors(net.buffers())
         with shortage_told(validation_shortage):
             validated[name] = run.validate(net, progress.epoch)
     pace.validated(time.monotonic() - started)

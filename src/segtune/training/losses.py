@@ -29,7 +29,7 @@ OHEM_KEPT = 1 / 16
 class Loss(Protocol):
     """Logits (N, C, H, W) and labels int64 (N, H, W) -> a part's share of the step's loss, a scalar."""
 
-    def count(self, labels: Tensor) -> Tensor:
+    def total_weight(self, labels: Tensor) -> Tensor:
         """What the labels of a part weigh, a scalar; the sum over all parts is the ``total`` of a step."""
 
     def __call__(self, logits: Tensor, labels: Tensor, total: Tensor) -> Tensor:
@@ -42,6 +42,11 @@ def make_loss(plan: TrainPlan, device: torch.device) -> Loss:
     if plan.loss == "dice":
         return WithRegions(pixels, DiceLoss("multiclass", ignore_index=IGNORE))
     return WithRegions(pixels, LovaszLoss("multiclass", ignore_index=IGNORE)) if plan.loss == "lovasz" else pixels
+
+
+def _share(value: Tensor, total: Tensor) -> Tensor:
+    """Of the step's total, which is 0 where nothing is labelled."""
+    return value / total.clamp(min=torch.finfo(torch.float32).tiny)
 
 
 class PixelLoss:
@@ -57,46 +62,50 @@ class PixelLoss:
     def __init__(self, plan: TrainPlan, device: torch.device) -> None:
         self.kind = plan.loss
         weights = torch.tensor(plan.class_weights, dtype=torch.float32, device=device)
-        self.weight = weights if plan.class_weights else None
-        self.weighs = weights > 0 if 0 in plan.class_weights else None
+        self.class_weights = weights if plan.class_weights else None
+        self.has_weight = weights > 0 if 0 in plan.class_weights else None
         # A class of weight 0 is never counted: its logit is not adjusted.
         logarithms = torch.where(weights > 0, weights, 1).log().view(1, -1, 1, 1)
         self.shift = plan.logit_adjustment * logarithms if plan.class_weights and plan.logit_adjustment else None
         self.label_smoothing = plan.label_smoothing
 
-    def counted(self, labels: Tensor) -> Tensor:
+    def without_weightless(self, labels: Tensor) -> Tensor:
         """The labels, those of classes of weight 0 ignored: label smoothing would count them."""
-        if self.weighs is None:
+        if self.has_weight is None:
             return labels
-        return torch.where(self.weighs[labels.clamp(max=len(self.weighs) - 1)], labels, IGNORE)
+        return torch.where(self.has_weight[labels.clamp(max=len(self.has_weight) - 1)], labels, IGNORE)
 
-    def count(self, labels: Tensor) -> Tensor:
+    def total_weight(self, labels: Tensor) -> Tensor:
         """The sum of the class weights of the labelled pixels."""
         labelled = labels != IGNORE
-        if self.weight is None:
+        if self.class_weights is None:
             return labelled.sum().float()
-        return (self.weight[labels.clamp(max=len(self.weight) - 1)] * labelled).sum()
+        return (self.class_weights[labels.clamp(max=len(self.class_weights) - 1)] * labelled).sum()
 
     def __call__(self, logits: Tensor, labels: Tensor, total: Tensor) -> Tensor:
         """The share of the step's mean."""
-        labels = self.counted(labels)
+        labels = self.without_weightless(labels)
         logits = logits.float() if self.shift is None else logits.float() + self.shift
-        if self.kind in {"focal", "ohem"}:
-            return self._by_hardness(logits, labels, total)
-        summed = functional.cross_entropy(
-            logits, labels, self.weight, ignore_index=IGNORE, reduction="sum", label_smoothing=self.label_smoothing
-        )
-        return summed / total.clamp(min=torch.finfo(torch.float32).tiny)
-
-    def _by_hardness(self, logits: Tensor, labels: Tensor, total: Tensor) -> Tensor:
-        losses = functional.cross_entropy(
-            logits, labels, self.weight, ignore_index=IGNORE, reduction="none", label_smoothing=self.label_smoothing
-        )
-        total = total.clamp(min=torch.finfo(torch.float32).tiny)
         if self.kind == "focal":
-            # The factor is part of what is differentiated, so it is computed from the logits again.
-            certainty = torch.exp(-functional.cross_entropy(logits, labels, ignore_index=IGNORE, reduction="none"))
-            return (losses * (1 - certainty) ** FOCAL_GAMMA).sum() / total
+            return self._focal(logits, labels, total)
+        if self.kind == "ohem":
+            return self._ohem(logits, labels, total)
+        return _share(self._cross_entropy(logits, labels, "sum"), total)
+
+    def _cross_entropy(self, logits: Tensor, labels: Tensor, reduction: str) -> Tensor:
+        return functional.cross_entropy(
+            logits, labels, self.class_weights, ignore_index=IGNORE, reduction=reduction,
+            label_smoothing=self.label_smoothing,
+        )  # fmt: skip
+
+    def _focal(self, logits: Tensor, labels: Tensor, total: Tensor) -> Tensor:
+        # The factor is part of what is differentiated, so it is computed from the logits again.
+        certainty = torch.exp(-functional.cross_entropy(logits, labels, ignore_index=IGNORE, reduction="none"))
+        losses = self._cross_entropy(logits, labels, "none")
+        return _share((losses * (1 - certainty) ** FOCAL_GAMMA).sum(), total)
+
+    def _ohem(self, logits: Tensor, labels: Tensor, total: Tensor) -> Tensor:
+        losses = self._cross_entropy(logits, labels, "none")
         with torch.no_grad():
             hardness = functional.cross_entropy(logits, labels, ignore_index=IGNORE, reduction="none")
         labelled = labels != IGNORE
@@ -108,8 +117,8 @@ class PixelLoss:
         threshold = torch.minimum(hard.topk(kept).values[-1], hard.new_tensor(OHEM_LOSS))
         counted = (hardness >= threshold) & labelled
         # The weighted mean over what counts, then this part's share of the step.
-        kept_weight = self.count(torch.where(counted, labels, IGNORE))
-        return losses[counted].sum() / kept_weight * (self.count(labels) / total)
+        kept_weight = self.total_weight(torch.where(counted, labels, IGNORE))
+        return losses[counted].sum() / kept_weight * _share(self.total_weight(labels), total)
 
 
 class WithRegions:
@@ -119,14 +128,14 @@ class WithRegions:
         self.pixels = pixels
         self.regions = regions
 
-    def count(self, labels: Tensor) -> Tensor:
-        """What the pixels count."""
-        return self.pixels.count(labels)
+    def total_weight(self, labels: Tensor) -> Tensor:
+        """What the pixels weigh."""
+        return self.pixels.total_weight(labels)
 
     def __call__(self, logits: Tensor, labels: Tensor, total: Tensor) -> Tensor:
         """The sum of both shares."""
-        labels = self.pixels.counted(labels)
-        share = self.count(labels) / total.clamp(min=torch.finfo(torch.float32).tiny)
+        labels = self.pixels.without_weightless(labels)
+        share = _share(self.total_weight(labels), total)
         if not bool((labels != IGNORE).any()):
             return logits.sum() * 0
         return self.pixels(logits, labels, total) + self.regions(logits.float(), labels) * share

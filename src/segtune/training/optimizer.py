@@ -40,16 +40,16 @@ def make_optimizer(net: nn.Module, stages: Sequence[Sequence[nn.Module]], plan: 
     return torch.optim.AdamW(groups, weight_decay=plan.weight_decay, fused=plan.device == "cpu" or None)
 
 
-def set_rates(optimizer: Optimizer, progress: float, plan: TrainPlan) -> float:
-    """Set the rate of each group for the step that begins at ``progress``, 0 to 1; returns the head's."""
-    factor = rate_factor(progress, plan)
+def set_rates(optimizer: Optimizer, done: float, plan: TrainPlan) -> float:
+    """Set the rate of each group for the step that begins at ``done``, 0 to 1; returns the head's."""
+    factor = rate_factor(done, plan)
     for group in optimizer.param_groups:
         group["lr"] = group["highest_rate"] * factor
     return float(optimizer.param_groups[-1]["lr"])
 
 
-def rate_factor(progress: float, plan: TrainPlan) -> float:
-    """The share of the highest rate at ``progress``, 0 to 1, of the training.
+def rate_factor(done: float, plan: TrainPlan) -> float:
+    """The share of the highest rate at ``done``, 0 to 1, of the training.
 
     A linear warm-up (of 'one-cycle': half a cosine, as in fastai; after Smith and Topin 2018, without its momentum),
     then: 'constant' stays, 'poly' falls with a power of what is left, 'cosine' and 'one-cycle' with half a cosine to
@@ -58,10 +58,10 @@ def rate_factor(progress: float, plan: TrainPlan) -> float:
     # Without a step's worth of rate at the start the first step would be lost.
     first_step = 1 / plan.total_steps if plan.total_steps else 0.001
     warmup = max(plan.warmup, first_step) if plan.schedule != "constant" or plan.warmup else 0.0
-    if progress < warmup:
-        share = min(1.0, (progress + first_step) / warmup)
+    if done < warmup:
+        share = min(1.0, (done + first_step) / warmup)
         return 0.5 * (1 - math.cos(math.pi * share)) if plan.schedule == "one-cycle" else share
-    left = 1 - min(1.0, (progress - warmup) / max(1 - warmup, 1e-12))
+    left = 1 - min(1.0, (done - warmup) / max(1 - warmup, 1e-12))
     if plan.schedule == "constant":
         return 1.0
     return left**POLY_POWER if plan.schedule == "poly" else 0.5 * (1 - math.cos(math.pi * left))

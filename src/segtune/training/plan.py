@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from segtune.config import BatchNorm, Loss, Precision, Schedule, TrainConfig
+from segtune.config import BatchNorm, Cache, LossName, Optimizer, Precision, Schedule, TrainConfig
 from segtune.errors import UserError
 from segtune.preprocessing import Preprocessing
 from segtune.training.limits import check_options
@@ -176,11 +176,11 @@ class TrainPlan:
     batch_norm: BatchNorm
     frozen_batch_norm: bool
     even_batches: bool
-    loss: Loss
+    loss: LossName
     class_weights: tuple[float, ...]
     logit_adjustment: float
     label_smoothing: float
-    optimizer: Literal["sgd", "adamw"]
+    optimizer: Optimizer
     learning_rate: float
     backbone_rate: float
     layer_decay: float
@@ -200,7 +200,7 @@ class TrainPlan:
     device: str
     world_size: int
     num_workers: int
-    cache: Literal["ram", "disk", "none"]
+    cache: Cache
     seed: int
 
     def to_dict(self) -> dict[str, Any]:

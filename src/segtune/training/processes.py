@@ -62,7 +62,7 @@ class Processes:
         """The sum of int64 counts over all processes."""
         return self.sum(torch.from_numpy(counts).to(device)).cpu().numpy() if self.world_size > 1 else counts
 
-    def share(self, value: Value) -> Value:
+    def broadcast(self, value: Value) -> Value:
         """The first process's value, in all processes."""
         if self.world_size == 1:
             return value
@@ -71,13 +71,13 @@ class Processes:
         distributed.broadcast_object_list(values)
         return values[0]
 
-    def share_tensors(self, tensors: Iterable[Tensor]) -> None:
+    def broadcast_tensors(self, tensors: Iterable[Tensor]) -> None:
         """Give tensors the first process's values, in place."""
         for tensor in tensors if self.world_size > 1 else ():
             distributed.broadcast(tensor, 0)
 
     @contextmanager
-    def losses_told(self, folder: RunFolder) -> Iterator[None]:
+    def lost_processes_told(self, folder: RunFolder) -> Iterator[None]:
         """Turn what torch raises when another process is gone into words.
 
         Args:
@@ -96,7 +96,7 @@ class Processes:
                 f"See what that one says. {folder.way_on()}",
             ) from error
 
-    def wait(self) -> None:
+    def barrier(self) -> None:
         """Wait until all processes are here."""
         if self.world_size > 1:
             distributed.barrier()

@@ -16,10 +16,10 @@ from segtune.errors import UserError
 from segtune.model_file import write_tensors
 from segtune.training.moving_average import MovingAverage
 from segtune.training.plan import TrainPlan
-from segtune.training.validation import NO_RANK, Validated
+from segtune.training.validation import UNSCORED, Validated
 
 HEADER = "segtune-resume"
-FORMAT_VERSION = 5
+FORMAT_VERSION = 6
 
 
 @dataclass
@@ -39,7 +39,7 @@ class Progress:
         epoch_seconds: Time that this took.
         learning_rate: The head's rate in the last step.
         best_epoch: The epoch of model.safetensors; 0: none yet.
-        best_rank: What it was chosen by (``Validated.rank``).
+        best_selection_iou: What it was chosen by (``Validated.selection_iou``).
         best_scores: Its scores on whole pictures, where the loop made them, as plain values.
         without_better: Validations since one that was better than all before, or had no score.
         stopped_early: Whether the training ended by patience.
@@ -61,7 +61,7 @@ class Progress:
     epoch_seconds: float = 0.0
     learning_rate: float = 0.0
     best_epoch: int = 0
-    best_rank: float = NO_RANK
+    best_selection_iou: float = UNSCORED
     best_scores: dict[str, Any] | None = None
     without_better: int = 0
     stopped_early: bool = False
@@ -103,13 +103,14 @@ class Progress:
 
         Of equal ones the last is trained best, as the rate goes down; the original, whose rate stays, keeps the first.
         """
-        is_better = validated.rank > self.best_rank
-        self.without_better = 0 if is_better or validated.rank == NO_RANK else self.without_better + 1
+        iou = validated.selection_iou
+        is_better = iou > self.best_selection_iou
+        self.without_better = 0 if is_better or iou == UNSCORED else self.without_better + 1
         self.stopped_early = 0 < patience <= self.without_better
-        is_last_of_equal = validated.rank == self.best_rank and (validated.scores or validated.rank == NO_RANK)
+        is_last_of_equal = iou == self.best_selection_iou and (validated.scores or iou == UNSCORED)
         is_best = is_better or bool(is_last_of_equal)
         if is_best:
-            self.best_epoch, self.best_rank = self.epoch, validated.rank
+            self.best_epoch, self.best_selection_iou = self.epoch, iou
             self.best_scores = None if validated.scores is None else validated.scores.to_dict()
         return is_best
 

@@ -44,9 +44,9 @@ class Stepper:
         self.num_parts = plan.accumulate
         self.scaler = GradScaler(network.device.type, enabled=plan.precision == "fp16")
 
-    def count(self, batch: Batch) -> Tensor:
+    def total_weight(self, batch: Batch) -> Tensor:
         """What the labels of a batch weigh, a float32 scalar."""
-        return self.loss.count(batch.labels.to(self.network.device).long())
+        return self.loss.total_weight(batch.labels.to(self.network.device).long())
 
     def step(self, batch: Batch, total: Tensor, world_size: int = 1) -> float | None:
         """Move the weights one step against the gradient of the loss.

@@ -25,6 +25,7 @@ from segtune.annotations.dataset_folder import (
 from segtune.annotations.dataset_report import DatasetReport
 from segtune.classes import ClassTable
 from segtune.config import (
+    Cache,
     ConversionOptions,
     Device,
     ReportConfig,
@@ -34,7 +35,7 @@ from segtune.config import (
     command_line,
 )
 from segtune.console import output
-from segtune.data.cache import CachePlace, choose_cache, measure_cache, open_samples
+from segtune.data.cache import choose_cache, measure_cache, open_samples
 from segtune.data.loader import AugmentedPictures, Loader, worker_deaths_told
 from segtune.errors import UserError, first_line, listed
 from segtune.evaluation.evaluate import score_into
@@ -46,7 +47,7 @@ from segtune.models.catalog import build_model, find_model, model_preprocessing
 from segtune.models.pretrained import WeightsReport, load_weights
 from segtune.out_of_memory import shortage_told
 from segtune.pictures import read_labels, read_picture, write_picture
-from segtune.prediction.draw import comparison
+from segtune.prediction.draw import panel
 from segtune.prediction.predictor import Predictor
 from segtune.preprocessing import Preprocessing
 from segtune.report.report import write_report
@@ -57,10 +58,10 @@ from segtune.spread import spread
 from segtune.training.augmentation import plan_augmentation, plan_mixing
 from segtune.training.augmented_sheet import augmented_sheet
 from segtune.training.console_listener import ConsoleListener
-from segtune.training.earlier_run import Earlier, earlier_run, earlier_run_of, resumed_plan
+from segtune.training.earlier_run import Earlier, read_earlier, resumed_plan, run_to_resume
 from segtune.training.events import Event, Listener, Notice, RunDone, RunStarted
 from segtune.training.initial_model import load_initial, with_architecture
-from segtune.training.loop import Run, StopRequested, ValidationAttempt, make_state, run_epochs
+from segtune.training.loop import Run, StopRequested, TrialValidation, make_state, run_epochs
 from segtune.training.network import Network
 from segtune.training.notes import notes, why_it_ended
 from segtune.training.plan import Facts, TrainPlan, make_plan
@@ -144,7 +145,7 @@ def train(
         _refuse_listeners(listeners)
         launch(command_line("train", config)[1:], config.nproc, RunFolder(config.run))
         return _read_result(config.run)
-    return _train(config, lambda: earlier_run_of(config), listeners, check)
+    return _train(config, lambda: run_to_resume(config), listeners, check)
 
 
 def resume(config: ResumeConfig, listeners: Sequence[Listener] | None = None) -> TrainResult:
@@ -155,14 +156,9 @@ def resume(config: ResumeConfig, listeners: Sequence[Listener] | None = None) ->
         TrainingInterrupted: The training was asked to stop; ``resume`` goes on.
     """
     folder = RunFolder(config.run)
-    earlier = earlier_run(folder)
-    changes = {
-        name: getattr(config, name)
-        for name in ("epochs", "time_budget", "num_workers", "cache", "nproc", "dataset", "device", "accumulate")
-        if getattr(config, name) is not None
-    }
+    earlier = read_earlier(folder)
     # The run folder may have been moved.
-    changed = replace(earlier.config, run=config.run, **changes)
+    changed = replace(earlier.config, **{name: value for name, value in vars(config).items() if value is not None})
     if changed.nproc > 1 and not was_launched():
         _refuse_listeners(listeners)
         launch(command_line("resume", replace(config, nproc=changed.nproc))[1:], changed.nproc, folder)
@@ -196,7 +192,7 @@ def _train(
             folder.refuse_used(config.overwrite, resume=earlier is not None)
             stack.enter_context(folder.locked())
             found = config, earlier, _prepare(config, folder, earlier, check)
-        found = processes.share(found)
+        found = processes.broadcast(found)
         assert found is not None
         config, earlier, data = found
         device = choose_device(config.device)
@@ -204,7 +200,7 @@ def _train(
             keep_freed_memory()
         net = build_model(config.model, data.table.num_classes, config.seed)
         weights = _load_weights(net, config, data.table, earlier, processes)
-        plan = processes.share(_plan(config, data, net, device, processes, earlier))
+        plan = processes.broadcast(_plan(config, data, net, device, processes, earlier))
         origin = {"source": weights.source, "licence": weights.licence}
         preprocessing = model_preprocessing(config.model, plan.longest_side)
         model = Model(net, config.model, data.table, preprocessing, weights=origin, training=plan.for_model_file())
@@ -218,7 +214,7 @@ def _train(
         elif listeners is None:
             watchers = make_watchers(config.report_to, folder, earlier is not None)
             listeners = [stack.enter_context(ConsoleListener()), *map(stack.enter_context, watchers)]
-        stack.enter_context(processes.losses_told(folder))
+        stack.enter_context(processes.lost_processes_told(folder))
         stop = stack.enter_context(StopSignal(processes.is_first))
 
         def tell(event: Event) -> None:
@@ -252,13 +248,13 @@ def _make_run(
         pin_memory=network.device.type == "cuda",
     )  # fmt: skip
     validate = make_validation(model, plan, data.val, network.device, processes)
-    attempt = None
+    trial = None
     if plan.time_budget and plan.validation != "original":
         # As many at once as in a whole one: fewer would take as long, each with a share of the cores.
         few = spread(data.val, MAX_WORKERS * processes.world_size)
         few_validated = make_validation(model, plan, few, network.device, processes)
-        attempt = ValidationAttempt(few_validated, len(data.val) / len(few))
-    run = Run(model, network, plan, loader, validate, attempt, folder, processes, tell, stop_requested)
+        trial = TrialValidation(few_validated, len(data.val) / len(few))
+    run = Run(model, network, plan, loader, validate, trial, folder, processes, tell, stop_requested)
     return run, pictures
 
 
@@ -285,7 +281,7 @@ def _run(
     with worker_deaths_told():
         run_epochs(run, state, stepper)
     device = run.network.device
-    scores = run.processes.share(_show_best(folder, data.val, progress, device) if is_first else None)
+    scores = run.processes.broadcast(_show_best(folder, data.val, progress, device) if is_first else None)
     assert scores is not None
     run.tell(RunDone(scores, progress.best_epoch))
     report = _report(folder, device, run.tell) if is_first else None
@@ -352,10 +348,10 @@ def _load_weights(
     if config.init is not None:
         return load_initial(net, config.model, config.init, table)
     if not processes.is_first:
-        processes.wait()
+        processes.barrier()
     weights = load_weights(net, config.model, config.weights)
     if processes.is_first:
-        processes.wait()
+        processes.barrier()
     return weights
 
 
@@ -392,7 +388,7 @@ def _plan(
     return plan if earlier is None else resumed_plan(earlier, config, plan)
 
 
-def _choose_cache(data: Data, preprocessing: Preprocessing, num_workers: int, num_processes: int) -> CachePlace:
+def _choose_cache(data: Data, preprocessing: Preprocessing, num_workers: int, num_processes: int) -> Cache:
     """Where decoded pictures are kept; in memory, each process of a machine keeps its own."""
     facts = measure_cache(data.train, preprocessing)
     facts = replace(
@@ -413,8 +409,8 @@ def _show_best(folder: RunFolder, val_pairs: Sequence[Pair], progress: Progress,
         save_model(folder.model, replace(best, scores=header_scores(scores, progress.best_epoch)))
     for pair in spread(val_pairs, NUM_SAMPLES):
         picture, labels = read_picture(pair.picture), read_labels(pair.labels, best.classes)
-        panel = comparison(picture, labels, predictor.predict(picture).class_ids, best.classes)
-        write_picture(folder.samples / f"{pair.stem}.png", panel)
+        drawn = panel(picture, labels, predictor.predict(picture).class_ids, best.classes)
+        write_picture(folder.samples / f"{pair.stem}.png", drawn)
     return scores
 
 

@@ -22,8 +22,8 @@ from segtune.training.original_validation import mean_iou_over_batches
 from segtune.training.plan import TrainPlan
 from segtune.training.processes import Processes
 
-NO_RANK = -1.0
-"""The rank of what could not be scored: below that of all that could."""
+UNSCORED = -1.0
+"""The selection IoU of what could not be scored: below all others."""
 
 
 @dataclass(frozen=True)
@@ -39,11 +39,11 @@ class Validated:
     scores: Scores | None = None
 
     @property
-    def rank(self) -> float:
-        """What nets and epochs are compared by, 0 to 1 or ``NO_RANK``; the original's validation has but its mean."""
+    def selection_iou(self) -> float:
+        """What nets and epochs are compared by, 0 to 1 or ``UNSCORED``; the original's validation has but its mean."""
         if self.scores is not None:
             return self.scores.labelled_mean_iou
-        return NO_RANK if self.mean_iou is None else self.mean_iou
+        return UNSCORED if self.mean_iou is None else self.mean_iou
 
 
 Validation = Callable[[nn.Module, int], Validated]

@@ -15,7 +15,7 @@ STEPS_BETWEEN = 10
 """Steps between two points of the loss curve."""
 
 
-def make_watchers(names: str, folder: RunFolder, resume: bool) -> list["Metrics"]:
+def make_watchers(names: str, folder: RunFolder, resume: bool) -> list["Watcher"]:
     """The watchers that ``--report-to`` names.
 
     Args:
@@ -23,7 +23,7 @@ def make_watchers(names: str, folder: RunFolder, resume: bool) -> list["Metrics"
         folder: The run folder.
         resume: Whether the run goes on.
     """
-    return [Metrics(name, WRITERS[name](folder, resume)) for name in _chosen(names)]
+    return [Watcher(name, WRITERS[name](folder, resume)) for name in _chosen(names)]
 
 
 def refuse_unknown_watchers(names: str) -> None:
@@ -63,7 +63,7 @@ class Writer(Protocol):
         """The training has ended; this is told only where it has begun."""
 
 
-class Metrics:
+class Watcher:
     """A listener that gives a writer the numbers of events. What the writer raises is said once, and ends the watching.
 
     Args:
@@ -88,7 +88,7 @@ class Metrics:
             case EpochDone():
                 self._try(lambda: self._writer.write(_numbers(event.metrics), event.step))
 
-    def __enter__(self) -> "Metrics":
+    def __enter__(self) -> "Watcher":
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:

@@ -18,7 +18,7 @@ from segtune.prediction.predictor import Predictor
 
 
 @dataclass(frozen=True)
-class Comparison:
+class ExportCheck:
     """An exported file beside its model, on the same pictures at their own size.
 
     Attributes:
@@ -78,7 +78,7 @@ class _Noted:
         return class_ids, time.perf_counter() - start
 
 
-def compare(model: Predictor, exported: Predictor, pairs: Sequence[Pair], table: ClassTable) -> Comparison:
+def check_export(model: Predictor, exported: Predictor, pairs: Sequence[Pair], table: ClassTable) -> ExportCheck:
     """Predict pictures with both, one after the other.
 
     Args:
@@ -116,7 +116,7 @@ def compare(model: Predictor, exported: Predictor, pairs: Sequence[Pair], table:
             confusion += confusion_matrix(labels, class_ids, num_classes)
         present += np.bincount(labels[labels < num_classes], minlength=num_classes) > 0
     model_scores, scores = (Scores(confusion, table, len(pairs), present) for confusion in counts)
-    return Comparison(
+    return ExportCheck(
         len(pairs), equal / pixels, scores.mean_iou, model_scores.mean_iou, largest, float(np.median(ratios))
     )
 
