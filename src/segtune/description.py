@@ -77,7 +77,7 @@ class Description:
         return Description(architecture, classes, preprocessing, scores, weights, training)
 
 
-def read_text(text: str, source: str) -> dict[str, Any]:
+def parse_header(text: str, source: str) -> dict[str, Any]:
     """The plain values of ``Description.to_text``.
 
     Raises:

@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from segtune.classes import ClassTable
-from segtune.description import HEADER, Description, read_text
+from segtune.description import HEADER, Description, parse_header
 from segtune.errors import UserError, listed
 from segtune.files import atomic_path, read_json, sha256, write_json
 from segtune.models.catalog import build_model, model_preprocessing
@@ -149,7 +149,7 @@ def read_header(path: Path) -> dict[str, Any]:
             f"{path} is not a segtune model file.",
             "Expected: a model.safetensors that 'segtune train' or 'segtune import-weights' wrote.",
         ) from error
-    return read_text(text, str(path))
+    return parse_header(text, str(path))
 
 
 def read_description(path: Path) -> Description:

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from segtune.arrays import Array, Floats, NumpyArrays
 from segtune.console import messages
-from segtune.description import HEADER, Description, read_text
+from segtune.description import HEADER, Description, parse_header
 from segtune.errors import UserError, first_line
 from segtune.model_file import Model
 from segtune.out_of_memory import is_out_of_memory
@@ -214,6 +214,6 @@ def _described(
 
     if not text:
         raise UserError(f"{path} does not say which classes it knows.", "Expected: what 'segtune export' wrote.")
-    header = read_text(text if isinstance(text, str) else text.decode(errors="replace"), str(path))
+    header = parse_header(text if isinstance(text, str) else text.decode(errors="replace"), str(path))
     interface = Interface.from_header(header, str(path))
     return Description.from_header(header, str(path)), Eager(compute, device, interface)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from segtune.arrays import Array, Floats, NumpyArrays
-from segtune.description import HEADER, Description, read_text
+from segtune.description import HEADER, Description, parse_header
 from segtune.errors import UserError, first_line, install
 from segtune.machine import usable_cpus
 from segtune.out_of_memory import is_out_of_memory
@@ -126,6 +126,6 @@ def open_onnx(path: Path, device: str) -> tuple[Description, OnnxRuntime]:
             f"{path} does not say which classes it knows, nor how pictures are prepared for it.",
             "Expected: an .onnx that 'segtune export' wrote; others are not described.",
         )
-    header = read_text(backend.metadata[HEADER], str(path))
+    header = parse_header(backend.metadata[HEADER], str(path))
     backend.interface = Interface.from_header(header, str(path))
     return Description.from_header(header, str(path)), backend

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from segtune.arrays import Array, Floats, NumpyArrays
-from segtune.description import HEADER, Description, read_text
+from segtune.description import HEADER, Description, parse_header
 from segtune.errors import UserError, first_line, install
 from segtune.out_of_memory import is_out_of_memory
 from segtune.runtimes.backend import Interface, Workers
@@ -65,7 +65,7 @@ def open_openvino(path: Path, device: str) -> tuple[Description, OpenVino]:
         ) from error
     if not model.has_rt_info([HEADER]):
         raise UserError(f"{path} does not say which classes it knows.", "Expected: what 'segtune export' wrote.")
-    header = read_text(model.get_rt_info([HEADER]).astype(str), str(path))
+    header = parse_header(model.get_rt_info([HEADER]).astype(str), str(path))
     description = Description.from_header(header, str(path))
     # As exact as elsewhere: it would take bfloat16 by itself where the processor has it.
     try:

@@ -42,7 +42,7 @@ from segtune.evaluation.evaluate import score_into
 from segtune.evaluation.scores import Scores
 from segtune.evaluation.tally import Tally
 from segtune.machine import can_compile, usable_cpus
-from segtune.model_file import Model, load_model, read_header, save_model
+from segtune.model_file import Model, load_model, read_description, save_model
 from segtune.models.catalog import build_model, find_model, model_preprocessing
 from segtune.models.pretrained import WeightsReport, load_weights
 from segtune.out_of_memory import shortage_told
@@ -428,11 +428,10 @@ def _report(folder: RunFolder, device: torch.device, tell: Callable[[Event], Non
 def _read_result(run: Path) -> TrainResult:
     """What other processes have made."""
     folder = RunFolder(run)
-    header = read_header(folder.model)
-    table = ClassTable.from_dict(header["classes"], str(folder.model))
-    scores = Scores.from_dict(header["scores"], table)
+    best = read_description(folder.model)
+    scores = Scores.from_dict(best.scores, best.classes)
     report = folder.report if folder.report.exists() else None
-    return TrainResult(run, folder.model, scores, header["scores"]["epoch"], report, told=True)
+    return TrainResult(run, folder.model, scores, best.scores["epoch"], report, told=True)
 
 
 def _refuse_listeners(listeners: Sequence[Listener] | None) -> None:
