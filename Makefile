@@ -34,8 +34,9 @@ test-all: setup
 	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 --dist worksteal -m "slow or not slow"
 
 # Speed: an hour. All figures go into one file of this day and this machine.
-bench: RESULT = benchmarks/results/$(shell $(PYTHON) benchmarks/record.py).json
+bench: RESULT = benchmarks/results/$(shell $(BIN)/python benchmarks/record.py).json
 bench: setup
+	test -n '$(basename $(notdir $(RESULT)))'
 	test -d $(CAMVID)/train/Images  # CAMVID=FOLDER: a dataset folder of CamVid, 11 classes, 11 is not labelled
 	benchmarks/peers/setup.sh $(PEERS) datumaro
 	$(BIN)/python benchmarks/conversion.py --kind polygon --datumaro $(PEERS)/datumaro/bin/python \

@@ -4,7 +4,7 @@
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -148,22 +148,24 @@ TABLES: dict[str, Callable[[dict[str, Any]], Iterator[Row]]] = {
 }
 
 
-def newest(results: Path, name: str) -> tuple[Path, dict[str, Any]] | None:
-    """The figures of a name that were measured last, and their file."""
+def figures_by_name(results: Path, names: Iterable[str]) -> dict[str, tuple[Path, dict[str, Any]]]:
+    """The newest figures of each name, and their file; all of the machine that was measured last."""
     files = ((path, json.loads(path.read_text())) for path in sorted(results.glob("*.json")))
-    found = [(path, figures[name]) for path, figures in files if name in figures]
-    return max(found, key=lambda one: one[1]["measured"]["date"], default=None)
+    found = [(name, path, figures[name]) for path, figures in files for name in names if name in figures]
+    found.sort(key=lambda one: one[2]["measured"]["date"])
+    machines = [result["measured"]["machine"] for _, _, result in found]
+    return {name: (path, result) for name, path, result in found if result["measured"]["machine"] == machines[-1]}
 
 
 def table(results: Path = RESULTS) -> str:
-    """All figures that there are, in Markdown."""
+    """The newest figures in Markdown, each with its day."""
     lines = [f"| {' | '.join(HEAD)} |", f"|{' --- |' * len(HEAD)}"]
-    paths = {}
+    found = figures_by_name(results, TABLES)
     for name, rows in TABLES.items():
-        if found := newest(results, name):
-            path, result = found
-            paths[f"`results/{path.name}`"] = None
+        if name in found:
+            result = found[name][1]
             lines += [f"| {' | '.join(cells)} | {result['measured']['date']} |" for cells in rows(result)]
+    paths = dict.fromkeys(f"`results/{path.name}`" for path, _ in found.values())
     return "\n".join([*lines, "", f"Figures, versions and commands: {', '.join(paths)}."])
 
 
@@ -182,9 +184,7 @@ def last_end(about: dict[str, Any]) -> str:
 
 def labeling_table(results: Path = RESULTS) -> str:
     """What labeling.py has measured: a row for each way to choose pictures, seeds in brackets."""
-    found = newest(results, "labeling")
-    assert found, "labeling.py has no figures"
-    figures = found[1]
+    _, figures = figures_by_name(results, ["labeling"])["labeling"]
     lines = [f"| mean IoU (of each seed) | {' | '.join(f'{size} pictures' for size in figures['pictures'])} |"]
     lines += [f"|{' --- |' * (len(figures['pictures']) + 1)}"]
     for name, means in figures["mean_iou"].items():

@@ -21,7 +21,7 @@ BatchNorm = Literal["train", "frozen", "sync"]
 Schedule = Literal["constant", "poly", "cosine", "one-cycle"]
 Precision = Literal["float32", "bf16", "fp16"]
 Cache = Literal["ram", "disk", "none"]
-Optimizer = Literal["sgd", "adamw"]
+OptimizerName = Literal["sgd", "adamw"]
 RuntimeName = Literal["auto", "eager", "onnxruntime"]
 TestTimeAugmentation = Literal["none", "flip", "flip+scale"]
 Shapes = Literal["mask", "polygon"]
@@ -62,7 +62,8 @@ class ConversionOptions:
     """Fill boxes, too. Otherwise they are left out: a box is no outline."""
     empty: Literal["skip", "background"] = "skip"
     """What to do with pictures that no object is in: 'skip' leaves them out, as nobody may have looked at them yet;
-    'background' takes them as empty on purpose, but not those that have only boxes, lines or points."""
+    'background' takes them as empty on purpose, but not those that have only lines or points (or boxes, without
+    --boxes)."""
     allow_missing: bool = False
     """Go on without the pictures that are not there."""
     scale: bool = False
@@ -177,7 +178,7 @@ class TrainingOptions:
     those given by -w."""
     label_smoothing: float | Auto = "auto"
     """Share of each label that is spread over all classes, 0 to 1."""
-    optimizer: Optimizer | Auto = "auto"
+    optimizer: OptimizerName | Auto = "auto"
     """SGD with momentum, or AdamW."""
     learning_rate: float | Auto = "auto"
     """Highest learning rate of the new head."""

@@ -12,6 +12,8 @@ sys.path.insert(0, str(BENCHMARKS))
 import record  # noqa: E402
 import table  # noqa: E402
 
+MEASURED = {"date": "2026-11-29", "machine": {"cpus": 2}}
+
 
 def test_the_page_has_the_figures_that_are_in_the_results():
     page = table.README.read_text()
@@ -22,7 +24,7 @@ def test_a_figure_stands_beside_its_limit(tmp_path):
     formats = {"channels_last": 1.5, "channels_first": 3.0, "ratio": 2.0}
     start = {"import_torch": 2.0, "first_step_done": 8.0}
     camvid = {"pipeline_seconds": 1.25, "bare_seconds": 1.0, "ratio": 0.8}
-    figures = {"start": start, "memory formats": formats, "camvid": camvid, "measured": {"date": "2026-11-29"}}
+    figures = {"start": start, "memory formats": formats, "camvid": camvid, "measured": MEASURED}
     (tmp_path / "a.json").write_text(json.dumps({"training": figures}))
     *lines, _, files = table.table(tmp_path).splitlines()
     assert files == "Figures, versions and commands: `results/a.json`."
@@ -36,16 +38,18 @@ def test_a_figure_stands_beside_its_limit(tmp_path):
 
 
 def test_figures_of_a_later_day_replace_those_of_their_name_alone(tmp_path):
-    for file, day, kills in (("a", "2026-11-30", 3), ("b", "2026-11-29", 2)):
-        resume = {"same": 1, "runs": [{}], "kills": kills, "measured": {"date": day}}
+    for file, day, kills, cpus in (("a", "2026-11-30", 3, 2), ("b", "2026-11-29", 2, 2), ("c", "2026-11-28", 1, 64)):
+        resume = {"same": 1, "runs": [{}], "kills": kills, "measured": {"date": day, "machine": {"cpus": cpus}}}
         (tmp_path / f"{file}.json").write_text(json.dumps({"resume": resume}))
     formats = {"channels_last": 1.5, "channels_first": 3.0, "ratio": 2.0}
     start = {"import_torch": 2.0, "first_step_done": 8.0}
-    figures = {"start": start, "memory formats": formats, "measured": {"date": "2026-11-29"}}
+    figures = {"start": start, "memory formats": formats, "measured": MEASURED}
     record.write(tmp_path / "b.json", {**json.loads((tmp_path / "b.json").read_text()), "training": figures})
     text = table.table(tmp_path)
     assert "| 3 kills |  | 2026-11-30 |" in text
     assert "2 kills" not in text
+    assert "1 kills" not in text  # of another machine, none of whose figures is shown
+    assert "c.json" not in text
     assert "| 2.00 | 2026-11-29 |" in text
 
 

@@ -4,6 +4,7 @@ import json
 import shutil
 import signal
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -77,8 +78,12 @@ def test_same_command_goes_on_and_does_nothing_twice(crossvalidated):
 
 def test_a_start_that_failed_is_not_in_the_way(make_dataset, tmp_path):
     config = CrossvalConfig(make_dataset(tmp_path / "data"), tmp_path / "run", folds=2, group_by="none", **OPTIONS)
-    with pytest.raises(UserError, match=r"--crop is 10"):
-        crossval(replace(config, crop=10, folds=3))
+    labels = config.dataset / "train" / "Labels" / "000.png"
+    sound = labels.read_bytes()
+    labels.write_bytes(sound[:20])
+    with pytest.raises(UserError, match=r"000\.png"):
+        crossval(replace(config, folds=3))
+    labels.write_bytes(sound)
     assert len(crossval(config).folds) == 2
 
 
@@ -88,6 +93,9 @@ def test_a_start_that_failed_is_not_in_the_way(make_dataset, tmp_path):
         ({"crop": 10}, "--crop is 10"),
         ({"classes": "a,b"}, "--classes would have no effect"),
         ({"model": "deeplabv9"}, "deeplabv9"),
+        ({"time_budget": "soon"}, "--time-budget is 'soon'"),
+        ({"weights": "nothing.pth"}, "no weights file nothing.pth"),
+        ({"init": Path("nothing.safetensors")}, "no model file nothing.safetensors"),
     ],
 )
 def test_what_is_refused_removes_nothing(crossvalidated, options, message):

@@ -10,8 +10,9 @@ import pytest
 from segtune.config import TrainConfig
 from segtune.errors import UserError
 from segtune.training.events import EpochDone, Notice, StepDone
+from segtune.training.limits import seconds_in
 from segtune.training.pace import Pace
-from segtune.training.plan import Facts, make_plan, seconds_in
+from segtune.training.plan import Facts, make_plan
 from segtune.training.resume import Progress
 from segtune.training.train import TrainingInterrupted, train
 

@@ -218,7 +218,7 @@ def _paint_order(options: ConversionOptions, names: Sequence[str], present: set[
     if unknown or left_out:
         problem = "names classes that the dataset does not have" if unknown else "leaves out classes"
         needed = [*dict.fromkeys(name for name in order if name in names), *left_out]
-        added = f" ({listed(left_out)}: where it belongs)" if left_out else ""
+        added = f"; here {listed(left_out)} would be on top" if left_out else ""
         raise UserError(
             f"--paint-order {problem}: {listed(unknown or left_out)}.",
             f"Name each class once, from the bottom to the top{added}: --paint-order"

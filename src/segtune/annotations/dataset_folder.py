@@ -136,10 +136,10 @@ def need_dataset_folder(path: Path, hint: str = LAYOUT) -> None:
     """Refuse what is no dataset folder.
 
     Raises:
-        UserError: It is none, with ``hint`` on what to do, or it is not there.
+        UserError: It is something else, with ``hint`` on what to do, or it is not there.
     """
     if not path.exists():
-        raise UserError(f"There is no dataset folder {path}.", hint)
+        raise UserError(f"There is no dataset folder {path}.", LAYOUT)
     if not is_dataset_folder(path):
         raise UserError(f"{path} is not a dataset folder.", hint)
 
@@ -162,6 +162,8 @@ def find_split(dataset: Path) -> dict[str, str]:
     """
     need_dataset_folder(dataset)
     folders = [(split, dataset / split / IMAGES) for split in ALL_SPLITS if (dataset / split / IMAGES).is_dir()]
+    if not folders:
+        raise UserError(f"{dataset} has no pictures.", LAYOUT)
     return {stem: split for split, folder in folders for stem in _by_stem(folder, PICTURE_SUFFIXES)}
 
 

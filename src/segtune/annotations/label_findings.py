@@ -166,10 +166,11 @@ def _palette_findings(dataset: Path, fact: PairFacts, table: ClassTable) -> list
     return [Finding("warning", "palette-order", message, relative(dataset, fact.pair.labels), "colors")]
 
 
-NEVER_SEEN = "add pictures that show it, or if other objects cover it convert again with --paint-order"
+NEVER_SEEN = "add pictures that show it; if other objects cover it, convert again with --paint-order"
 UNTIL_THERE = {
     "train": f"it can't be learnt; {NEVER_SEEN}",
-    "val": f"it has no score; {NEVER_SEEN} or a larger --val-fraction",
+    "val": "it has no score; add pictures that show it, or convert again with a larger --val-fraction; if other objects"
+    " cover it, with --paint-order",
 }
 """What becomes of a class that a split lacks, and what helps."""
 ALL_LABELLED = "that is well where objects cover all of each picture"

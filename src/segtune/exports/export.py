@@ -42,7 +42,7 @@ class ExportReport:
 def export(config: ExportConfig) -> ExportReport:
     """Export a model, check the file, and put it in its place with a report beside it, TARGET.json.
 
-    Where the check fails, nothing is left in the target's place.
+    Where the check fails, the target is not written.
 
     Raises:
         UserError: The model can't be used or exported, there is nothing to check with, or the check failed.

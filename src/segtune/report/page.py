@@ -34,7 +34,7 @@ PLAN = {
     "schedule": "Schedule", "warmup": "Warm-up, share", "weight_decay": "Weight decay",
     "clip_gradient": "Longest gradient", "ema": "Moving average", "patience": "Patience", "seed": "Seed",
 }  # fmt: skip
-"""Doubles of the plan that say most about a training; what is not used is left out."""
+"""Values of the plan that say most about a training; what is not used is left out."""
 AUGMENTATION = {
     "min_scale": "Smallest scale", "max_scale": "Largest scale", "aspect_jitter": "Aspect", "rotation": "Rotation, °",
     "flip_horizontal": "Horizontal flip", "flip_vertical": "Vertical flip", "color_jitter": "Colour",
@@ -44,7 +44,7 @@ AUGMENTATION = {
 MACHINE = {"device": "Device", "precision": "Precision", "world_size": "Processes", "num_workers": "Workers"}
 UNUSED: tuple[Any, ...] = (0, 0.0, "", False, None, [], "none")
 WITHOUT_EFFECT = {"accumulate": 1, "layer_decay": 1.0, "world_size": 1}
-"""Doubles that mean that something is not used, beside ``UNUSED``."""
+"""Values that mean that something is not used, beside ``UNUSED``."""
 
 KINDS: dict[Kind, str] = {"worst": "Worst", "best": "Best", "spread": "Evenly spread over all validation pictures"}
 VIEWS = {"picture": "Picture", "labels": "Labels", "prediction": "Prediction", "difference": "Difference"}
@@ -171,8 +171,8 @@ def _epoch_table(epochs: Sequence[Epoch]) -> str:
     )
     head = "".join(f'<th class="number">{name}</th>' for name in ("epoch", "mean IoU", "loss", "rate", "seconds"))
     return (
-        "<details><summary>Doubles of the epochs</summary>"
-        f"{_scroll(f'<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>', 'Doubles of the epochs')}"
+        "<details><summary>Values of the epochs</summary>"
+        f"{_scroll(f'<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>', 'Values of the epochs')}"
         "</details>"
     )
 

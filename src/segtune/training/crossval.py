@@ -2,6 +2,7 @@
 
 import math
 import os
+import shlex
 import shutil
 import statistics
 from collections import Counter
@@ -30,9 +31,11 @@ from segtune.errors import UserError, listed, unwritable
 from segtune.evaluation.scores import Scores, score_table, shown
 from segtune.files import read_json, write_json
 from segtune.model_file import write_ensemble
+from segtune.models.pretrained import read_state_dict
 from segtune.run_folder import RunFolder
 from segtune.runtimes.eager import choose_device
 from segtune.training.events import Listener
+from segtune.training.initial_model import with_architecture
 from segtune.training.limits import check_options
 from segtune.training.train import (
     TrainingInterrupted,
@@ -125,7 +128,8 @@ def crossval(config: CrossvalConfig, listeners: Sequence[Listener] | None = None
     """
     if not 2 <= config.folds <= MOST_FOLDS:
         raise UserError(f"--folds is {config.folds}; 2 to {MOST_FOLDS} were expected.", "5 is usual.")
-    need_dataset_folder(config.dataset, f"Convert the export first: segtune convert {config.dataset} DATASET")
+    source = shlex.quote(str(config.dataset))
+    need_dataset_folder(config.dataset, f"Convert the export first: segtune convert {source} DATASET")
     pairs = [pair for split in SPLITS for pair in find_pairs(config.dataset, split)]
     _refuse_same_names(config.dataset, pairs)
     folds = assign_folds([Candidate(pair.picture.name) for pair in pairs], config.folds, config.group_by)
@@ -156,9 +160,11 @@ def crossval(config: CrossvalConfig, listeners: Sequence[Listener] | None = None
 
 
 def _refuse_impossible(config: CrossvalConfig, num_train: int) -> None:
-    """Refuse what each fold's training would, before an earlier cross-validation is removed for it."""
+    """Refuse what options alone make impossible, before an earlier cross-validation is removed for it."""
     refuse_without_effect(replace(config, group_by="auto"))
-    refuse_unknown_names(config)
+    refuse_unknown_names(with_architecture(config))
+    if config.resume != "auto" and config.weights not in {"auto", "none"}:
+        read_state_dict(Path(config.weights))
     table = dataset_classes(config.dataset, config.num_classes, config.ignore_value)
     check_options(config, table.num_classes, num_train, choose_device(config.device).type)
 

@@ -1,6 +1,7 @@
 """What the options of a training may be."""
 
 import math
+import re
 from collections.abc import Sequence
 
 from segtune.config import TrainConfig
@@ -64,6 +65,8 @@ def check_options(config: TrainConfig, num_classes: int, num_train: int, device:
         raise UserError("There is only one class: nothing to tell apart.", "Count the background as a class, too.")
     _check_numbers(config)
     _check_class_weights(config.class_weights, num_classes)
+    if config.time_budget:
+        seconds_in(config.time_budget)
     if config.precision == "fp16" and device != "cuda":
         raise UserError("--precision fp16 needs a CUDA device.", "On a CPU leave --precision away.")
     if config.freeze and config.keep_feature_extract:
@@ -73,6 +76,21 @@ def check_options(config: TrainConfig, num_classes: int, num_train: int, device:
             "The original recipe leaves out batches of one picture, and there would be no other.",
             "Give --batch-size 2 or more and two pictures or more, or use --recipe default.",
         )
+
+
+def seconds_in(text: str) -> float:
+    """The seconds in a text such as 90s, 10m or 1h30m.
+
+    Raises:
+        UserError: It is no such text.
+    """
+    match = re.fullmatch(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s)?", text.strip().lower())
+    seconds = sum(
+        float(part or 0) * unit for part, unit in zip(match.groups() if match else (), (3600, 60, 1), strict=False)
+    )
+    if not seconds:
+        raise UserError(f"--time-budget is {text!r}; a time above 0 was expected.", "For instance 90s, 10m or 1h30m.")
+    return seconds
 
 
 def _check_numbers(config: TrainConfig) -> None:

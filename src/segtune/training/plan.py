@@ -1,16 +1,14 @@
 """The plan: configuration + facts of the data and the machine -> every value that the training follows. Pure."""
 
 import math
-import re
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from segtune.config import BatchNorm, Cache, LossName, Optimizer, Precision, Schedule, TrainConfig
-from segtune.errors import UserError
+from segtune.config import BatchNorm, Cache, LossName, OptimizerName, Precision, Schedule, TrainConfig
 from segtune.preprocessing import Preprocessing
-from segtune.training.limits import check_options
+from segtune.training.limits import check_options, seconds_in
 from segtune.training.recipes import DEFAULT_RECIPE, RECIPES, value_of
 
 BATCH_SIZES = {"cpu": 8, "cuda": 16}
@@ -180,7 +178,7 @@ class TrainPlan:
     class_weights: tuple[float, ...]
     logit_adjustment: float
     label_smoothing: float
-    optimizer: Optimizer
+    optimizer: OptimizerName
     learning_rate: float
     backbone_rate: float
     layer_decay: float
@@ -279,21 +277,6 @@ def balanced_weights(pixels: Sequence[int]) -> tuple[float, ...]:
     middle = statistics.median(present)
     weights = (min(2.0, max(0.5, math.sqrt(middle / count))) if count else 1.0 for count in pixels)
     return tuple(round(weight, 3) for weight in weights)
-
-
-def seconds_in(text: str) -> float:
-    """The seconds in a text such as 90s, 10m or 1h30m.
-
-    Raises:
-        UserError: It is no such text.
-    """
-    match = re.fullmatch(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s)?", text.strip().lower())
-    seconds = sum(
-        float(part or 0) * unit for part, unit in zip(match.groups() if match else (), (3600, 60, 1), strict=False)
-    )
-    if not seconds:
-        raise UserError(f"--time-budget is {text!r}; a time above 0 was expected.", "For instance 90s, 10m or 1h30m.")
-    return seconds
 
 
 def _compiles(facts: Facts, total_steps: int, time_budget: float) -> bool:

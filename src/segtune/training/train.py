@@ -20,7 +20,6 @@ from segtune.annotations.dataset_folder import (
     dataset_classes,
     find_pairs,
     is_dataset_folder,
-    need_dataset_folder,
 )
 from segtune.annotations.dataset_report import DatasetReport
 from segtune.classes import ClassTable
@@ -329,7 +328,7 @@ def _dataset_folder(config: TrainConfig, folder: RunFolder, earlier: Earlier | N
     if earlier is not None and folder.dataset.exists() and not is_dataset_folder(config.dataset):
         return folder.dataset
     if not config.dataset.exists():
-        need_dataset_folder(config.dataset)
+        raise UserError(f"There is no {config.dataset}.", "Expected: a dataset folder, or an annotation export.")
     if is_dataset_folder(config.dataset):
         if earlier is None:  # of an earlier run they were for the export
             refuse_without_effect(config)
