@@ -11,6 +11,7 @@ import threading
 import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -18,7 +19,6 @@ from cvat_sdk.version import VERSION
 from PIL import Image
 
 TASK_ID = 7
-DATE = "2026-01-01T00:00:00Z"
 
 
 class Task:
@@ -32,6 +32,8 @@ class Task:
         self.pictures = pictures
         self.labels = labels
         self.uploaded: list[tuple[str, str, dict[str, Any]]] = []
+        # Newer than what the SDK's cache holds of an earlier stand-in at the same port.
+        self.date = datetime.now(UTC).isoformat()
 
     def answer(self, path: str, query: str, url: str) -> tuple[Any, str]:
         """What a GET gives: plain values or bytes, and the type of the content."""
@@ -55,7 +57,7 @@ class Task:
         summary = {"url": url, "count": 0, "completed": 0, "validation": 0}
         return {
             "id": TASK_ID, "url": url, "name": "stand-in", "project_id": None, "mode": "annotation", "owner": None,
-            "assignee": None, "bug_tracker": "", "created_date": DATE, "updated_date": DATE, "overlap": 0,
+            "assignee": None, "bug_tracker": "", "created_date": self.date, "updated_date": self.date, "overlap": 0,
             "segment_size": len(self.pictures), "status": "annotation", "data_chunk_size": len(self.pictures),
             "data_compressed_chunk_type": "imageset", "guide_id": None, "data_original_chunk_type": "imageset",
             "size": len(self.pictures), "image_quality": 100, "data": 1, "dimension": "2d", "subset": "",
@@ -82,7 +84,7 @@ class Task:
             "media_type": "image", "stop_frame": len(frames) - 1, "frame_filter": "", "frames": frames,
             "deleted_frames": [], "included_frames": None,
             "storage_method": "cache", "storage": "local", "cloud_storage_id": None,
-            "has_related_context": False, "chunks_updated_date": DATE,
+            "has_related_context": False, "chunks_updated_date": self.date,
         }  # fmt: skip
 
     def chunk(self) -> bytes:
