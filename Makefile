@@ -33,7 +33,7 @@ test: setup
 test-all: setup
 	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 --dist worksteal -m "slow or not slow"
 
-# Speed: an hour. All figures go into one file of this day and this machine.
+# Speed: half an hour, an hour on slower machines. All figures go into one file of this day and this machine.
 bench: RESULT = benchmarks/results/$(shell $(BIN)/python benchmarks/record.py).json
 bench: setup
 	test -n '$(basename $(notdir $(RESULT)))'

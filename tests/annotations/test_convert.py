@@ -341,7 +341,7 @@ def test_wrong_options_are_refused_and_nothing_is_written(tmp_path, options, mes
     ("names", "objects", "message"),
     [
         (["a.jpg"], "person", "1 annotated picture of .*/e can be used; at least 2"),
-        (["a.jpg", "b.jpg"], "", "holds no outline or mask that can be used.*\nLeft out: pictures without objects"),
+        (["a.jpg", "b.jpg"], "", r"no outline or mask that can be used.*\nLeft out: pictures without objects .*: 2\."),
     ],
 )
 def test_unusable_exports_are_refused(tmp_path, names, objects, message):

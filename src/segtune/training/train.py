@@ -14,13 +14,7 @@ from segtune.allocator import keep_freed_memory
 from segtune.annotations.check import check_dataset
 from segtune.annotations.check_ahead import CheckAhead
 from segtune.annotations.convert import convert_export
-from segtune.annotations.dataset_folder import (
-    SPLITS,
-    Pair,
-    dataset_classes,
-    find_pairs,
-    is_dataset_folder,
-)
+from segtune.annotations.dataset_folder import SPLITS, Pair, dataset_classes, find_pairs, is_dataset_folder
 from segtune.annotations.dataset_report import DatasetReport
 from segtune.classes import ClassTable
 from segtune.config import (
