@@ -121,6 +121,9 @@ def test_paint_order_that_is_proposed_is_taken():
     labels = Counter(["cup, glass", "big plate", "ant"])
     with pytest.raises(UserError, match="leaves out classes: cup, glass") as told:
         choose_classes(ConversionOptions(paint_order="big plate,ant"), labels, (), False)
+    assert told.value.hint.endswith("with cup, glass in the right place: --paint-order 'big plate,ant'")
+    with pytest.raises(UserError, match="does not have: big plaet") as told:
+        choose_classes(ConversionOptions(paint_order='big plaet,ant,"cup, glass"'), labels, (), False)
     proposed = shlex.split(told.value.hint)[-1]
     table = choose_classes(ConversionOptions(paint_order=proposed), labels, (), False).table
     assert table.paint_order == ("big plate", "ant", "cup, glass")

@@ -323,7 +323,7 @@ def test_pictures_without_objects_are_counted_not_invented(tmp_path):
         ({"images": Path("nothing")}, "no folder nothing"),
         ({"paint_order": "person,sky"}, "does not have: sky"),
         ({"paint_order": "background"}, "leaves out classes: person"),
-        ({"paint_order": "person,person"}, "twice"),
+        ({"paint_order": "person,person"}, "a class twice: person"),
         ({"num_classes": 3}, "go with --repair"),
         ({"ignore_value": 3}, "go with --repair"),
         ({"val_fraction": 0.0}, "between 0 and 1"),

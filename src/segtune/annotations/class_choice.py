@@ -4,6 +4,7 @@ import shlex
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 
 from segtune.annotations.annotated_image import DeclaredClass
 from segtune.classes import IGNORE, ClassTable, Color, distinct_color
@@ -217,15 +218,19 @@ def _paint_order(options: ConversionOptions, names: Sequence[str], present: set[
     left_out = [name for name in sorted(present) if name not in order]
     if unknown or left_out:
         problem = "names classes that the dataset does not have" if unknown else "leaves out classes"
-        needed = [*dict.fromkeys(name for name in order if name in names), *left_out]
-        added = f"; here {listed(left_out)} would be on top" if left_out else ""
+        meant = [[name] if name in names else get_close_matches(name, left_out, 1) for name in order]
+        known = list(dict.fromkeys(name for match in meant for name in match))
+        # Where a class belongs that was not named at all is not known; in the wrong place it would hide others.
+        missing = [name for name in left_out if name not in known]
+        to_add = f", with {listed(missing)} in the right place" if missing else ""
         raise UserError(
             f"--paint-order {problem}: {listed(unknown or left_out)}.",
-            f"Name each class once, from the bottom to the top{added}: --paint-order"
-            f" {shlex.quote(list_of_names(needed))}",
+            f"Name each class once, from the bottom to the top{to_add}: --paint-order"
+            f" {shlex.quote(list_of_names(known))}",
         )
-    if len(set(order)) != len(order):
-        raise UserError(f"--paint-order names a class twice: {options.paint_order}.")
+    twice = [name for name, count in Counter(order).items() if count > 1]
+    if twice:
+        raise UserError(f"--paint-order names a class twice: {listed(twice)}.", "Name each once.")
     return order
 
 
