@@ -1,5 +1,6 @@
 """The command line: options, help, exit codes."""
 
+import shlex
 import subprocess
 import sys
 
@@ -87,6 +88,21 @@ def test_wrong_words_exit_with_2(arguments):
     with pytest.raises(SystemExit) as exit_:
         main(arguments)
     assert exit_.value.code == 2
+
+
+def test_a_wrong_option_is_not_explained_by_those_of_other_commands(capsys):
+    with pytest.raises(SystemExit):
+        main(["convert", "a", "b", "--overwrite"])
+    told = capsys.readouterr().err
+    assert "--overwrite" in told
+    assert "segtune check" not in told
+
+
+def test_a_conversion_that_covers_classes_is_to_be_made_again(shared_data, tmp_path, capsys):
+    assert main(["convert", str(shared_data / "skydiving"), str(tmp_path / "d")]) == 0
+    (command,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("  segtune"))
+    assert main(shlex.split(command)[1:]) == 0
+    assert f"Next: segtune check {tmp_path / 'd-in-order'}" in "".join(capsys.readouterr().out.splitlines())
 
 
 def test_models_lists_names_and_licences(capsys):

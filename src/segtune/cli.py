@@ -2,12 +2,14 @@
 
 import io
 import json
+import operator
 import os
 import shlex
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import is_dataclass, replace
+from functools import reduce
 from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
@@ -29,6 +31,7 @@ from segtune.config import (
     SuggestConfig,
     TrainConfig,
     command_line,
+    list_of_names,
 )
 from segtune.console import messages, output
 from segtune.errors import UserError, listed, refuse_missing_torch
@@ -53,34 +56,23 @@ Each command explains itself:  segtune train --help
 
 Which version this is:  segtune --version"""
 
-Command = Annotated[
-    Annotated[ConvertConfig, tyro.conf.subcommand("convert")]
-    | Annotated[CheckConfig, tyro.conf.subcommand("check")]
-    | Annotated[TrainConfig, tyro.conf.subcommand("train")]
-    | Annotated[ResumeConfig, tyro.conf.subcommand("resume")]
-    | Annotated[CrossvalConfig, tyro.conf.subcommand("crossval")]
-    | Annotated[EvaluateConfig, tyro.conf.subcommand("evaluate")]
-    | Annotated[ReportConfig, tyro.conf.subcommand("report")]
-    | Annotated[PredictConfig, tyro.conf.subcommand("predict")]
-    | Annotated[SuggestConfig, tyro.conf.subcommand("suggest")]
-    | Annotated[ExportConfig, tyro.conf.subcommand("export")]
-    | Annotated[ServeConfig, tyro.conf.subcommand("serve")]
-    | Annotated[ImportWeightsConfig, tyro.conf.subcommand("import-weights")]
-    | Annotated[ModelsConfig, tyro.conf.subcommand("models")]
-    | Annotated[CacheConfig, tyro.conf.subcommand("cache")]
-    | Annotated[DemoConfig, tyro.conf.subcommand("demo")],
-    tyro.conf.OmitSubcommandPrefixes,
-]
-
 
 def run_convert(config: ConvertConfig) -> int:
     """Convert, and print the report; 1 where a repair has left errors."""
+    from segtune.annotations.conversion import ConvertReport
     from segtune.annotations.convert import convert
     from segtune.annotations.repair import RepairReport
 
     report = convert(config)
     report.render()
     dataset = shlex.quote(str(config.dataset))
+    if isinstance(report, ConvertReport) and report.covered:
+        target = config.dataset.with_name(f"{config.dataset.name}-in-order")
+        order = list_of_names(report.largest_first)
+        again = shlex.join(command_line("convert", replace(config, dataset=target, paint_order=order)))
+        output.print(f"\nNothing is left to be seen of {listed(report.covered)}. Next, what is in front last:")
+        output.print(f"  {again}")
+        return 0
     if isinstance(report, RepairReport) and report.after.errors:
         messages.print(f"\nErrors are left. Mend these files of {dataset} by hand, or remove them with their partners.")
         return 1
@@ -293,22 +285,22 @@ def run_demo(config: DemoConfig) -> int:
     return 0
 
 
-COMMANDS: dict[type, Callable[[Any], int]] = {
-    ConvertConfig: run_convert,
-    CheckConfig: run_check,
-    TrainConfig: run_train,
-    ResumeConfig: run_resume,
-    CrossvalConfig: run_crossval,
-    EvaluateConfig: run_evaluate,
-    ReportConfig: run_report,
-    PredictConfig: run_predict,
-    SuggestConfig: run_suggest,
-    ExportConfig: run_export,
-    ServeConfig: run_serve,
-    ImportWeightsConfig: run_import_weights,
-    ModelsConfig: run_models,
-    CacheConfig: run_cache,
-    DemoConfig: run_demo,
+COMMANDS: dict[str, tuple[type, Callable[[Any], int]]] = {
+    "convert": (ConvertConfig, run_convert),
+    "check": (CheckConfig, run_check),
+    "train": (TrainConfig, run_train),
+    "resume": (ResumeConfig, run_resume),
+    "crossval": (CrossvalConfig, run_crossval),
+    "evaluate": (EvaluateConfig, run_evaluate),
+    "report": (ReportConfig, run_report),
+    "predict": (PredictConfig, run_predict),
+    "suggest": (SuggestConfig, run_suggest),
+    "export": (ExportConfig, run_export),
+    "serve": (ServeConfig, run_serve),
+    "import-weights": (ImportWeightsConfig, run_import_weights),
+    "models": (ModelsConfig, run_models),
+    "cache": (CacheConfig, run_cache),
+    "demo": (DemoConfig, run_demo),
 }
 
 
@@ -336,7 +328,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise UserError(f"{printable(odd[0])} is not written in UTF-8.", RENAME_TO_UNICODE)
         config = parse(arguments or ["--help"])
         with shortage_told(memory_shortage):
-            return COMMANDS[type(config)](config)
+            return next(run for kind, run in COMMANDS.values() if kind is type(config))(config)
     except UserError as error:
         messages.print("Error: ", style="bold red", end="")
         messages.print(error.message)
@@ -366,15 +358,23 @@ def memory_shortage() -> UserError:
 def parse(arguments: Sequence[str]) -> Any:
     """The config that a command line means; exits with 2, saying why, where it means none."""
     if {"--help", "-h"} & set(arguments):
-        for config in {base for command in COMMANDS for base in command.__mro__ if is_dataclass(base)}:
+        for config in {base for command, _ in COMMANDS.values() for base in command.__mro__ if is_dataclass(base)}:
             help_in_paragraphs(config)
+    command, *rest = arguments
+    if command in COMMANDS:
+        # Alone, so that of a wrong option no other command's are suggested.
+        config, prog, description = COMMANDS[command][0], f"segtune {command}", None
+    else:
+        config, prog, description, rest = _any_command(), "segtune", DESCRIPTION, [*arguments]
     return tyro.cli(
-        Command,
-        prog="segtune",
-        description=DESCRIPTION,
-        args=gather_weights(arguments),
-        config=(tyro.conf.FlagCreatePairsOff,),
+        config, prog=prog, description=description, args=gather_weights(rest), config=(tyro.conf.FlagCreatePairsOff,)
     )
+
+
+def _any_command() -> Any:
+    """The type that tyro makes the list of commands of."""
+    commands = (Annotated[config, tyro.conf.subcommand(name)] for name, (config, _) in COMMANDS.items())
+    return tyro.conf.OmitSubcommandPrefixes[reduce(operator.or_, commands)]
 
 
 def help_in_paragraphs(config: type) -> None:

@@ -248,10 +248,10 @@ def test_ignored_values_are_no_error(dataset):
 
 def test_absent_class_is_a_warning(dataset):
     assert check_dataset(dataset, numbered_classes(4)).warnings == [
-        "no pixel of train has the class class_3: it can't be learnt; add pictures that show it; if other objects cover"
-        " it, convert again with --paint-order",
-        "no pixel of val has the class class_3: it has no score; add pictures that show it, or convert again with a"
-        " larger --val-fraction; if other objects cover it, with --paint-order",
+        "no pixel of train has the class class_3: what is not there can't be learnt; add pictures that show it; if"
+        " other objects cover it, convert again with --paint-order",
+        "no pixel of val has the class class_3: what is not there has no score; add pictures that show it, or convert"
+        " again with a larger --val-fraction; if other objects cover it, with --paint-order",
     ]
 
 

@@ -64,3 +64,10 @@ def test_majority_predicts_one_class_everywhere():
 
 def test_table_says_what_was_scored():
     assert "3 pictures" in Scores(np.eye(2, dtype=np.int64), numbered_classes(2), 3, np.array([1, 1])).summary()
+
+
+def test_summary_names_the_classes_that_nothing_has():
+    confusion = np.zeros((4, 4), np.int64)
+    confusion[0, 0] = confusion[2, 2] = 5
+    told = Scores(confusion, numbered_classes(4), 1, np.array([1, 0, 1, 0])).summary()
+    assert "over 2 of 4 classes (neither labelled nor predicted: class_1, class_3)" in told

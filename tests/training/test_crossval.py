@@ -106,6 +106,15 @@ def test_what_is_refused_removes_nothing(crossvalidated, options, message):
     assert (config.run / "crossval.json").exists()
 
 
+def test_a_damaged_dataset_removes_nothing(crossvalidated, make_dataset, tmp_path):
+    config, _ = crossvalidated
+    damaged = make_dataset(tmp_path / "data")
+    (damaged / "train" / "Labels" / "000.png").write_bytes(b"no picture")
+    with pytest.raises(UserError, match=r"000\.png"):
+        crossval(replace(config, dataset=damaged, overwrite=True))
+    assert (config.run / "fold_1" / "model.safetensors").exists()
+
+
 def test_runs_and_datasets_of_the_users_own_are_not_replaced(make_dataset, trained_run, tmp_path):
     own = make_dataset(tmp_path / "run" / "fold_1" / "dataset")
     before = sorted(path.read_bytes() for path in own.glob("*/*/*"))

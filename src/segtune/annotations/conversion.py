@@ -1,5 +1,6 @@
 """Conversion: an export that was read once, on its way to label images, and the report of what became of it."""
 
+import shlex
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -18,7 +19,7 @@ from segtune.annotations.formats import read_annotations
 from segtune.annotations.inventory import Inventory, check_usable, take_inventory, wanted_shapes
 from segtune.annotations.label_writer import LabelJob, LabelResult, write_label_images
 from segtune.classes import IGNORE, ClassTable
-from segtune.config import ConversionOptions, names_in
+from segtune.config import ConversionOptions, list_of_names, names_in
 from segtune.console import output, track
 from segtune.errors import DataError, listed
 
@@ -39,6 +40,7 @@ class ConvertReport:
         kinds: Objects by kind: polygon, mask, …
         pixels: int64 (256,), pixels of each value in all label images.
         hidden: Objects by class that lie almost wholly under others.
+        largest_first: The classes that have objects, by the mean size of these: a paint order that hides little.
         skipped: What was left out, by reason.
         notes: What was decided about the split.
         warnings: What looks like a mistake, a sentence each.
@@ -52,9 +54,16 @@ class ConvertReport:
     kinds: Counter[str]
     pixels: npt.NDArray[np.int64]
     hidden: Counter[str]
+    largest_first: Sequence[str]
     skipped: Counter[str]
     notes: Sequence[str]
     warnings: Sequence[str]
+
+    @property
+    def covered(self) -> list[str]:
+        """The classes that have objects, but no pixel."""
+        ids = {name: index for index, name in enumerate(self.classes.names)}
+        return [name for name in self.largest_first if not self.pixels[ids[name]]]
 
     def render(self) -> None:
         """Print it."""
@@ -78,9 +87,9 @@ class ConvertReport:
         if self.hidden:
             hidden = listed(f"{count} of {self.objects[name]} {name}" for name, count in self.hidden.most_common())
             output.print(
-                f"Warning: objects that lie almost wholly under others: {hidden}.\n  If they should be seen, name"
-                " their classes last in --paint-order, which goes from the bottom to the top (background first, small"
-                " things last)."
+                f"Warning: objects that lie almost wholly under others: {hidden}.\n  If they should be seen, convert"
+                " again and give the classes from the bottom to the top, what is in front last; by their size:"
+                f" --paint-order {shlex.quote(list_of_names(self.largest_first))}"
             )
 
 
@@ -191,9 +200,12 @@ def make_report(
     """Sum up."""
     inventory, choice = conversion.inventory, conversion.choice
     hidden: Counter[str] = Counter()
+    areas: Counter[str] = Counter()
+    objects = count_classes(choice, inventory.objects)
     skipped = inventory.skipped.copy()
     for result in results:
         for label, area, visible in result.shapes:
+            areas[choice.class_name(label)] += area
             if not area:
                 skipped["objects without a pixel inside their picture"] += 1
             elif visible < (1 - HIDDEN_SHARE) * area:
@@ -207,10 +219,13 @@ def make_report(
         format=conversion.format,
         classes=choice.table,
         num_pictures={split: splits[split] for split in ALL_SPLITS if splits[split]},
-        objects=count_classes(choice, inventory.objects),
+        objects=objects,
         kinds=kinds,
         pixels=np.sum([result.pixels for result in results], axis=0),
         hidden=hidden,
+        largest_first=sorted(
+            (name for name in choice.table.names if objects[name]), key=lambda name: -areas[name] / objects[name]
+        ),
         skipped=+skipped,
         notes=notes,
         warnings=[*inventory.warnings, *choice.warnings],

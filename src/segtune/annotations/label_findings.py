@@ -168,9 +168,9 @@ def _palette_findings(dataset: Path, fact: PairFacts, table: ClassTable) -> list
 
 NEVER_SEEN = "add pictures that show it; if other objects cover it, convert again with --paint-order"
 UNTIL_THERE = {
-    "train": f"it can't be learnt; {NEVER_SEEN}",
-    "val": "it has no score; add pictures that show it, or convert again with a larger --val-fraction; if other objects"
-    " cover it, with --paint-order",
+    "train": f"what is not there can't be learnt; {NEVER_SEEN}",
+    "val": "what is not there has no score; add pictures that show it, or convert again with a larger --val-fraction;"
+    " if other objects cover it, with --paint-order",
 }
 """What becomes of a class that a split lacks, and what helps."""
 ALL_LABELLED = "that is well where objects cover all of each picture"
@@ -191,10 +191,12 @@ def class_findings(splits: dict[str, SplitFacts], table: ClassTable) -> list[Fin
     findings = []
     for split, facts in splits.items():
         absent = [name for name, pixels in zip(table.names, facts.pixels, strict=True) if not pixels]
-        if absent:
-            advice = ALL_LABELLED if all(map(is_background, absent)) else UNTIL_THERE.get(split, NEVER_SEEN)
-            told = f"no pixel of {split} has the class {listed(absent)}: {advice}"
-            findings.append(Finding("warning", "absent-class", told))
+        drawn = [name for name in absent if not is_background(name)]
+        undrawn = [name for name in absent if is_background(name)]
+        for names, advice in ((drawn, UNTIL_THERE.get(split, NEVER_SEEN)), (undrawn, ALL_LABELLED)):
+            if names:
+                told = f"no pixel of {split} has the class {listed(names)}: {advice}"
+                findings.append(Finding("warning", "absent-class", told))
         rare = [
             f"{name} ({share(facts, index):.3%})"
             for index, name in enumerate(table.names)

@@ -10,7 +10,11 @@ from rich.table import Table
 from rich.text import Text
 
 from segtune.classes import IGNORE, ClassTable
+from segtune.errors import listed
 from segtune.evaluation.bootstrap import FEW_PICTURES, Bootstrap, Counts, Doubles, Interval, interval
+
+NAMED_IN_SUMMARY = 5
+"""So many of the classes that nothing has are named."""
 
 
 def confusion_matrix(labels: npt.NDArray[np.uint8], class_ids: npt.NDArray[np.uint8], num_classes: int) -> Counts:
@@ -213,11 +217,13 @@ class Scores:
 
     def summary(self) -> str:
         """The whole in words, with what was counted."""
-        defined = ~np.isnan(self.iou[self._first :])
-        counted, possible = int(np.count_nonzero(defined)), self.classes.num_classes - self._first
+        possible = self.classes.num_classes - self._first
+        absent = [self.classes.names[index] for index in np.flatnonzero(np.isnan(self.iou)) if index >= self._first]
         between = self.mean_iou_interval
         sure = f" (95 %: {shown(between)})" if between else ""
-        which = f"{counted} of {possible} classes" + (", class 0 left out" if self.exclude_background else "")
+        which = f"{possible - len(absent)} of {possible} classes"
+        which += f" (neither labelled nor predicted: {listed(absent, NAMED_IN_SUMMARY)})" if absent else ""
+        which += ", class 0 left out" if self.exclude_background else ""
         few = ""
         if between and self.num_pictures < FEW_PICTURES:
             few = f"\nWith {self.num_pictures} pictures the intervals are rough, and rather too narrow."

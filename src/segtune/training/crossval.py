@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
+from segtune.annotations.check import check_dataset
 from segtune.annotations.dataset_folder import (
     IMAGES,
     LABELS,
@@ -160,13 +161,14 @@ def crossval(config: CrossvalConfig, listeners: Sequence[Listener] | None = None
 
 
 def _refuse_impossible(config: CrossvalConfig, num_train: int) -> None:
-    """Refuse what options alone make impossible, before an earlier cross-validation is removed for it."""
+    """Refuse what options or the dataset make impossible, before an earlier cross-validation is removed for it."""
     refuse_without_effect(replace(config, group_by="auto"))
     refuse_unknown_names(with_architecture(config))
     if config.resume != "auto" and config.weights not in {"auto", "none"}:
         read_state_dict(Path(config.weights))
     table = dataset_classes(config.dataset, config.num_classes, config.ignore_value)
     check_options(config, table.num_classes, num_train, choose_device(config.device).type)
+    check_dataset(config.dataset, table, SPLITS).raise_for_errors()
 
 
 def _warn_of_seen_pictures(config: CrossvalConfig) -> None:

@@ -14,7 +14,7 @@ from segtune.allocator import keep_freed_memory
 from segtune.annotations.check import check_dataset
 from segtune.annotations.check_ahead import CheckAhead
 from segtune.annotations.convert import convert_export
-from segtune.annotations.dataset_folder import SPLITS, Pair, dataset_classes, find_pairs, is_dataset_folder
+from segtune.annotations.dataset_folder import LAYOUT, SPLITS, Pair, dataset_classes, find_pairs, is_dataset_folder
 from segtune.annotations.dataset_report import DatasetReport
 from segtune.classes import ClassTable
 from segtune.config import (
@@ -322,7 +322,7 @@ def _dataset_folder(config: TrainConfig, folder: RunFolder, earlier: Earlier | N
     if earlier is not None and folder.dataset.exists() and not is_dataset_folder(config.dataset):
         return folder.dataset
     if not config.dataset.exists():
-        raise UserError(f"There is no {config.dataset}.", "Expected: a dataset folder, or an annotation export.")
+        raise UserError(f"There is no {config.dataset}.", f"An annotation export, too, may be given. {LAYOUT}")
     if is_dataset_folder(config.dataset):
         if earlier is None:  # of an earlier run they were for the export
             refuse_without_effect(config)
