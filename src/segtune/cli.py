@@ -374,7 +374,7 @@ def parse(arguments: Sequence[str]) -> Any:
 def _any_command() -> Any:
     """The type that tyro makes the list of commands of."""
     commands = (Annotated[config, tyro.conf.subcommand(name)] for name, (config, _) in COMMANDS.items())
-    return tyro.conf.OmitSubcommandPrefixes[reduce(operator.or_, commands)]
+    return Annotated[reduce(operator.or_, commands), tyro.conf.OmitSubcommandPrefixes]
 
 
 def help_in_paragraphs(config: type) -> None:

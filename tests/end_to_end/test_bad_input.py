@@ -16,7 +16,7 @@ def label(path, value=9):
 
 
 TRAIN = {
-    "missing dataset": (lambda d: shutil.rmtree(d), [], "a dataset folder, or an annotation export"),
+    "missing dataset": (lambda d: shutil.rmtree(d), [], "The export itself may be given, too"),
     "missing split": (lambda d: shutil.rmtree(d / "val"), [], "val/Images is missing"),
     "missing labels": (lambda d: (d / "train/Labels/000.png").unlink(), [], "000.jpg has no label image"),
     "missing picture": (lambda d: (d / "train/Images/000.jpg").unlink(), [], "000.png has no picture"),

@@ -322,7 +322,7 @@ def _dataset_folder(config: TrainConfig, folder: RunFolder, earlier: Earlier | N
     if earlier is not None and folder.dataset.exists() and not is_dataset_folder(config.dataset):
         return folder.dataset
     if not config.dataset.exists():
-        raise UserError(f"There is no {config.dataset}.", f"An annotation export, too, may be given. {LAYOUT}")
+        raise UserError(f"There is no {config.dataset}.", f"{LAYOUT} The export itself may be given, too.")
     if is_dataset_folder(config.dataset):
         if earlier is None:  # of an earlier run they were for the export
             refuse_without_effect(config)
