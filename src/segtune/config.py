@@ -153,8 +153,8 @@ class TrainingOptions:
     in name or order, the head is new."""
     accumulate: int | Auto = "auto"
     """Compute each batch in this many parts, one after the other, in less memory: the same step, but that batch norms
-    that train, and the losses dice, lovasz and ohem, see a part at a time. 'auto': 1; on CUDA as many as a measurement
-    of the memory asks for."""
+    that train, and the losses dice (the default), lovasz and ohem, see a part at a time. 'auto': 1; on CUDA as many as
+    a measurement of the memory asks for."""
     resume: Literal["never", "auto"] = "never"
     """'auto': go on with the run that RUN holds, start where there is none. See also 'segtune resume'."""
     keep_feature_extract: bool = False
@@ -166,7 +166,7 @@ class TrainingOptions:
     takes the statistics over all processes. Frozen parts keep theirs in any case, but with --recipe original."""
     loss: LossName | Auto = "auto"
     """'cross-entropy'; 'dice' and 'lovasz' add these to it; 'ohem' counts the hardest pixels alone; 'focal' counts easy
-    pixels less."""
+    pixels less. 'auto': dice; cross-entropy with --recipe original."""
     class_weights: Annotated[
         tuple[float, ...] | Literal["auto", "none"], arg(aliases=["-w"], metavar="auto|none|WEIGHT ...")
     ] = "auto"

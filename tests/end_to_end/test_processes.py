@@ -40,7 +40,18 @@ def data(tmp_path_factory, make_dataset) -> Path:
 
 @pytest.mark.parametrize(("batch_size", "parts"), [pytest.param(2, 1, marks=pytest.mark.slow), (4, 2)])
 def test_two_processes_train_as_one(data, tmp_path, batch_size, parts, capsys):
-    words = [*OPTIONS, "--batch-size", str(batch_size), "--epochs", "2", "--accumulate", str(parts)]
+    # Dice, the default, is of each part; cross entropy adds up.
+    words = [
+        *OPTIONS,
+        "--loss",
+        "cross-entropy",
+        "--batch-size",
+        str(batch_size),
+        "--epochs",
+        "2",
+        "--accumulate",
+        str(parts),
+    ]
     assert main(["train", str(data), str(tmp_path / "1"), *words]) == 0
     assert capsys.readouterr().out.count("Model: ") == 1
     process = segtune("train", data, tmp_path / "2", *words, "--nproc", 2)

@@ -14,7 +14,9 @@ from segtune.training.losses import OHEM_LOSS, make_loss
 from segtune.training.plan import Facts, make_plan
 
 CPU = torch.device("cpu")
-PLAN = make_plan(TrainConfig(Path("d"), Path("r"), class_weights="none"), Facts(3, 9, (9, 9, 9), "cpu", 2))
+PLAN = make_plan(
+    TrainConfig(Path("d"), Path("r"), class_weights="none", loss="cross-entropy"), Facts(3, 9, (9, 9, 9), "cpu", 2)
+)
 LOSSES = ["cross-entropy", "dice", "ohem", "focal", "lovasz"]
 
 

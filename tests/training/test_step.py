@@ -31,7 +31,9 @@ from segtune.training.step import Stepper, split_batch
 MODEL = "lraspp_mobilenet_v3_large"
 CPU = torch.device("cpu")
 PLAN = make_plan(
-    TrainConfig(Path("d"), Path("r"), optimizer="sgd", learning_rate=0.1, class_weights=(1, 2, 1)),
+    TrainConfig(
+        Path("d"), Path("r"), optimizer="sgd", learning_rate=0.1, class_weights=(1, 2, 1), loss="cross-entropy"
+    ),
     Facts(3, 9, (9, 9, 9), "cpu", 2),
 )
 

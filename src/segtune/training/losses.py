@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 import torch
-from segmentation_models_pytorch.losses import DiceLoss, LovaszLoss
+from segmentation_models_pytorch.losses import LovaszLoss
 from torch import Tensor
 from torch.nn import functional
 
@@ -40,7 +40,7 @@ def make_loss(plan: TrainPlan, device: torch.device) -> Loss:
     """The loss of a plan, for logits on ``device``."""
     pixels = PixelLoss(plan, device)
     if plan.loss == "dice":
-        return WithRegions(pixels, DiceLoss("multiclass", ignore_index=IGNORE))
+        return WithRegions(pixels, dice_loss)
     return WithRegions(pixels, LovaszLoss("multiclass", ignore_index=IGNORE)) if plan.loss == "lovasz" else pixels
 
 
@@ -139,3 +139,25 @@ class WithRegions:
         if not bool((labels != IGNORE).any()):
             return logits.sum() * 0
         return self.pixels(logits, labels, total) + self.regions(logits.float(), labels) * share
+
+
+def dice_loss(logits: Tensor, labels: Tensor) -> Tensor:
+    """1 - Dice (Milletari et al. 2016) of the pictures taken together; the mean over classes, 0 for those not labelled.
+
+    It is segmentation-models-pytorch's, with masks of a byte instead of its integers of eight: a third of the time.
+
+    Args:
+        logits: float (N, C, H, W).
+        labels: int64 (N, H, W).
+    """
+    classes = torch.arange(logits.shape[1], device=logits.device).view(1, -1, 1, 1)
+    is_class = labels.unsqueeze(1) == classes
+    probabilities = logits.softmax(1) * (labels != IGNORE).unsqueeze(1)
+    pixels = (0, 2, 3)
+    overlap, predicted, labelled = (
+        (probabilities * is_class).sum(pixels),
+        probabilities.sum(pixels),
+        is_class.sum(pixels),
+    )
+    dice = 2 * overlap / (predicted + labelled).clamp(min=torch.finfo(torch.float32).tiny)
+    return ((1 - dice) * (labelled > 0)).mean()

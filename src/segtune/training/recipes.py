@@ -24,7 +24,7 @@ DEFAULT_RECIPE: dict[str, Any] = {
     "frozen_batch_norm": True,
     "even_batches": True,
     "balance_classes": True,
-    "loss": "cross-entropy",
+    "loss": "dice",
     "logit_adjustment": 0.5,
     "label_smoothing": 0.0,
     "optimizer": "adamw",
