@@ -84,10 +84,11 @@ def test_a_model_whose_tensors_have_other_names_is_refused(model, tmp_path):
 
 
 def test_training_goes_on_from_the_model(dataset, model, trained_run):
+    # Running statistics move further than the weights at such a rate; the head's do in any case.
     options = {"epochs": 1, "batch_size": 4, "crop": 64, "learning_rate": 1e-6, "report_to": "none"}
-    result = train(config(dataset, init=model, **options))
+    result = train(config(dataset, init=model, batch_norm="frozen", **options))
     best = json.loads((trained_run / "scores.json").read_text())["mean_iou"]
-    assert result.scores.mean_iou == pytest.approx(best, abs=0.05)
+    assert result.scores.mean_iou == pytest.approx(best, abs=0.03)
     assert str(model) in json.loads((result.run / "run.json").read_text())["weights"]["source"]
 
 
