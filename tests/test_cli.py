@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+from PIL import Image
 
 from segtune.annotations.formats import FORMATS
 from segtune.cli import main, parse
@@ -98,11 +99,36 @@ def test_a_wrong_option_is_not_explained_by_those_of_other_commands(capsys):
     assert "segtune check" not in told
 
 
-def test_a_conversion_that_covers_classes_is_to_be_made_again(shared_data, tmp_path, capsys):
-    assert main(["convert", str(shared_data / "skydiving"), str(tmp_path / "d")]) == 0
-    (command,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("  segtune"))
+def test_a_conversion_that_covers_classes_is_to_be_made_again(shared_data, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "2000")
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    assert main(["convert", str(shared_data / "skydiving"), "."]) == 0
+    told = capsys.readouterr().out
+    assert "No pixel is left of airplane, person." in told
+    assert "segtune check" not in told
+    command = told[told.index("Next: ") + len("Next: ") :]
     assert main(shlex.split(command)[1:]) == 0
-    assert f"Next: segtune check {tmp_path / 'd-in-order'}" in "".join(capsys.readouterr().out.splitlines())
+    assert (tmp_path / "here-in-order" / "classes.yaml").exists()
+    told = capsys.readouterr().out
+    assert "Next: segtune check" in told
+    assert "--paint-order" not in told
+
+
+def test_objects_outside_their_picture_are_not_covered(tmp_path, capsys):
+    source = tmp_path / "export"
+    source.mkdir()
+    for name in ("a", "b"):
+        Image.new("RGB", (20, 20)).save(source / f"{name}.jpg")
+        corners = "".join(f"<pt><x>{x}</x><y>{y}</y></pt>" for x, y in ((50, 50), (60, 50), (60, 60)))
+        shape = f"<object><name>far</name><polygon>{corners}</polygon></object>"
+        shape += shape.replace("far", "near").replace("0<", "<")
+        (source / f"{name}.xml").write_text(f"<annotation><filename>{name}.jpg</filename>{shape}</annotation>")
+    assert main(["convert", str(source), str(tmp_path / "dataset")]) == 0
+    told = capsys.readouterr().out
+    assert "objects without a pixel inside their picture: 2" in told
+    assert "Next: segtune check" in told
 
 
 def test_models_lists_names_and_licences(capsys):

@@ -31,11 +31,10 @@ from segtune.config import (
     SuggestConfig,
     TrainConfig,
     command_line,
-    list_of_names,
 )
 from segtune.console import messages, output
 from segtune.errors import UserError, listed, refuse_missing_torch
-from segtune.files import RENAME_TO_UNICODE, is_unicode, printable
+from segtune.files import RENAME_TO_UNICODE, beside, is_unicode, printable
 from segtune.machine import share_processors
 from segtune.out_of_memory import shortage_told
 
@@ -66,12 +65,12 @@ def run_convert(config: ConvertConfig) -> int:
     report = convert(config)
     report.render()
     dataset = shlex.quote(str(config.dataset))
-    if isinstance(report, ConvertReport) and report.covered:
-        target = config.dataset.with_name(f"{config.dataset.name}-in-order")
-        order = list_of_names(report.largest_first)
-        again = shlex.join(command_line("convert", replace(config, dataset=target, paint_order=order)))
-        output.print(f"\nNothing is left to be seen of {listed(report.covered)}. Next, what is in front last:")
-        output.print(f"  {again}")
+    if isinstance(report, ConvertReport) and report.covered and report.proposed_order:
+        target = beside(config.dataset, "-in-order")
+        again = replace(config, dataset=target, paint_order=report.proposed_order)
+        output.print(
+            f"\nNo pixel is left of {listed(report.covered)}. Next: {shlex.join(command_line('convert', again))}"
+        )
         return 0
     if isinstance(report, RepairReport) and report.after.errors:
         messages.print(f"\nErrors are left. Mend these files of {dataset} by hand, or remove them with their partners.")
@@ -328,7 +327,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise UserError(f"{printable(odd[0])} is not written in UTF-8.", RENAME_TO_UNICODE)
         config = parse(arguments or ["--help"])
         with shortage_told(memory_shortage):
-            return next(run for kind, run in COMMANDS.values() if kind is type(config))(config)
+            return dict(COMMANDS.values())[type(config)](config)
     except UserError as error:
         messages.print("Error: ", style="bold red", end="")
         messages.print(error.message)
@@ -362,7 +361,7 @@ def parse(arguments: Sequence[str]) -> Any:
             help_in_paragraphs(config)
     command, *rest = arguments
     if command in COMMANDS:
-        # Alone, so that of a wrong option no other command's are suggested.
+        # Parsed alone, so that an error suggests no other command's options.
         config, prog, description = COMMANDS[command][0], f"segtune {command}", None
     else:
         config, prog, description, rest = _any_command(), "segtune", DESCRIPTION, [*arguments]
@@ -372,7 +371,7 @@ def parse(arguments: Sequence[str]) -> Any:
 
 
 def _any_command() -> Any:
-    """The type that tyro makes the list of commands of."""
+    """The union of all commands, of which tyro makes a list."""
     commands = (Annotated[config, tyro.conf.subcommand(name)] for name, (config, _) in COMMANDS.items())
     return Annotated[reduce(operator.or_, commands), tyro.conf.OmitSubcommandPrefixes]
 

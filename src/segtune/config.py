@@ -165,19 +165,20 @@ class TrainingOptions:
     """Batch norms: 'train' follows the batches' statistics, 'frozen' keeps those that the backbone came with, 'sync'
     takes the statistics over all processes. Frozen parts keep theirs in any case, but with --recipe original."""
     loss: LossName | Auto = "auto"
-    """'cross-entropy'; 'dice' and 'lovasz' add these to it; 'ohem' counts the hardest pixels alone; 'focal' counts easy
-    pixels less. 'auto': dice; cross-entropy with --recipe original."""
+    """'cross-entropy'; 'dice' and 'lovasz' add that loss to it; 'ohem' counts the hardest pixels alone; 'focal' counts
+    easy pixels less. 'auto': dice; cross-entropy with --recipe original."""
     class_weights: Annotated[
         tuple[float, ...] | Literal["auto", "none"], arg(aliases=["-w"], metavar="auto|none|WEIGHT ...")
     ] = "auto"
-    """Weight of each class in the loss, in the order of their ids: -w 1 2 1 1 1. 'none' weighs all alike. 'auto': the
-    recipe's; 'original' weighs all alike, 'default' gives rare classes a little more, bounded."""
+    """Weight of each class in cross entropy, in the order of their ids: -w 1 2 1 1 1. 'none' weighs all alike. 'auto':
+    the recipe's; 'original' weighs all alike, 'default' gives rare classes a little more, bounded. What --loss adds to
+    it counts all classes alike, but for those of weight 0."""
     logit_adjustment: float | Auto = "auto"
-    """How much of the class weights training follows and decisions don't, 0 to 1: with 0 a weight of 4 counts as 4
-    where a pixel's class is decided, with 0.5 as 2, with 1 not at all. 'auto': the recipe's for its own weights, 0 for
-    those given by -w."""
+    """How much of the class weights training follows and decisions don't, 0 to 1: for cross entropy, with 0 a weight of
+    4 counts as 4 where a pixel's class is decided, with 0.5 as 2, with 1 not at all. 'auto': the recipe's for its own
+    weights, 0 for those given by -w."""
     label_smoothing: float | Auto = "auto"
-    """Share of each label that is spread over all classes, 0 to 1."""
+    """Share of each label that is spread over all classes in cross entropy, 0 to 1."""
     optimizer: OptimizerName | Auto = "auto"
     """SGD with momentum, or AdamW."""
     learning_rate: float | Auto = "auto"
@@ -292,8 +293,8 @@ class ResumeConfig:
     cache: Cache | Auto | None = None
     """Where decoded pictures are kept. Default: as it was begun."""
     nproc: int | None = None
-    """Processes that train together on this machine; with another number, batch norms see other shares of a batch.
-    Default: what --nproc was last. What torchrun started goes on by torchrun."""
+    """Processes that train together on this machine; with another number, batch norms and Dice see other shares
+    of a batch. Default: what --nproc was last. What torchrun started goes on by torchrun."""
     device: Device | None = None
     """Where to compute. Default: what --device was last."""
     accumulate: int | Auto | None = None

@@ -177,3 +177,10 @@ def refuse_used(folder: Path) -> None:
         raise UserError(
             f"{folder} is not empty: it holds {listed(found, 3)}.", "Name a new folder, or remove this one first."
         )
+
+
+def beside(path: Path, suffix: str) -> Path:
+    """A path in the same folder, with a longer name."""
+    # '.' and '..' have no name of their own.
+    named = path if path.name not in {"", ".."} else path.resolve()
+    return named.with_name(f"{named.name}{suffix}")

@@ -248,10 +248,19 @@ def test_ignored_values_are_no_error(dataset):
 
 def test_absent_class_is_a_warning(dataset):
     assert check_dataset(dataset, numbered_classes(4)).warnings == [
-        "no pixel of train has the class class_3: what is not there can't be learnt; add pictures that show it; if"
+        "no pixel of train has the class class_3: there is nothing to learn it from; add pictures that show it; if"
         " other objects cover it, convert again with --paint-order",
-        "no pixel of val has the class class_3: what is not there has no score; add pictures that show it, or convert"
+        "no pixel of val has the class class_3: there is nothing to score it by; add pictures that show it, or convert"
         " again with a larger --val-fraction; if other objects cover it, with --paint-order",
+    ]
+
+
+def test_an_absent_background_is_told_apart_from_absent_classes(dataset):
+    table = replace(numbered_classes(5), names=("sky", "ground", "box", "background", "fox"))
+    told = check_dataset(dataset, table, ["train"]).warnings
+    assert [warning.split(": ")[0] for warning in told] == [
+        "no pixel of train has the class fox",
+        "no pixel of train has the class background",
     ]
 
 

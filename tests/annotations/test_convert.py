@@ -52,7 +52,7 @@ def test_original_label_images_are_painted_to_the_pixel(shared_data, tmp_path):
 def test_document_order_hides_objects_and_the_report_says_so(shared_data, tmp_path, capsys):
     report = convert(ConvertConfig(shared_data / "skydiving", tmp_path / "d"))
     assert report.hidden["person"] == report.objects["person"] == 51
-    assert report.covered == ["person", "airplane"]
+    assert report.covered == ["airplane", "person"]
     report.render()
     assert "--paint-order sky,ground,person,airplane" in "".join(capsys.readouterr().out.splitlines())
 

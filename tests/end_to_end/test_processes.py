@@ -1,4 +1,7 @@
-"""Several processes: the same result as one; one that is killed ends the run, which can be resumed."""
+"""Several processes: the same result as one, where the loss adds up; one that is killed ends the run.
+
+That run can be resumed.
+"""
 
 import json
 import os

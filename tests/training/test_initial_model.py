@@ -83,12 +83,13 @@ def test_a_model_whose_tensors_have_other_names_is_refused(model, tmp_path):
     assert "--weights" in caught.value.hint
 
 
-def test_training_goes_on_from_the_model(dataset, model, trained_run):
-    # Running statistics move further than the weights at such a rate; the head's do in any case.
+@pytest.mark.parametrize(("batch_norm", "within"), [("frozen", 0.03), ("train", 0.1)])
+def test_training_goes_on_from_the_model(dataset, model, trained_run, batch_norm, within):
+    # The weights hardly move at this rate; running statistics of two small batches do.
     options = {"epochs": 1, "batch_size": 4, "crop": 64, "learning_rate": 1e-6, "report_to": "none"}
-    result = train(config(dataset, init=model, batch_norm="frozen", **options))
+    result = train(config(dataset, init=model, batch_norm=batch_norm, **options))
     best = json.loads((trained_run / "scores.json").read_text())["mean_iou"]
-    assert result.scores.mean_iou == pytest.approx(best, abs=0.03)
+    assert result.scores.mean_iou == pytest.approx(best, abs=within)
     assert str(model) in json.loads((result.run / "run.json").read_text())["weights"]["source"]
 
 

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from segtune.classes import IGNORE
 from segtune.config import TrainConfig
-from segtune.training.losses import OHEM_LOSS, make_loss
+from segtune.training.losses import OHEM_LOSS, dice_loss, make_loss
 from segtune.training.plan import Facts, make_plan
 
 CPU = torch.device("cpu")
@@ -51,6 +51,20 @@ def test_losses_over_regions_are_added_to_cross_entropy(name, regions):
     expected = functional.cross_entropy(logits, labels, ignore_index=IGNORE)
     expected = expected + regions("multiclass", ignore_index=IGNORE)(logits, labels)
     assert torch.allclose(value(logits, labels, loss=name), expected)
+
+
+@pytest.mark.parametrize("absent", [(), (2,), (0, 2)])
+def test_dice_and_its_gradient_are_those_of_the_library(absent):
+    logits, labels = data()
+    for label in absent:
+        labels[labels == label] = 1
+    ours, theirs = (logits.clone().requires_grad_() for _ in range(2))
+    found, expected = dice_loss(ours, labels), DiceLoss("multiclass", ignore_index=IGNORE)(theirs, labels)
+    assert torch.allclose(found, expected)
+    found.backward()
+    expected.backward()
+    assert theirs.grad.any()
+    assert torch.allclose(ours.grad, theirs.grad, atol=1e-8)
 
 
 def test_focal_loss_is_that_of_the_paper():
@@ -97,7 +111,7 @@ def test_parts_add_up(name, weights):
 
 
 NOTHING_LABELLED = [(name, IGNORE, weights) for name in LOSSES for weights in [(), (1.0, 1.0)]]
-WEIGHS_NOTHING = [(name, 0, (0.0, 1.0)) for name in ("cross-entropy", "focal", "ohem")]
+WEIGHS_NOTHING = [(name, 0, (0.0, 1.0)) for name in LOSSES]
 
 
 @pytest.mark.parametrize("label_smoothing", [0.0, 0.1])

@@ -40,7 +40,8 @@ class ConvertReport:
         kinds: Objects by kind: polygon, mask, …
         pixels: int64 (256,), pixels of each value in all label images.
         hidden: Objects by class that lie almost wholly under others.
-        largest_first: The classes that have objects, by the mean size of these: a paint order that hides little.
+        covered: The classes of which others cover all objects.
+        largest_first: The classes that have objects, by the mean size of these: a guess at a paint order.
         skipped: What was left out, by reason.
         notes: What was decided about the split.
         warnings: What looks like a mistake, a sentence each.
@@ -54,16 +55,17 @@ class ConvertReport:
     kinds: Counter[str]
     pixels: npt.NDArray[np.int64]
     hidden: Counter[str]
+    covered: Sequence[str]
     largest_first: Sequence[str]
     skipped: Counter[str]
     notes: Sequence[str]
     warnings: Sequence[str]
 
     @property
-    def covered(self) -> list[str]:
-        """The classes that have objects, but no pixel."""
-        ids = {name: index for index, name in enumerate(self.classes.names)}
-        return [name for name in self.largest_first if not self.pixels[ids[name]]]
+    def proposed_order(self) -> str:
+        """A paint order to try, as it is typed; empty where nothing is hidden, or the order was that one."""
+        is_of_use = self.hidden and list(self.largest_first) != list(self.classes.paint_order)
+        return list_of_names(self.largest_first) if is_of_use else ""
 
     def render(self) -> None:
         """Print it."""
@@ -86,10 +88,11 @@ class ConvertReport:
             output.print(f"Warning: {warning}.")
         if self.hidden:
             hidden = listed(f"{count} of {self.objects[name]} {name}" for name, count in self.hidden.most_common())
+            output.print(f"Warning: objects that lie almost wholly under others: {hidden}.")
+        if self.proposed_order:
             output.print(
-                f"Warning: objects that lie almost wholly under others: {hidden}.\n  If they should be seen, convert"
-                " again and give the classes from the bottom to the top, what is in front last; by their size:"
-                f" --paint-order {shlex.quote(list_of_names(self.largest_first))}"
+                "  If they should be seen, say in which order classes are painted, the lowest first. By their size it"
+                f" is this; mend it where it is not so: --paint-order {shlex.quote(self.proposed_order)}"
             )
 
 
@@ -210,6 +213,8 @@ def make_report(
                 skipped["objects without a pixel inside their picture"] += 1
             elif visible < (1 - HIDDEN_SHARE) * area:
                 hidden[choice.class_name(label)] += 1
+    pixels = np.sum([result.pixels for result in results], axis=0)
+    names = [name for name in choice.table.names if objects[name]]
     splits = Counter(entry.split for entry in inventory.pictures)
     kinds: Counter[str] = Counter()
     for (_, kind), count in inventory.objects.items():
@@ -221,11 +226,10 @@ def make_report(
         num_pictures={split: splits[split] for split in ALL_SPLITS if splits[split]},
         objects=objects,
         kinds=kinds,
-        pixels=np.sum([result.pixels for result in results], axis=0),
+        pixels=pixels,
         hidden=hidden,
-        largest_first=sorted(
-            (name for name in choice.table.names if objects[name]), key=lambda name: -areas[name] / objects[name]
-        ),
+        covered=[name for name in names if areas[name] and not pixels[choice.table.names.index(name)]],
+        largest_first=sorted(names, key=lambda name: -areas[name] / objects[name]),
         skipped=+skipped,
         notes=notes,
         warnings=[*inventory.warnings, *choice.warnings],

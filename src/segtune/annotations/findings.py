@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from segtune.classes import CLASSES_FILE, IGNORE, ClassTable
+from segtune.files import beside
 
 REPAIRS: dict[str, str] = {
     "drop": "leaves out pictures and label images that can't be read, or have no partner",
@@ -66,9 +67,7 @@ def repair_command(dataset: Path, findings: Sequence[Finding], table: ClassTable
     """
     wanted = {finding.repair for finding in findings}
     names = [name for name in REPAIRS if name in wanted]
-    # '.' and '..' have no name of their own.
-    named = dataset if dataset.name not in {"", ".."} else dataset.resolve()
-    source, target = (shlex.quote(str(path)) for path in (dataset, named.with_name(f"{named.name}_repaired")))
+    source, target = (shlex.quote(str(path)) for path in (dataset, beside(dataset, "_repaired")))
     options = ""
     if table is not None:
         options += "" if (dataset / CLASSES_FILE).exists() else f" --num-classes {table.num_classes}"

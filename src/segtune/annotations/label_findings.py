@@ -168,8 +168,8 @@ def _palette_findings(dataset: Path, fact: PairFacts, table: ClassTable) -> list
 
 NEVER_SEEN = "add pictures that show it; if other objects cover it, convert again with --paint-order"
 UNTIL_THERE = {
-    "train": f"what is not there can't be learnt; {NEVER_SEEN}",
-    "val": "what is not there has no score; add pictures that show it, or convert again with a larger --val-fraction;"
+    "train": f"there is nothing to learn it from; {NEVER_SEEN}",
+    "val": "there is nothing to score it by; add pictures that show it, or convert again with a larger --val-fraction;"
     " if other objects cover it, with --paint-order",
 }
 """What becomes of a class that a split lacks, and what helps."""

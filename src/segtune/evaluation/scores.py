@@ -14,7 +14,7 @@ from segtune.errors import listed
 from segtune.evaluation.bootstrap import FEW_PICTURES, Bootstrap, Counts, Doubles, Interval, interval
 
 NAMED_IN_SUMMARY = 5
-"""So many of the classes that nothing has are named."""
+"""At most so many of the classes that nothing has are named."""
 
 
 def confusion_matrix(labels: npt.NDArray[np.uint8], class_ids: npt.NDArray[np.uint8], num_classes: int) -> Counts:

@@ -143,6 +143,7 @@ def crossval(config: CrossvalConfig, listeners: Sequence[Listener] | None = None
         for run in runs:
             _refuse_own_files(run.dataset, config.dataset)
         if config.overwrite and config.resume != "auto":
+            _refuse_damaged(config)
             _clear(config.run)
         has_begun = any(run.record.exists() for run in runs)
         _keep_folds(config, dict(zip([pair.picture.name for pair in pairs], folds, strict=True)), has_begun)
@@ -161,14 +162,23 @@ def crossval(config: CrossvalConfig, listeners: Sequence[Listener] | None = None
 
 
 def _refuse_impossible(config: CrossvalConfig, num_train: int) -> None:
-    """Refuse what options or the dataset make impossible, before an earlier cross-validation is removed for it."""
+    """Refuse what options alone make impossible, before an earlier cross-validation is removed for it."""
     refuse_without_effect(replace(config, group_by="auto"))
     refuse_unknown_names(with_architecture(config))
     if config.resume != "auto" and config.weights not in {"auto", "none"}:
         read_state_dict(Path(config.weights))
     table = dataset_classes(config.dataset, config.num_classes, config.ignore_value)
     check_options(config, table.num_classes, num_train, choose_device(config.device).type)
-    check_dataset(config.dataset, table, SPLITS).raise_for_errors()
+
+
+def _refuse_damaged(config: CrossvalConfig) -> None:
+    """Refuse files that no fold could be trained with; without an earlier cross-validation the folds' own checks do."""
+    report = check_dataset(
+        config.dataset, dataset_classes(config.dataset, config.num_classes, config.ignore_value), SPLITS
+    )
+    # A split without labels is no matter: the folds are others.
+    findings = [finding for finding in report.findings if finding.kind != "nothing-labelled"]
+    replace(report, findings=findings).raise_for_errors()
 
 
 def _warn_of_seen_pictures(config: CrossvalConfig) -> None:

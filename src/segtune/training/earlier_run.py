@@ -101,7 +101,7 @@ def _refuse_changes(earlier: TrainConfig, config: TrainConfig, folder: RunFolder
 def resumed_plan(earlier: Earlier, config: TrainConfig, new: TrainPlan) -> TrainPlan:
     """The plan of the earlier run, with the length of the new one, of the same batch size, and what is the machine's.
 
-    The parts of a batch stay, as batch norms take their statistics from them, unless others are asked for, or other
+    The parts of a batch stay, as batch norms and Dice are of a part each, unless others are asked for, or other
     processes share the batch.
 
     Raises:

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from segtune.classes import IGNORE
+from segtune.config import LossName
 from segtune.training.plan import TrainPlan
 
 FOCAL_GAMMA = 2.0
@@ -24,6 +25,10 @@ OHEM_LOSS = 0.357
 """Pixels with a lower loss, those predicted right with over 70 % probability, are easy."""
 OHEM_KEPT = 1 / 16
 """The hardest pixels that always count, as a share."""
+
+
+RegionLoss = Callable[[Tensor, Tensor], Tensor]
+"""Logits float32 (N, C, H, W) and labels int64 (N, H, W) -> a scalar."""
 
 
 class Loss(Protocol):
@@ -38,10 +43,13 @@ class Loss(Protocol):
 
 def make_loss(plan: TrainPlan, device: torch.device) -> Loss:
     """The loss of a plan, for logits on ``device``."""
-    pixels = PixelLoss(plan, device)
-    if plan.loss == "dice":
-        return WithRegions(pixels, dice_loss)
-    return WithRegions(pixels, LovaszLoss("multiclass", ignore_index=IGNORE)) if plan.loss == "lovasz" else pixels
+    pixels, regions = PixelLoss(plan, device), region_loss(plan.loss)
+    return WithRegions(pixels, regions) if regions else pixels
+
+
+def region_loss(name: LossName) -> RegionLoss | None:
+    """What a loss adds to cross entropy; None where it is of pixels alone."""
+    return {"dice": dice_loss, "lovasz": lovasz_loss}.get(name)
 
 
 def _share(value: Tensor, total: Tensor) -> Tensor:
@@ -122,9 +130,9 @@ class PixelLoss:
 
 
 class WithRegions:
-    """Cross entropy and a loss of segmentation-models-pytorch over regions, added."""
+    """Cross entropy and a loss over regions, added."""
 
-    def __init__(self, pixels: PixelLoss, regions: Callable[[Tensor, Tensor], Tensor]) -> None:
+    def __init__(self, pixels: PixelLoss, regions: RegionLoss) -> None:
         self.pixels = pixels
         self.regions = regions
 
@@ -136,15 +144,14 @@ class WithRegions:
         """The sum of both shares."""
         labels = self.pixels.without_weightless(labels)
         share = _share(self.total_weight(labels), total)
-        if not bool((labels != IGNORE).any()):
-            return logits.sum() * 0
         return self.pixels(logits, labels, total) + self.regions(logits.float(), labels) * share
 
 
 def dice_loss(logits: Tensor, labels: Tensor) -> Tensor:
-    """1 - Dice (Milletari et al. 2016) of the pictures taken together; the mean over classes, 0 for those not labelled.
+    """1 - Dice of the pictures taken together (Drozdzal et al. 2016); the mean over all classes, 0 for absent ones.
 
-    It is segmentation-models-pytorch's, with masks of a byte instead of its integers of eight: a third of the time.
+    So it weighs the less beside cross entropy, the fewer of the classes are in a batch, or in a part of one. It is
+    segmentation-models-pytorch's, with masks of a byte instead of its integers of eight: a third of the time.
 
     Args:
         logits: float (N, C, H, W).
@@ -161,3 +168,16 @@ def dice_loss(logits: Tensor, labels: Tensor) -> Tensor:
     )
     dice = 2 * overlap / (predicted + labelled).clamp(min=torch.finfo(torch.float32).tiny)
     return ((1 - dice) * (labelled > 0)).mean()
+
+
+def lovasz_loss(logits: Tensor, labels: Tensor) -> Tensor:
+    """Lovász-Softmax (Berman et al. 2018); 0 where nothing is labelled.
+
+    Args:
+        logits: float (N, C, H, W).
+        labels: int64 (N, H, W).
+    """
+    if not bool((labels != IGNORE).any()):  # smp's has no value then
+        return logits.sum() * 0
+    loss: Tensor = LovaszLoss("multiclass", ignore_index=IGNORE)(logits, labels)
+    return loss

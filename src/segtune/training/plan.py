@@ -38,8 +38,8 @@ STEPS_WORTH_COMPILING, SECONDS_WORTH_COMPILING = 3000, 1800
 """Compiling takes a minute or two, as long as some thousand steps take longer without it."""
 
 MACHINE_VALUES = ("accumulate", "num_workers", "cache", "compile", "device", "world_size")
-"""Values that are the machine's: model files don't tell them. (What batch norms see depends on ``accumulate`` and
-``world_size``: docs/scaling.md.)"""
+"""Values that are the machine's: model files don't tell them. (What batch norms and Dice see depends on
+``accumulate`` and ``world_size``: docs/scaling.md.)"""
 
 
 @dataclass(frozen=True)

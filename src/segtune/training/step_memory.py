@@ -8,6 +8,7 @@ from torch import nn
 from segtune.config import TrainConfig
 from segtune.out_of_memory import is_out_of_memory
 from segtune.preprocessing import Preprocessing
+from segtune.training.losses import RegionLoss, region_loss
 from segtune.training.plan import precision_of
 from segtune.training.recipes import value_of
 from segtune.training.step import AUTOCAST
@@ -42,6 +43,7 @@ def measure_step(net: nn.Module, config: TrainConfig, preprocessing: Preprocessi
     crop = -(-value_of(config, "crop") // preprocessing.size_multiple) * preprocessing.size_multiple
     has_bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
     precision = AUTOCAST.get(precision_of(config, device.type, has_bf16))
+    regions = region_loss(value_of(config, "loss"))
     peaks = []
     try:
         net.to(device).train()
@@ -50,8 +52,9 @@ def measure_step(net: nn.Module, config: TrainConfig, preprocessing: Preprocessi
             images = torch.zeros(num_pictures, 3, crop, crop, device=device)
             with torch.autocast("cuda", precision, enabled=precision is not None):
                 logits = net(images)
-            nn.functional.cross_entropy(logits.float(), logits.argmax(1)).backward()  # type: ignore[no-untyped-call]
-            del logits, images
+            loss = _loss(logits.float(), regions)
+            loss.backward()  # type: ignore[no-untyped-call]
+            del logits, loss, images
             net.zero_grad(set_to_none=True)
             peaks.append(torch.cuda.max_memory_allocated(device))
     except RuntimeError as error:
@@ -66,3 +69,11 @@ def measure_step(net: nn.Module, config: TrainConfig, preprocessing: Preprocessi
     weights = sum(parameter.numel() * parameter.element_size() for parameter in net.parameters())
     copies = OPTIMIZER_COPIES[value_of(config, "optimizer")] + bool(value_of(config, "ema"))
     return StepMemory(free, peaks[-2] - FEW * per_picture + copies * weights, per_picture)
+
+
+def _loss(logits: torch.Tensor, regions: RegionLoss | None) -> torch.Tensor:
+    """Cross entropy, and what the training adds to it, of labels that have all classes."""
+    pixels = torch.arange(logits[:, 0].numel(), device=logits.device)
+    labels = (pixels % logits.shape[1]).view_as(logits[:, 0])
+    loss = nn.functional.cross_entropy(logits, labels)
+    return loss if regions is None else loss + regions(logits, labels)
