@@ -116,14 +116,15 @@ def test_a_conversion_that_covers_classes_is_to_be_made_again(shared_data, tmp_p
     assert "--paint-order" not in told
 
 
-def test_objects_outside_their_picture_are_not_covered(tmp_path, capsys):
+def test_objects_outside_their_picture_are_not_covered(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "2000")
     source = tmp_path / "export"
     source.mkdir()
     for name in ("a", "b"):
         Image.new("RGB", (20, 20)).save(source / f"{name}.jpg")
         corners = "".join(f"<pt><x>{x}</x><y>{y}</y></pt>" for x, y in ((50, 50), (60, 50), (60, 60)))
         shape = f"<object><name>far</name><polygon>{corners}</polygon></object>"
-        shape += shape.replace("far", "near").replace("0<", "<")
+        shape += shape.replace("far", "near").replace("50", "5").replace("60", "15")
         (source / f"{name}.xml").write_text(f"<annotation><filename>{name}.jpg</filename>{shape}</annotation>")
     assert main(["convert", str(source), str(tmp_path / "dataset")]) == 0
     told = capsys.readouterr().out
