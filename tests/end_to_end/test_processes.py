@@ -1,7 +1,4 @@
-"""Several processes: the same result as one, where the loss adds up; one that is killed ends the run.
-
-That run can be resumed.
-"""
+"""Several processes: the same result as one, where the loss adds up; a killed one ends the run, to be resumed."""
 
 import json
 import os
@@ -44,17 +41,7 @@ def data(tmp_path_factory, make_dataset) -> Path:
 @pytest.mark.parametrize(("batch_size", "parts"), [pytest.param(2, 1, marks=pytest.mark.slow), (4, 2)])
 def test_two_processes_train_as_one(data, tmp_path, batch_size, parts, capsys):
     # Dice, the default, is of each part; cross entropy adds up.
-    words = [
-        *OPTIONS,
-        "--loss",
-        "cross-entropy",
-        "--batch-size",
-        str(batch_size),
-        "--epochs",
-        "2",
-        "--accumulate",
-        str(parts),
-    ]
+    words = [*OPTIONS, *f"--loss cross-entropy --batch-size {batch_size} --epochs 2 --accumulate {parts}".split()]
     assert main(["train", str(data), str(tmp_path / "1"), *words]) == 0
     assert capsys.readouterr().out.count("Model: ") == 1
     process = segtune("train", data, tmp_path / "2", *words, "--nproc", 2)

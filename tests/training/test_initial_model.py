@@ -83,10 +83,10 @@ def test_a_model_whose_tensors_have_other_names_is_refused(model, tmp_path):
     assert "--weights" in caught.value.hint
 
 
-@pytest.mark.parametrize(("batch_norm", "within"), [("frozen", 0.03), ("train", 0.1)])
+@pytest.mark.parametrize(("batch_norm", "within"), [("frozen", 0.03), ("train", 0.05)])
 def test_training_goes_on_from_the_model(dataset, model, trained_run, batch_norm, within):
-    # The weights hardly move at this rate; running statistics of two small batches do.
-    options = {"epochs": 1, "batch_size": 4, "crop": 64, "learning_rate": 1e-6, "report_to": "none"}
+    # One step: the weights hardly move at this rate, the running statistics a little.
+    options = {"epochs": 1, "batch_size": 8, "crop": 64, "learning_rate": 1e-6, "report_to": "none"}
     result = train(config(dataset, init=model, batch_norm=batch_norm, **options))
     best = json.loads((trained_run / "scores.json").read_text())["mean_iou"]
     assert result.scores.mean_iou == pytest.approx(best, abs=within)

@@ -161,11 +161,8 @@ def dice_loss(logits: Tensor, labels: Tensor) -> Tensor:
     is_class = labels.unsqueeze(1) == classes
     probabilities = logits.softmax(1) * (labels != IGNORE).unsqueeze(1)
     pixels = (0, 2, 3)
-    overlap, predicted, labelled = (
-        (probabilities * is_class).sum(pixels),
-        probabilities.sum(pixels),
-        is_class.sum(pixels),
-    )
+    overlap = (probabilities * is_class).sum(pixels)
+    predicted, labelled = probabilities.sum(pixels), is_class.sum(pixels)
     dice = 2 * overlap / (predicted + labelled).clamp(min=torch.finfo(torch.float32).tiny)
     return ((1 - dice) * (labelled > 0)).mean()
 
