@@ -142,9 +142,10 @@ def crossval(config: CrossvalConfig, listeners: Sequence[Listener] | None = None
     with whole.locked():
         for run in runs:
             _refuse_own_files(run.dataset, config.dataset)
-        if config.overwrite and config.resume != "auto":
+        if config.resume != "auto":
             _refuse_damaged(config)
-            _clear(config.run)
+            if config.overwrite:
+                _clear(config.run)
         has_begun = any(run.record.exists() for run in runs)
         _keep_folds(config, dict(zip([pair.picture.name for pair in pairs], folds, strict=True)), has_begun)
         found = []
@@ -172,7 +173,7 @@ def _refuse_impossible(config: CrossvalConfig, num_train: int) -> None:
 
 
 def _refuse_damaged(config: CrossvalConfig) -> None:
-    """Refuse files that no fold could be trained with; without an earlier cross-validation the folds' own checks do."""
+    """Refuse files that no fold could be trained with, by their own names: a fold's check would name its links."""
     report = check_dataset(
         config.dataset, dataset_classes(config.dataset, config.num_classes, config.ignore_value), SPLITS
     )
