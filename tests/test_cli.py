@@ -84,11 +84,19 @@ def test_version_is_printed(capsys):
     assert capsys.readouterr().out.startswith("segtune 0.")
 
 
-@pytest.mark.parametrize("arguments", [["trian"], ["train"], ["train", "a", "b", "--epochs", "many"], ["predict", "m"]])
+@pytest.mark.parametrize("arguments", [["--trian"], ["train"], ["train", "a", "b", "--epochs", "many"], ["predict", "m"]])
 def test_wrong_words_exit_with_2(arguments):
     with pytest.raises(SystemExit) as exit_:
         main(arguments)
     assert exit_.value.code == 2
+
+
+@pytest.mark.parametrize(("word", "told"), [("trian", "Did you mean train?"), ("xyz", "There are convert, check, tr")])
+def test_a_wrong_command_is_told_the_right_one(word, told, capsys):
+    assert main([word, "a", "b"]) == 2
+    error = capsys.readouterr().err
+    assert f"There is no command {word}." in error
+    assert told in error
 
 
 def test_a_wrong_option_is_not_explained_by_those_of_other_commands(capsys):

@@ -33,7 +33,7 @@ from segtune.config import (
     command_line,
 )
 from segtune.console import messages, output
-from segtune.errors import UserError, listed, refuse_missing_torch
+from segtune.errors import UserError, listed, nearest, refuse_missing_torch
 from segtune.files import RENAME_TO_UNICODE, beside, is_unicode, printable
 from segtune.machine import share_processors
 from segtune.out_of_memory import shortage_told
@@ -363,6 +363,10 @@ def parse(arguments: Sequence[str]) -> Any:
     if command in COMMANDS:
         # Parsed alone, so that an error suggests no other command's options.
         config, prog, description = COMMANDS[command][0], f"segtune {command}", None
+    elif not command.startswith("-"):
+        raise UserError(
+            f"There is no command {command}.", nearest(command, COMMANDS) or f"There are {listed(COMMANDS, 99)}."
+        )
     else:
         config, prog, description, rest = _any_command(), "segtune", DESCRIPTION, [*arguments]
     return tyro.cli(

@@ -17,6 +17,11 @@ Background = Literal["auto", "class", "ignore", "error"]
 Auto = Literal["auto"]
 Switch = Literal["auto", "on", "off"]
 LossName = Literal["cross-entropy", "dice", "ohem", "focal", "lovasz"]
+LOSSES: dict[LossName, str] = {
+    "cross-entropy": "cross entropy", "dice": "cross entropy + Dice", "ohem": "OHEM", "focal": "focal loss",
+    "lovasz": "cross entropy + Lovász",
+}  # fmt: skip
+"""What each is, for people."""
 BatchNorm = Literal["train", "frozen", "sync"]
 Schedule = Literal["constant", "poly", "cosine", "one-cycle"]
 Precision = Literal["float32", "bf16", "fp16"]
@@ -305,8 +310,8 @@ class ResumeConfig:
 class CrossvalConfig(TrainConfig):
     """Train and score a model a fold: each picture of train and val is validated once.
 
-    Takes the options of 'train', for each fold: five folds of ten minutes take fifty. Of the options for exports only
-    --group-by has an effect; give the one that was given to 'convert'.
+    Takes the options of 'train', for each fold: five folds of ten minutes take fifty. Of those for exports --group-by
+    alone has an effect; give the one that was given to 'convert'.
     """
 
     dataset: Annotated[Positional[Path], arg(metavar="DATASET")]

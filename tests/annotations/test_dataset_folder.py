@@ -16,11 +16,20 @@ def test_pairs_are_found_by_stem(dataset):
     assert [pair.stem for pair in find_pairs(dataset, "val")] == ["100", "101", "102"]
 
 
-@pytest.mark.parametrize("missing", ["", "train", "train/Images", "train/Labels"])
-def test_missing_folders_are_named(dataset, missing):
-    shutil.rmtree(dataset / missing)
-    with pytest.raises(DataError, match="is missing"):
+@pytest.mark.parametrize(
+    ("removed", "named"),
+    [
+        ("", [""]),
+        ("train", ["train/Images", "train/Labels"]),
+        ("train/Images", ["train/Images"]),
+        ("train/Labels", ["train/Labels"]),
+    ],
+)
+def test_missing_folders_are_named(dataset, removed, named):
+    shutil.rmtree(dataset / removed)
+    with pytest.raises(DataError) as error:
         find_pairs(dataset, "train")
+    assert error.value.problems == [f"{dataset / folder} is missing" for folder in named]
 
 
 def test_all_that_does_not_pair_up_is_named_together(dataset):

@@ -155,6 +155,12 @@ def test_original_recipe_moves_the_statistics_of_the_frozen_backbone_and_the_def
         assert bool(load_file(result.model)["backbone.0.1.running_mean"].any()) == moves
 
 
+def test_an_impossible_value_is_told_before_anything_is_read(tmp_path):
+    with pytest.raises(UserError, match="--time-budget is 'soon'"):
+        train(config(tmp_path / "nowhere", time_budget="soon"), listeners=[])
+    assert not list(tmp_path.iterdir())
+
+
 def test_licence_goes_on_with_the_weights(dataset, trained_run):
     result = train(config(dataset, weights=str(trained_run / "model.safetensors")), listeners=[])
     assert read_header(result.model)["weights"]["licence"] == "Apache-2.0"

@@ -65,7 +65,8 @@ def find_pairs(dataset: Path, split: str, may_be_empty: bool = False) -> list[Pa
 def scan_split(dataset: Path, split: str) -> tuple[list[Pair], list[Finding]]:
     """The pairs of a split, and what keeps other files from being pairs."""
     images, labels = dataset / split / IMAGES, dataset / split / LABELS
-    missing = [folder for folder in (dataset, images, labels) if not folder.is_dir()]
+    folders = (images, labels) if dataset.is_dir() else (dataset,)
+    missing = [folder for folder in folders if not folder.is_dir()]
     if missing:
         return [], [Finding("error", "missing-folder", f"{folder} is missing") for folder in missing]
     pictures, label_images = (_by_stem(folder, PICTURE_SUFFIXES) for folder in (images, labels))

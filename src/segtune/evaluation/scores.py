@@ -196,7 +196,7 @@ class Scores:
     def in_brief(self) -> dict[str, Any]:
         """What a line of metrics.jsonl says, beside the mean IoU."""
         iou = {name: _defined(value) for name, value in zip(self.classes.names, self.iou, strict=True)}
-        return {"pixel_accuracy": self.pixel_accuracy, "iou": iou}
+        return {"labelled_mean_iou": self.labelled_mean_iou, "pixel_accuracy": self.pixel_accuracy, "iou": iou}
 
     def table(self, title: str) -> Table:
         """The scores for the terminal."""

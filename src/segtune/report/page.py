@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from segtune.annotations.findings import findings_html
+from segtune.config import LOSSES
 from segtune.evaluation.bootstrap import Counts, Doubles
 from segtune.evaluation.scores import majority_scores, shown
 from segtune.report.chart import line_chart, thinned
@@ -144,7 +145,7 @@ def _tile(title: str, value: float, note: str = "", kind: str = "") -> str:
 def _curves(facts: RunFacts) -> str:
     if not facts.epochs:
         return ""
-    loss = facts.record["plan"].get("loss", "")
+    loss = _loss(facts.record["plan"])
     curves = {
         "mean_iou": ("Mean IoU on the validation pictures", facts.best_epoch),
         "loss": (f"Training loss{f', {loss}' if loss else ''}", None),
@@ -319,6 +320,12 @@ def _findings(facts: RunFacts) -> str:
     return f"<p>What segtune check found in the dataset before the training:</p>{found}"
 
 
+def _loss(plan: dict[str, Any]) -> str:
+    """The loss in words; a run of another version may have one that is not known here, or none."""
+    name = str(plan.get("loss", ""))
+    return {**LOSSES}.get(name, name)
+
+
 def _details(facts: RunFacts) -> str:
     record, plan = facts.record, facts.record["plan"]
     weights = record["weights"]
@@ -353,7 +360,7 @@ def _details(facts: RunFacts) -> str:
 
 def _values(plan: dict[str, Any], titles: dict[str, str]) -> list[tuple[str, str]]:
     """The values of a plan that are used, with their titles."""
-    plan = {**plan, "freeze": "all"} if plan.get("freeze") == -1 else plan
+    plan = {**plan, "loss": _loss(plan), **({"freeze": "all"} if plan.get("freeze") == -1 else {})}
     return [
         (title, " ".join(map(_g, value)) if isinstance(value := plan[name], list) else _g(value))
         for name, title in titles.items()

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from rich.progress import BarColumn, Progress, TextColumn
 
+from segtune.config import LOSSES
 from segtune.console import output, progress_console
 from segtune.errors import listed
 from segtune.training.events import EpochDone, Event, Notice, RunDone, RunStarted, StepDone
@@ -101,15 +102,19 @@ def epoch_line(event: EpochDone, epochs: int) -> str:
     """An epoch in one line."""
     metrics = event.metrics
     scores = f"mean IoU {metrics['mean_iou']:.4f}" if metrics.get("mean_iou") is not None else "no score"
+    labelled = metrics.get("labelled_mean_iou", metrics.get("mean_iou"))
+    if labelled != metrics.get("mean_iou"):  # the best epoch is chosen by it
+        scores += f" (of labelled classes {labelled:.4f})"
     if metrics.get("pixel_accuracy") is not None:
         scores += f"  pixel accuracy {metrics['pixel_accuracy']:.4f}"
     both = [f"{name} {metrics[key]:.4f}" for key, name in CANDIDATES.items() if metrics.get(key) is not None]
     scores += f" ({', '.join(both)})" if both else ""
-    loss = "no step" if metrics["train_loss"] is None else f"loss {metrics['train_loss']:.4f}"
-    speed = f"{metrics['pictures_per_second']:.1f} pictures/s  {metrics['seconds']:.0f} s"
     best = "  best so far" if event.is_best else ""
     number = f"{event.epoch:>{len(str(epochs))}}/{epochs}" if epochs else str(event.epoch)
-    return f"epoch {number}  {loss}  {scores}  {speed}{best}"
+    if metrics["train_loss"] is None:
+        return f"epoch {number}  no step  {scores}{best}"
+    speed = f"{metrics['pictures_per_second']:.1f} pictures/s  {metrics['seconds']:.0f} s"
+    return f"epoch {number}  loss {metrics['train_loss']:.4f}  {scores}  {speed}{best}"
 
 
 def describe(plan: TrainPlan, class_names: Sequence[str]) -> str:
@@ -127,7 +132,7 @@ def describe(plan: TrainPlan, class_names: Sequence[str]) -> str:
     often += ", where the time allows" if plan.time_budget else ""
     lines = [
         f"Plan: recipe {plan.recipe}, {length}; a step takes {plan.batch_size} crops of {plan.crop} px{parts}{shrink}",
-        f"trains {trained} with {plan.optimizer}, {rate}, {plan.loss}; seed {plan.seed}",
+        f"trains {trained} with {plan.optimizer}, {rate}, {LOSSES[plan.loss]}; seed {plan.seed}",
         f"on {plan.device}, {plan.precision}{', compiled' if plan.compile else ''}"
         f"{f', {plan.world_size} processes' if plan.world_size > 1 else ''}{workers},"
         f" decoded pictures kept in: {plan.cache}; validates {often}",

@@ -37,11 +37,11 @@ from segtune.run_folder import RunFolder
 from segtune.runtimes.eager import choose_device
 from segtune.training.events import Listener
 from segtune.training.initial_model import with_architecture
-from segtune.training.limits import check_options
+from segtune.training.limits import check_with_data
 from segtune.training.train import (
     TrainingInterrupted,
     TrainResult,
-    refuse_unknown_names,
+    refuse_impossible,
     refuse_without_effect,
     train,
 )
@@ -165,11 +165,11 @@ def crossval(config: CrossvalConfig, listeners: Sequence[Listener] | None = None
 def _refuse_impossible(config: CrossvalConfig, num_train: int) -> None:
     """Refuse what options alone make impossible, before an earlier cross-validation is removed for it."""
     refuse_without_effect(replace(config, group_by="auto"))
-    refuse_unknown_names(with_architecture(config))
+    refuse_impossible(with_architecture(config))
     if config.resume != "auto" and config.weights not in {"auto", "none"}:
         read_state_dict(Path(config.weights))
     table = dataset_classes(config.dataset, config.num_classes, config.ignore_value)
-    check_options(config, table.num_classes, num_train, choose_device(config.device).type)
+    check_with_data(config, table.num_classes, num_train, choose_device(config.device).type)
 
 
 def _refuse_damaged(config: CrossvalConfig) -> None:

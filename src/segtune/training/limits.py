@@ -49,8 +49,21 @@ LIMITS: dict[str, tuple[float, float]] = {
 """The lowest and the highest value of each option that is a number."""
 
 
-def check_options(config: TrainConfig, num_classes: int, num_train: int, device: str) -> None:
-    """Refuse impossible values, before anything is trained or written.
+def check_options(config: TrainConfig) -> None:
+    """Refuse values that are impossible with any data, before anything is read.
+
+    Raises:
+        UserError: A value is impossible, or contradicts another.
+    """
+    _check_numbers(config)
+    if config.time_budget:
+        seconds_in(config.time_budget)
+    if config.freeze and config.keep_feature_extract:
+        raise UserError("--freeze and --keep-feature-extract are both given.", "The second freezes all stages.")
+
+
+def check_with_data(config: TrainConfig, num_classes: int, num_train: int, device: str) -> None:
+    """Refuse values that are impossible with these data on this device, before anything is trained or written.
 
     Args:
         config: What was asked for.
@@ -59,18 +72,13 @@ def check_options(config: TrainConfig, num_classes: int, num_train: int, device:
         device: Where to compute.
 
     Raises:
-        UserError: A value is impossible, or contradicts the data.
+        UserError: A value contradicts the data, or the device.
     """
     if num_classes < 2:
         raise UserError("There is only one class: nothing to tell apart.", "Count the background as a class, too.")
-    _check_numbers(config)
     _check_class_weights(config.class_weights, num_classes)
-    if config.time_budget:
-        seconds_in(config.time_budget)
     if config.precision == "fp16" and device != "cuda":
         raise UserError("--precision fp16 needs a CUDA device.", "On a CPU leave --precision away.")
-    if config.freeze and config.keep_feature_extract:
-        raise UserError("--freeze and --keep-feature-extract are both given.", "The second freezes all stages.")
     if config.recipe == "original" and 1 in {num_train, config.batch_size}:
         raise UserError(
             "The original recipe leaves out batches of one picture, and there would be no other.",

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from segtune.config import BatchNorm, Cache, LossName, OptimizerName, Precision, Schedule, TrainConfig
 from segtune.preprocessing import Preprocessing
-from segtune.training.limits import check_options, seconds_in
+from segtune.training.limits import check_options, check_with_data, seconds_in
 from segtune.training.recipes import DEFAULT_RECIPE, RECIPES, value_of
 
 BATCH_SIZES = {"cpu": 8, "cuda": 16}
@@ -216,7 +216,8 @@ def make_plan(config: TrainConfig, facts: Facts) -> TrainPlan:
     Raises:
         UserError: A value is impossible, or contradicts the data.
     """
-    check_options(config, facts.num_classes, facts.num_train, facts.device)
+    check_options(config)
+    check_with_data(config, facts.num_classes, facts.num_train, facts.device)
     values = {name: value_of(config, name) for name in RECIPES[config.recipe]}
     balance = values.pop("balance_classes")
     class_weights = _class_weights(config, facts, balance)

@@ -54,6 +54,7 @@ from segtune.training.console_listener import ConsoleListener
 from segtune.training.earlier_run import Earlier, read_earlier, resumed_plan, run_to_resume
 from segtune.training.events import Event, Listener, Notice, RunDone, RunStarted
 from segtune.training.initial_model import load_initial, with_architecture
+from segtune.training.limits import check_options
 from segtune.training.loop import Run, StopRequested, TrialValidation, make_state, run_epochs
 from segtune.training.network import Network
 from segtune.training.notes import notes, why_it_ended
@@ -174,7 +175,7 @@ def _train(
         check: The check of the dataset, where it was begun.
     """
     folder = RunFolder(config.run)
-    refuse_unknown_names(config)
+    refuse_impossible(config)
     with ExitStack() as stack:
         processes = stack.enter_context(join(config.device))
         output.quiet = not processes.is_first
@@ -301,8 +302,9 @@ def _prepare(config: TrainConfig, folder: RunFolder, earlier: Earlier | None, ch
     return Data(dataset, table, report, train_pairs, val_pairs)
 
 
-def refuse_unknown_names(config: TrainConfig) -> None:
-    """Raise UserError where the model, or what is reported to, is not known."""
+def refuse_impossible(config: TrainConfig) -> None:
+    """Raise UserError where the model, or what is reported to, is not known, or a value is impossible."""
+    check_options(config)
     find_model(config.model)
     refuse_unknown_watchers(config.report_to)
 
@@ -322,7 +324,7 @@ def _dataset_folder(config: TrainConfig, folder: RunFolder, earlier: Earlier | N
     if earlier is not None and folder.dataset.exists() and not is_dataset_folder(config.dataset):
         return folder.dataset
     if not config.dataset.exists():
-        raise UserError(f"There is no {config.dataset}.", f"{LAYOUT} The export itself may be given, too.")
+        raise UserError(f"There is no file or folder {config.dataset}.", f"{LAYOUT} The export itself may be given, too.")
     if is_dataset_folder(config.dataset):
         if earlier is None:  # of an earlier run they were for the export
             refuse_without_effect(config)
