@@ -84,7 +84,9 @@ def test_version_is_printed(capsys):
     assert capsys.readouterr().out.startswith("segtune 0.")
 
 
-@pytest.mark.parametrize("arguments", [["--trian"], ["train"], ["train", "a", "b", "--epochs", "many"], ["predict", "m"]])
+@pytest.mark.parametrize(
+    "arguments", [["--trian"], ["train"], ["train", "a", "b", "--epochs", "many"], ["predict", "m"]]
+)
 def test_wrong_words_exit_with_2(arguments):
     with pytest.raises(SystemExit) as exit_:
         main(arguments)

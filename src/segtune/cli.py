@@ -355,7 +355,11 @@ def memory_shortage() -> UserError:
 
 
 def parse(arguments: Sequence[str]) -> Any:
-    """The config that a command line means; exits with 2, saying why, where it means none."""
+    """The config that a command line means; exits with 2, saying why, where it means none.
+
+    Raises:
+        UserError: There is no such command.
+    """
     if {"--help", "-h"} & set(arguments):
         for config in {base for command, _ in COMMANDS.values() for base in command.__mro__ if is_dataclass(base)}:
             help_in_paragraphs(config)

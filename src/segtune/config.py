@@ -17,7 +17,7 @@ Background = Literal["auto", "class", "ignore", "error"]
 Auto = Literal["auto"]
 Switch = Literal["auto", "on", "off"]
 LossName = Literal["cross-entropy", "dice", "ohem", "focal", "lovasz"]
-LOSSES: dict[LossName, str] = {
+LOSSES = {
     "cross-entropy": "cross entropy", "dice": "cross entropy + Dice", "ohem": "OHEM", "focal": "focal loss",
     "lovasz": "cross entropy + Lovász",
 }  # fmt: skip

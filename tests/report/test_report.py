@@ -119,6 +119,15 @@ def test_what_is_not_there_is_left_out_and_named(run, absent, told, left_out):
     assert left_out not in page
 
 
+@pytest.mark.parametrize(("labelled", "is_drawn"), [(0.5, False), (0.6, True)])
+def test_what_chooses_the_epoch_is_drawn_where_it_is_another_mean(run, labelled, is_drawn):
+    line = {"epoch": 1, "train_loss": 1.5, "mean_iou": 0.5, "labelled_mean_iou": labelled, "seconds": 2}
+    (run / "metrics.jsonl").write_text(json.dumps(line) + "\n")
+    page = page_of(run)
+    assert ("Mean IoU of the labelled classes" in page) == is_drawn
+    assert "Training loss, cross entropy + Dice" in page
+
+
 @pytest.mark.parametrize(
     ("name", "content", "told"),
     [

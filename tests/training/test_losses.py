@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ from segmentation_models_pytorch.losses import DiceLoss, LovaszLoss
 from torch.nn import functional
 
 from segtune.classes import IGNORE
-from segtune.config import TrainConfig
+from segtune.config import LOSSES, LossName, TrainConfig
 from segtune.training.losses import OHEM_LOSS, dice_loss, make_loss
 from segtune.training.plan import Facts, make_plan
 
@@ -17,7 +18,6 @@ CPU = torch.device("cpu")
 PLAN = make_plan(
     TrainConfig(Path("d"), Path("r"), class_weights="none", loss="cross-entropy"), Facts(3, 9, (9, 9, 9), "cpu", 2)
 )
-LOSSES = ["cross-entropy", "dice", "ohem", "focal", "lovasz"]
 
 
 def data(seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
@@ -157,3 +157,7 @@ def test_the_logit_of_a_class_of_weight_0_is_not_adjusted():
         logits,
     )
     assert torch.allclose(gradient.flatten(), torch.tensor([1 / 3, -2 / 3, 1 / 3]))
+
+
+def test_each_loss_is_called_something():
+    assert set(LOSSES) == set(get_args(LossName))

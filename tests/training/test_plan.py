@@ -180,11 +180,31 @@ def test_impossible_choices_are_refused(options, message):
         make_plan(config(**options), FACTS)
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"loss": "Dice"}, "loss is 'Dice'; .* was expected.\nDid you mean dice?"),
+        ({"epochs": "10"}, r"epochs is '10'; 'auto' or a whole number \(int\) was expected"),
+        ({"time_budget": 600}, "time_budget is 600; a text was expected"),
+        ({"class_weights": [1.0, 2.0, 1.0, 1.0, 1.0]}, "a tuple of numbers, one for each class was expected"),
+        ({"init": "model.safetensors"}, "init is 'model.safetensors'; a pathlib.Path or None was expected"),
+        ({"overwrite": 1}, "overwrite is 1; True or False was expected"),
+    ],
+)
+def test_values_of_other_types_are_refused(options, message):
+    with pytest.raises(UserError, match=message):
+        make_plan(config(**options), FACTS)
+
+
+def test_a_whole_number_is_a_number():
+    assert make_plan(config(learning_rate=1), FACTS).learning_rate == 1
+
+
 @pytest.mark.parametrize("name", LIMITS)
 def test_every_limit_is_kept(name):
     lowest, highest = LIMITS[name]
     for value in (lowest - 1, *([] if highest == math.inf else [2 * highest + 1]), math.nan):
-        with pytest.raises(UserError, match=re.escape(f"--{name.replace('_', '-')} is {value};")):
+        with pytest.raises(UserError, match=f"^(--{name.replace('_', '-')}|{name}) is {value};"):
             make_plan(config(**{name: value}), FACTS)
 
 

@@ -190,6 +190,18 @@ def test_the_length_is_counted_in_the_batches_of_the_run(config):
     assert json.loads(path.read_text())["plan"]["total_steps"] == 9
 
 
+@pytest.mark.parametrize(("asked", "epochs"), [({}, 4), ({"epochs": 5}, 5)])
+def test_epochs_are_those_of_the_run_unless_others_are_asked_for(config, asked, epochs):
+    """As if begun where 'auto' is another number of epochs."""
+    interrupt(config, EpochDone, 1)
+    path = config.run / "run.json"
+    record = json.loads(path.read_text())
+    record["config"]["epochs"], record["plan"]["epochs"] = "auto", 4
+    path.write_text(json.dumps(record))
+    resume(ResumeConfig(config.run, **asked), listeners=[])
+    assert len(told(config.run)) == epochs
+
+
 def test_a_run_of_fp16_needs_cuda(config):
     plan = make_plan(config, Facts(3, 9, (9, 9, 9), "cpu", 2))
     before = Earlier(config, replace(plan, precision="fp16"), "", WeightsReport("", "", (), ()), True)

@@ -155,10 +155,31 @@ def test_original_recipe_moves_the_statistics_of_the_frozen_backbone_and_the_def
         assert bool(load_file(result.model)["backbone.0.1.running_mean"].any()) == moves
 
 
-def test_an_impossible_value_is_told_before_anything_is_read(tmp_path):
-    with pytest.raises(UserError, match="--time-budget is 'soon'"):
-        train(config(tmp_path / "nowhere", time_budget="soon"), listeners=[])
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"time_budget": "soon"}, "--time-budget is 'soon'"),
+        ({"nproc": 2, "crop": 8}, "--crop is 8"),
+        ({"class_weights": (1.0, -2.0)}, "-w gives the weights"),
+        ({"recipe": "original", "batch_size": 1}, "batches of one picture"),
+        ({"loss": "Dice"}, "loss is 'Dice'"),
+    ],
+)
+def test_an_impossible_value_is_told_before_anything_is_read(tmp_path, options, message):
+    with pytest.raises(UserError, match=message):
+        train(config(tmp_path / "nowhere", **options))
     assert not list(tmp_path.iterdir())
+
+
+def test_the_mean_of_labelled_classes_is_kept_beside_that_of_all(dataset):
+    for path in (dataset / "val" / "Labels").iterdir():
+        labels = np.array(Image.open(path))
+        Image.fromarray(np.where(labels == 2, 1, labels).astype(np.uint8)).save(path)
+    train(config(dataset), listeners=[])
+    (line,) = metrics(dataset.parent / "run")
+    labelled = [line["iou"]["floor"], line["iou"]["wall"]]
+    assert line["labelled_mean_iou"] == pytest.approx(np.mean(labelled))
+    assert line["mean_iou"] == pytest.approx(np.mean([*labelled, 0] if line["iou"]["box"] == 0 else labelled))
 
 
 def test_licence_goes_on_with_the_weights(dataset, trained_run):
@@ -239,7 +260,7 @@ def test_the_better_of_weights_and_their_average_is_kept(dataset):
     train(config(dataset, ema=0.5, epochs=3), listeners=[])
     run = dataset.parent / "run"
     for line in metrics(run):
-        assert line["mean_iou"] == max(line["mean_iou_weights"], line["mean_iou_average"])
+        assert line["labelled_mean_iou"] == max(line["selection_iou_weights"], line["selection_iou_average"])
     best = max(line["mean_iou"] for line in metrics(run))
     assert evaluate(EvaluateConfig(run / "model.safetensors", dataset)).mean_iou == best
 

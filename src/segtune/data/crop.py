@@ -13,15 +13,12 @@ from segtune.data.rotation import Window, rotated
 from segtune.data.sample import Sample
 from segtune.preprocessing import Triple
 
-MAX_REDRAWS = 8
-"""How often a place without a label is drawn again: where one place in five has some, seven crops of eight do then."""
-
 
 @dataclass(frozen=True)
 class ScaledCrop:
     """A crop of the picture, seen larger or smaller; a picture smaller than the crop is surrounded by ignored padding.
 
-    A place where nothing is labelled teaches nothing, so another is drawn, a few times.
+    A place where nothing is labelled teaches nothing, so the crop is put on a labelled pixel then.
 
     Attributes:
         size: Height and width of the result in pixels.
@@ -32,7 +29,7 @@ class ScaledCrop:
         rotation: Largest angle in degrees, either way.
         rare_crop: Probability that the crop is placed on a pixel of a class that is drawn among those of the picture.
         class_weights: How likely each class is then, relative to the others; empty: all alike.
-        max_redraws: How often a place where nothing is labelled is drawn again.
+        needs_labels: Whether a place where nothing is labelled is exchanged for one where something is.
     """
 
     size: int
@@ -43,7 +40,7 @@ class ScaledCrop:
     rotation: float = 0.0
     rare_crop: float = 0.0
     class_weights: tuple[float, ...] = ()
-    max_redraws: int = MAX_REDRAWS
+    needs_labels: bool = True
 
     def __call__(self, sample: Sample, generator: np.random.Generator) -> Sample:
         """Scale, turn and crop, at a random place."""
@@ -63,18 +60,16 @@ class ScaledCrop:
         else:
             margins = [0, 0]
 
-        def drawn_window() -> list[tuple[int, int]]:
+        def drawn_window(goal: tuple[int, int] | None) -> list[tuple[int, int]]:
             return [
                 _span(sample.labels.shape[axis], lengths[axis], generator, goal and goal[axis], margins[axis])
                 for axis in (0, 1)
             ]
 
-        spans = drawn_window()
-        for _ in range(self.max_redraws):
-            (top, height), (left, width) = spans
-            if (sample.labels[top : top + height, left : left + width] != IGNORE).any():
-                break
-            spans = drawn_window()
+        spans = drawn_window(goal)
+        (top, height), (left, width) = spans
+        if self.needs_labels and (sample.labels[top : top + height, left : left + width] == IGNORE).all():
+            spans = drawn_window(_random_pixel(sample.labels != IGNORE, generator))
         if angle:
             center = [start + length / 2 for start, length in spans]
             return rotated(sample, Window(center[0], center[1], *scales, angle, self.size), self.fill)
@@ -128,10 +123,16 @@ def pixel_of_class(labels: Array, weights: tuple[float, ...], generator: np.rand
         chances[len(weights) :] = 0
     if not chances.any():
         return None
-    drawn = generator.choice(IGNORE, p=chances / chances.sum())
-    pixels = np.flatnonzero(labels == drawn)
-    row, column = divmod(int(pixels[generator.integers(len(pixels))]), labels.shape[1])
-    return row, column
+    return _random_pixel(labels == generator.choice(IGNORE, p=chances / chances.sum()), generator)
+
+
+def _random_pixel(mask: Array, generator: np.random.Generator) -> tuple[int, int] | None:
+    """Row and column of a random pixel of a mask (H, W); None of an empty one."""
+    in_row = np.count_nonzero(mask, axis=1)
+    if not in_row.any():
+        return None
+    row = int(generator.choice(len(in_row), p=in_row / in_row.sum()))
+    return row, int(generator.choice(np.flatnonzero(mask[row])))
 
 
 def padded(sample: Sample, size: int, fill: Triple, generator: np.random.Generator | None = None) -> Sample:

@@ -146,8 +146,11 @@ def _curves(facts: RunFacts) -> str:
     if not facts.epochs:
         return ""
     loss = _loss(facts.record["plan"])
+    two_means = any(epoch.labelled_mean_iou not in (None, epoch.mean_iou) for epoch in facts.epochs)
+    labelled = {"labelled_mean_iou": ("Mean IoU of the labelled classes, which chooses the epoch", facts.best_epoch)}
     curves = {
-        "mean_iou": ("Mean IoU on the validation pictures", facts.best_epoch),
+        "mean_iou": ("Mean IoU on the validation pictures", None if two_means else facts.best_epoch),
+        **(labelled if two_means else {}),
         "loss": (f"Training loss{f', {loss}' if loss else ''}", None),
         "learning_rate": ("Learning rate at each epoch’s end", None),
     }
@@ -323,7 +326,7 @@ def _findings(facts: RunFacts) -> str:
 def _loss(plan: dict[str, Any]) -> str:
     """The loss in words; a run of another version may have one that is not known here, or none."""
     name = str(plan.get("loss", ""))
-    return {**LOSSES}.get(name, name)
+    return LOSSES.get(name, name)
 
 
 def _details(facts: RunFacts) -> str:

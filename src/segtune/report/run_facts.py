@@ -34,6 +34,7 @@ class Epoch:
         loss: Mean training loss.
         learning_rate: The head's rate in its last step.
         mean_iou: On the validation pictures, 0 to 1.
+        labelled_mean_iou: The same over the classes that these have labels of: what the best epoch is chosen by.
         seconds: Time that its steps took.
     """
 
@@ -41,6 +42,7 @@ class Epoch:
     loss: float | None
     learning_rate: float | None
     mean_iou: float | None
+    labelled_mean_iou: float | None
     seconds: float
 
 
@@ -207,10 +209,9 @@ def _finding(entry: dict[str, Any]) -> Finding:
 
 
 def _epoch(values: dict[str, Any]) -> Epoch:
-    loss, rate, mean_iou, seconds = (
-        number_in(values, name) for name in ("train_loss", "learning_rate", "mean_iou", "seconds")
-    )
-    return Epoch(int(values["epoch"]), loss, rate, mean_iou, seconds or 0.0)
+    names = ("train_loss", "learning_rate", "mean_iou", "labelled_mean_iou", "seconds")
+    loss, rate, mean_iou, labelled, seconds = (number_in(values, name) for name in names)
+    return Epoch(int(values["epoch"]), loss, rate, mean_iou, labelled, seconds or 0.0)
 
 
 def _refuse_stale(values: dict[str, Any], of_model: dict[str, Any]) -> None:

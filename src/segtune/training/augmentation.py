@@ -1,7 +1,7 @@
 """The plan's augmentation: its values -> the steps that do it."""
 
 from segtune.data.augment import Augmentation, Blur, Chain, ColorJitter, Cutout, Flip
-from segtune.data.crop import MAX_REDRAWS, ScaledCrop
+from segtune.data.crop import ScaledCrop
 from segtune.data.mix import CopyPaste, CutMix, Mixing
 from segtune.preprocessing import Triple
 from segtune.training.plan import TrainPlan
@@ -12,7 +12,7 @@ def plan_augmentation(plan: TrainPlan, mean: Triple) -> Augmentation:
     crop = ScaledCrop(
         plan.crop, plan.min_scale, plan.max_scale, mean,
         plan.aspect_jitter, plan.rotation, plan.rare_crop, plan.class_weights,
-        max_redraws=0 if plan.recipe == "original" else MAX_REDRAWS,
+        needs_labels=plan.recipe != "original",
     )  # fmt: skip
     steps: list[Augmentation] = [Flip(plan.flip_horizontal, plan.flip_vertical), crop]
     if plan.color_jitter or plan.hue_jitter:

@@ -13,7 +13,7 @@ from segtune.errors import listed
 from segtune.training.events import EpochDone, Event, Notice, RunDone, RunStarted, StepDone
 from segtune.training.plan import TrainPlan
 
-CANDIDATES = {"mean_iou_average": "moving average", "mean_iou_weights": "weights"}
+CANDIDATES = {"selection_iou_average": "moving average", "selection_iou_weights": "weights"}
 SOMETIMES = (
     "aspect_jitter", "rotation", "rare_crop", "hue_jitter", "blur", "cutout", "cutmix", "copy_paste", "label_smoothing",
     "clip_gradient", "ema", "patience",

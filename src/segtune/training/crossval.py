@@ -25,7 +25,7 @@ from segtune.annotations.dataset_folder import (
     need_dataset_folder,
 )
 from segtune.annotations.split import Candidate, assign_folds
-from segtune.classes import CLASSES_FILE
+from segtune.classes import CLASSES_FILE, ClassTable
 from segtune.config import CrossvalConfig, TrainConfig
 from segtune.console import messages, output
 from segtune.errors import UserError, listed, unwritable
@@ -36,7 +36,7 @@ from segtune.models.pretrained import read_state_dict
 from segtune.run_folder import RunFolder
 from segtune.runtimes.eager import choose_device
 from segtune.training.events import Listener
-from segtune.training.initial_model import with_architecture
+from segtune.training.initial_model import with_initial
 from segtune.training.limits import check_with_data
 from segtune.training.train import (
     TrainingInterrupted,
@@ -134,7 +134,8 @@ def crossval(config: CrossvalConfig, listeners: Sequence[Listener] | None = None
     pairs = [pair for split in SPLITS for pair in find_pairs(config.dataset, split)]
     _refuse_same_names(config.dataset, pairs)
     folds = assign_folds([Candidate(pair.picture.name) for pair in pairs], config.folds, config.group_by)
-    _refuse_impossible(config, len(pairs) - max(Counter(folds).values()))
+    table = dataset_classes(config.dataset, config.num_classes, config.ignore_value)
+    _refuse_impossible(config, table.num_classes, len(pairs) - max(Counter(folds).values()))
     _warn_of_seen_pictures(config)
     runs = [RunFolder(config.run / f"fold_{number + 1}") for number in range(config.folds)]
     whole = RunFolder(config.run)
@@ -142,10 +143,10 @@ def crossval(config: CrossvalConfig, listeners: Sequence[Listener] | None = None
     with whole.locked():
         for run in runs:
             _refuse_own_files(run.dataset, config.dataset)
-        if config.resume != "auto":
-            _refuse_damaged(config)
-            if config.overwrite:
-                _clear(config.run)
+        if config.resume != "auto" or not any(run.record.exists() for run in runs):
+            _refuse_damaged(config.dataset, table)
+        if config.resume != "auto" and config.overwrite:
+            _clear(config.run)
         has_begun = any(run.record.exists() for run in runs)
         _keep_folds(config, dict(zip([pair.picture.name for pair in pairs], folds, strict=True)), has_begun)
         found = []
@@ -162,21 +163,18 @@ def crossval(config: CrossvalConfig, listeners: Sequence[Listener] | None = None
     return CrossvalResult(config.run, found)
 
 
-def _refuse_impossible(config: CrossvalConfig, num_train: int) -> None:
+def _refuse_impossible(config: CrossvalConfig, num_classes: int, num_train: int) -> None:
     """Refuse what options alone make impossible, before an earlier cross-validation is removed for it."""
     refuse_without_effect(replace(config, group_by="auto"))
-    refuse_impossible(with_architecture(config))
+    refuse_impossible(with_initial(config))
     if config.resume != "auto" and config.weights not in {"auto", "none"}:
         read_state_dict(Path(config.weights))
-    table = dataset_classes(config.dataset, config.num_classes, config.ignore_value)
-    check_with_data(config, table.num_classes, num_train, choose_device(config.device).type)
+    check_with_data(config, num_classes, num_train, choose_device(config.device).type)
 
 
-def _refuse_damaged(config: CrossvalConfig) -> None:
+def _refuse_damaged(dataset: Path, table: ClassTable) -> None:
     """Refuse files that no fold could be trained with, by their own names: a fold's check would name its links."""
-    report = check_dataset(
-        config.dataset, dataset_classes(config.dataset, config.num_classes, config.ignore_value), SPLITS
-    )
+    report = check_dataset(dataset, table, SPLITS)
     # A split without labels is no matter: the folds are others.
     findings = [finding for finding in report.findings if finding.kind != "nothing-labelled"]
     replace(report, findings=findings).raise_for_errors()
@@ -210,8 +208,7 @@ def _clear(folder: Path) -> None:
 
 
 def _refuse_same_names(dataset: Path, pairs: Sequence[Pair]) -> None:
-    stems = [pair.stem for pair in pairs]
-    twice = sorted({stem for stem in stems if stems.count(stem) > 1})
+    twice = sorted(stem for stem, count in Counter(pair.stem for pair in pairs).items() if count > 1)
     if twice:
         raise UserError(
             f"{dataset} has pictures of the same name in train and val: {listed(twice, 4)}.",

@@ -4,7 +4,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
-from segtune.config import TrainConfig
+from segtune.config import Auto, TrainConfig
 from segtune.errors import UserError, listed
 from segtune.models.pretrained import WeightsReport
 from segtune.run_folder import RunFolder
@@ -96,6 +96,12 @@ def _refuse_changes(earlier: TrainConfig, config: TrainConfig, folder: RunFolder
             "A resumed run may change the epochs, the time and what is the machine's. For anything else name another"
             " run folder, or add --overwrite --resume never.",
         )
+
+
+def epochs_to_resume(earlier: Earlier, config: TrainConfig) -> int | Auto:
+    """The epochs of a run that goes on: those of its plan, unless another length is asked for."""
+    is_same = (config.epochs, config.time_budget) == (earlier.config.epochs, earlier.config.time_budget)
+    return earlier.plan.epochs if is_same and earlier.plan.epochs else config.epochs
 
 
 def resumed_plan(earlier: Earlier, config: TrainConfig, new: TrainPlan) -> TrainPlan:

@@ -3,9 +3,12 @@
 import math
 import re
 from collections.abc import Sequence
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from segtune.config import TrainConfig
-from segtune.errors import UserError
+from segtune.config import Auto, TrainConfig
+from segtune.errors import UserError, nearest
 from segtune.training.recipes import value_of
 
 MIN_CROP = 33
@@ -55,11 +58,14 @@ def check_options(config: TrainConfig) -> None:
     Raises:
         UserError: A value is impossible, or contradicts another.
     """
+    _check_types(config)
     _check_numbers(config)
+    _check_class_weights(config.class_weights)
     if config.time_budget:
         seconds_in(config.time_budget)
     if config.freeze and config.keep_feature_extract:
         raise UserError("--freeze and --keep-feature-extract are both given.", "The second freezes all stages.")
+    _refuse_single_pictures(config, config.batch_size)
 
 
 def check_with_data(config: TrainConfig, num_classes: int, num_train: int, device: str) -> None:
@@ -76,10 +82,20 @@ def check_with_data(config: TrainConfig, num_classes: int, num_train: int, devic
     """
     if num_classes < 2:
         raise UserError("There is only one class: nothing to tell apart.", "Count the background as a class, too.")
-    _check_class_weights(config.class_weights, num_classes)
+    weights = config.class_weights
+    if not isinstance(weights, str) and len(weights) != num_classes:
+        raise UserError(
+            f"-w gives {len(weights)} weights for {num_classes} classes.",
+            "Give one for each class, in the order of their ids, the background included.",
+        )
+    _refuse_single_pictures(config, num_train)
     if config.precision == "fp16" and device != "cuda":
         raise UserError("--precision fp16 needs a CUDA device.", "On a CPU leave --precision away.")
-    if config.recipe == "original" and 1 in {num_train, config.batch_size}:
+
+
+def _refuse_single_pictures(config: TrainConfig, at_once: int | Auto) -> None:
+    """Refuse a single picture a batch, or in all, where the recipe would leave it out."""
+    if config.recipe == "original" and at_once == 1:
         raise UserError(
             "The original recipe leaves out batches of one picture, and there would be no other.",
             "Give --batch-size 2 or more and two pictures or more, or use --recipe default.",
@@ -101,6 +117,26 @@ def seconds_in(text: str) -> float:
     return seconds
 
 
+TYPES: dict[Any, tuple[tuple[type, ...], str]] = {
+    Path: ((Path,), "a pathlib.Path"), str: ((str,), "a text"), bool: ((bool,), "True or False"),
+    int: ((int,), "a whole number (int)"), float: ((int, float), "a number (float)"), NoneType: ((NoneType,), "None"),
+    tuple: ((tuple,), "a tuple of numbers, one for each class"),
+}  # fmt: skip
+"""What an option of a type may be given as, and what that is called."""
+
+
+def _check_types(config: TrainConfig) -> None:
+    """Refuse values of other types than the options have: from Python an option may be given anything."""
+    for name, hint in get_type_hints(type(config)).items():
+        value = getattr(config, name)
+        kinds = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+        choices = [choice for kind in kinds if get_origin(kind) is Literal for choice in get_args(kind)]
+        types = [TYPES[get_origin(kind) or kind] for kind in kinds if get_origin(kind) is not Literal]
+        if value not in choices and not any(isinstance(value, taken) for taken, _ in types):
+            expected = " or ".join([*map(repr, choices), *(told for _, told in types)])
+            raise UserError(f"{name} is {value!r}; {expected} was expected.", nearest(str(value), choices))
+
+
 def _check_numbers(config: TrainConfig) -> None:
     for name, (lowest, highest) in LIMITS.items():
         value = getattr(config, name)
@@ -118,13 +154,8 @@ def _check_numbers(config: TrainConfig) -> None:
         raise UserError(f"--min-scale {smallest} is above --max-scale {largest}.", "Give both.")
 
 
-def _check_class_weights(weights: str | Sequence[float], num_classes: int) -> None:
+def _check_class_weights(weights: str | Sequence[float]) -> None:
     if isinstance(weights, str):
         return
-    if len(weights) != num_classes:
-        raise UserError(
-            f"-w gives {len(weights)} weights for {num_classes} classes.",
-            "Give one for each class, in the order of their ids, the background included.",
-        )
     if any(not 0 <= weight < math.inf for weight in weights) or not any(weights):
         raise UserError(f"-w gives the weights {tuple(weights)}; numbers of 0 or above, not all 0, were expected.")

@@ -5,8 +5,6 @@ import copy
 import torch
 from torch import Tensor, nn
 
-FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
-
 
 class MovingAverage:
     """An exponential moving average of a net's weights and batch statistics (Polyak averaging).
@@ -26,7 +24,7 @@ class MovingAverage:
         """Take in the weights after ``step``, counted from 1."""
         past = min(self.past, step / (step + 10))
         averages, values = ([*_tensors(module)] for module in (self.net, net))
-        floats = [index for index, tensor in enumerate(values) if tensor.dtype in FLOATS]
+        floats = [index for index, tensor in enumerate(values) if tensor.is_floating_point()]
         torch._foreach_lerp_([averages[i] for i in floats], [values[i].detach() for i in floats], 1 - past)
         for index in set(range(len(values))) - set(floats):
             averages[index].copy_(values[index])

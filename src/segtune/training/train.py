@@ -51,9 +51,9 @@ from segtune.spread import spread
 from segtune.training.augmentation import plan_augmentation, plan_mixing
 from segtune.training.augmented_sheet import augmented_sheet
 from segtune.training.console_listener import ConsoleListener
-from segtune.training.earlier_run import Earlier, read_earlier, resumed_plan, run_to_resume
+from segtune.training.earlier_run import Earlier, epochs_to_resume, read_earlier, resumed_plan, run_to_resume
 from segtune.training.events import Event, Listener, Notice, RunDone, RunStarted
-from segtune.training.initial_model import load_initial, with_architecture
+from segtune.training.initial_model import load_initial, with_initial
 from segtune.training.limits import check_options
 from segtune.training.loop import Run, StopRequested, TrialValidation, make_state, run_epochs
 from segtune.training.network import Network
@@ -134,7 +134,8 @@ def train(
             dataset.
         TrainingInterrupted: The training was asked to stop; ``resume`` goes on.
     """
-    config = with_architecture(config)
+    refuse_impossible(config)
+    config = with_initial(config)
     if config.nproc > 1 and not was_launched():
         _refuse_listeners(listeners)
         launch(command_line("train", config)[1:], config.nproc, RunFolder(config.run))
@@ -153,6 +154,7 @@ def resume(config: ResumeConfig, listeners: Sequence[Listener] | None = None) ->
     earlier = read_earlier(folder)
     # The run folder may have been moved.
     changed = replace(earlier.config, **{name: value for name, value in vars(config).items() if value is not None})
+    refuse_impossible(changed)
     if changed.nproc > 1 and not was_launched():
         _refuse_listeners(listeners)
         launch(command_line("resume", replace(config, nproc=changed.nproc))[1:], changed.nproc, folder)
@@ -175,9 +177,9 @@ def _train(
         check: The check of the dataset, where it was begun.
     """
     folder = RunFolder(config.run)
-    refuse_impossible(config)
     with ExitStack() as stack:
         processes = stack.enter_context(join(config.device))
+        device = choose_device(config.device)
         output.quiet = not processes.is_first
         found = None
         if processes.is_first:
@@ -189,7 +191,6 @@ def _train(
         found = processes.broadcast(found)
         assert found is not None
         config, earlier, data = found
-        device = choose_device(config.device)
         if device.type == "cpu":
             keep_freed_memory()
         net = build_model(config.model, data.table.num_classes, config.seed)
@@ -324,7 +325,8 @@ def _dataset_folder(config: TrainConfig, folder: RunFolder, earlier: Earlier | N
     if earlier is not None and folder.dataset.exists() and not is_dataset_folder(config.dataset):
         return folder.dataset
     if not config.dataset.exists():
-        raise UserError(f"There is no file or folder {config.dataset}.", f"{LAYOUT} The export itself may be given, too.")
+        hint = f"{LAYOUT} The export itself may be given, too."
+        raise UserError(f"There is no file or folder {config.dataset}.", hint)
     if is_dataset_folder(config.dataset):
         if earlier is None:  # of an earlier run they were for the export
             refuse_without_effect(config)
@@ -355,7 +357,8 @@ def _plan(
 ) -> TrainPlan:
     """The plan for the data and the machine; of an earlier run, its own where the machine does not matter."""
     if earlier is not None:
-        config = replace(config, batch_size=earlier.plan.batch_size)  # 'auto' may be another on this machine
+        # What 'auto' is may be another on this machine.
+        config = replace(config, batch_size=earlier.plan.batch_size, epochs=epochs_to_resume(earlier, config))
     cuda = device.type == "cuda"
     memory = StepMemory()
     if cuda and config.accumulate == "auto":
