@@ -81,8 +81,9 @@ def test_a_start_that_failed_is_not_in_the_way(make_dataset, tmp_path):
     labels = config.dataset / "train" / "Labels" / "000.png"
     sound = labels.read_bytes()
     labels.write_bytes(sound[:20])
-    with pytest.raises(UserError, match=r"000\.png"):
-        crossval(replace(config, folds=3))
+    for resume in ("never", "auto"):
+        with pytest.raises(UserError, match=rf"{config.dataset}/train/Labels/000\.png"):
+            crossval(replace(config, folds=3, resume=resume))
     labels.write_bytes(sound)
     assert len(crossval(config).folds) == 2
 

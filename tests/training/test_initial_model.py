@@ -11,9 +11,9 @@ from safetensors.torch import load_file, save_file
 from segtune.classes import class_table, read_classes, write_classes
 from segtune.config import TrainConfig
 from segtune.errors import UserError
-from segtune.model_file import load_model, save_model
+from segtune.model_file import load_model
 from segtune.models.catalog import build_model
-from segtune.training.initial_model import load_initial, with_initial
+from segtune.training.initial_model import load_initial, with_architecture
 from segtune.training.train import train
 
 MODEL = "deeplabv3plus:efficientnet_lite0"
@@ -50,29 +50,9 @@ def test_head_is_new_where_classes_have_other_names_or_places(model, names):
 
 
 def test_network_is_that_of_the_model(dataset, model):
-    assert with_initial(config(dataset, init=model)).model == MODEL
-    assert with_initial(config(dataset, init=model, model=MODEL)).model == MODEL
-    assert with_initial(config(dataset)).model == "deeplabv3_resnet101"
-
-
-@pytest.mark.parametrize(
-    ("seen_at", "options", "expected"),
-    [
-        (320, {}, (320, 160)),
-        (320, {"crop": 96}, ("auto", 96)),
-        (320, {"longest_side": 640}, (640, "auto")),
-        (320, {"recipe": "original"}, ("auto", "auto")),
-        (0, {}, ("auto", "auto")),
-    ],
-)
-def test_pictures_are_seen_as_the_model_sees_them(dataset, model, tmp_path, seen_at, options, expected):
-    known = load_model(model)
-    preprocessing, training = replace(known.preprocessing, longest_side=seen_at), {**known.training, "crop": 160}
-    other = tmp_path / "other.safetensors"
-    save_model(other, replace(known, preprocessing=preprocessing, training=training))
-    options = {"crop": "auto", **options}
-    found = with_initial(config(dataset, init=other, **options))
-    assert (found.longest_side, found.crop) == expected
+    assert with_architecture(config(dataset, init=model)).model == MODEL
+    assert with_architecture(config(dataset, init=model, model=MODEL)).model == MODEL
+    assert with_architecture(config(dataset)).model == "deeplabv3_resnet101"
 
 
 @pytest.mark.parametrize(
@@ -84,7 +64,7 @@ def test_pictures_are_seen_as_the_model_sees_them(dataset, model, tmp_path, seen
 )
 def test_options_that_contradict_are_refused(dataset, model, options, message):
     with pytest.raises(UserError, match=message):
-        with_initial(config(dataset, init=model, **options))
+        with_architecture(config(dataset, init=model, **options))
 
 
 @pytest.mark.parametrize("name", ["model.onnx", "nowhere.safetensors", "ensemble.json"])

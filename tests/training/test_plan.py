@@ -6,6 +6,7 @@ import re
 from dataclasses import fields, replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from segtune.config import TrainConfig
@@ -189,6 +190,9 @@ def test_impossible_choices_are_refused(options, message):
         ({"class_weights": [1.0, 2.0, 1.0, 1.0, 1.0]}, "a tuple of numbers, one for each class was expected"),
         ({"init": "model.safetensors"}, "init is 'model.safetensors'; a pathlib.Path or None was expected"),
         ({"overwrite": 1}, "overwrite is 1; True or False was expected"),
+        ({"freeze": True}, "freeze is True; a whole number"),
+        ({"class_weights": ("1",) * 5}, "-w gives the weights"),
+        ({"class_weights": np.ones(5)}, "a tuple of numbers"),
     ],
 )
 def test_values_of_other_types_are_refused(options, message):

@@ -17,7 +17,7 @@ from segtune.errors import UserError
 from segtune.model_file import read_header
 from segtune.models.catalog import build_model
 from segtune.models.pretrained import WeightsReport
-from segtune.training.earlier_run import Earlier, resumed_plan
+from segtune.training.earlier_run import Earlier, epochs_to_resume, resumed_plan
 from segtune.training.events import EpochDone, Notice, RunStarted, StepDone
 from segtune.training.network import Network, _leave_out_unused
 from segtune.training.optimizer import make_optimizer
@@ -190,16 +190,33 @@ def test_the_length_is_counted_in_the_batches_of_the_run(config):
     assert json.loads(path.read_text())["plan"]["total_steps"] == 9
 
 
-@pytest.mark.parametrize(("asked", "epochs"), [({}, 4), ({"epochs": 5}, 5)])
-def test_epochs_are_those_of_the_run_unless_others_are_asked_for(config, asked, epochs):
-    """As if begun where 'auto' is another number of epochs."""
+def test_a_run_keeps_its_epochs_where_auto_is_another_number(config):
     interrupt(config, EpochDone, 1)
     path = config.run / "run.json"
     record = json.loads(path.read_text())
     record["config"]["epochs"], record["plan"]["epochs"] = "auto", 4
     path.write_text(json.dumps(record))
-    resume(ResumeConfig(config.run, **asked), listeners=[])
-    assert len(told(config.run)) == epochs
+    resume(ResumeConfig(config.run), listeners=[])
+    assert len(told(config.run)) == 4
+
+
+@pytest.mark.parametrize(
+    ("before", "planned", "asked", "epochs"),
+    [
+        ({}, 4, {}, 4),
+        ({}, 4, {"epochs": 5}, 5),
+        ({"epochs": 9}, 9, {}, 9),
+        ({}, 4, {"time_budget": "1h"}, "auto"),
+        ({"time_budget": "1h"}, 0, {"time_budget": "1h"}, "auto"),
+        ({"time_budget": "1h"}, 0, {"time_budget": "2h"}, "auto"),
+        ({"time_budget": "1h"}, 0, {"time_budget": "1h", "epochs": 5}, 5),
+    ],
+)
+def test_epochs_are_those_of_the_run_unless_another_length_is_asked_for(config, before, planned, asked, epochs):
+    auto = replace(config, epochs="auto")
+    plan = replace(make_plan(config, Facts(3, 9, (9, 9, 9), "cpu", 2)), epochs=planned)
+    earlier = Earlier(replace(auto, **before), plan, "", WeightsReport("", "", (), ()), True)
+    assert epochs_to_resume(earlier, replace(auto, **asked)) == epochs
 
 
 def test_a_run_of_fp16_needs_cuda(config):

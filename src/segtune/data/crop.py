@@ -127,7 +127,7 @@ def pixel_of_class(labels: Array, weights: tuple[float, ...], generator: np.rand
 
 
 def _random_pixel(mask: Array, generator: np.random.Generator) -> tuple[int, int] | None:
-    """Row and column of a random pixel of a mask (H, W); None of an empty one."""
+    """Row and column of a random pixel of a mask (H, W), found row by row in little memory; None of an empty one."""
     in_row = np.count_nonzero(mask, axis=1)
     if not in_row.any():
         return None

@@ -149,7 +149,7 @@ def _curves(facts: RunFacts) -> str:
     two_means = any(epoch.labelled_mean_iou not in (None, epoch.mean_iou) for epoch in facts.epochs)
     labelled = {"labelled_mean_iou": ("Mean IoU of the labelled classes, which chooses the epoch", facts.best_epoch)}
     curves = {
-        "mean_iou": ("Mean IoU on the validation pictures", None if two_means else facts.best_epoch),
+        "mean_iou": ("Mean IoU on the validation pictures", facts.best_epoch),
         **(labelled if two_means else {}),
         "loss": (f"Training loss{f', {loss}' if loss else ''}", None),
         "learning_rate": ("Learning rate at each epoch’s end", None),
@@ -168,12 +168,14 @@ def _epoch_table(epochs: Sequence[Epoch]) -> str:
     """The curves' values, for those who can't see or hover them."""
     kept = {x for x, _ in thinned([(float(epoch.number), 0.0) for epoch in epochs])}
     rows = "".join(
-        f"<tr>{_number(epoch.number, str(epoch.number))}{_score(epoch.mean_iou)}{_score(epoch.loss)}"
+        f"<tr>{_number(epoch.number, str(epoch.number))}{_score(epoch.mean_iou)}{_score(epoch.labelled_mean_iou)}"
+        f"{_score(epoch.loss)}"
         f"{_number(epoch.learning_rate, _g(epoch.learning_rate))}{_number(epoch.seconds, f'{epoch.seconds:.1f}')}</tr>"
         for epoch in epochs
         if epoch.number in kept
     )
-    head = "".join(f'<th class="number">{name}</th>' for name in ("epoch", "mean IoU", "loss", "rate", "seconds"))
+    names = ("epoch", "mean IoU", "of labelled classes", "loss", "rate", "seconds")
+    head = "".join(f'<th class="number">{name}</th>' for name in names)
     return (
         "<details><summary>Values of the epochs</summary>"
         f"{_scroll(f'<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>', 'Values of the epochs')}"

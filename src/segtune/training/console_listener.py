@@ -105,10 +105,10 @@ def epoch_line(event: EpochDone, epochs: int) -> str:
     labelled = metrics.get("labelled_mean_iou", metrics.get("mean_iou"))
     if labelled != metrics.get("mean_iou"):  # the best epoch is chosen by it
         scores += f" (of labelled classes {labelled:.4f})"
-    if metrics.get("pixel_accuracy") is not None:
-        scores += f"  pixel accuracy {metrics['pixel_accuracy']:.4f}"
     both = [f"{name} {metrics[key]:.4f}" for key, name in CANDIDATES.items() if metrics.get(key) is not None]
     scores += f" ({', '.join(both)})" if both else ""
+    if metrics.get("pixel_accuracy") is not None:
+        scores += f"  pixel accuracy {metrics['pixel_accuracy']:.4f}"
     best = "  best so far" if event.is_best else ""
     number = f"{event.epoch:>{len(str(epochs))}}/{epochs}" if epochs else str(event.epoch)
     if metrics["train_loss"] is None:

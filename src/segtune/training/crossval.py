@@ -36,12 +36,12 @@ from segtune.models.pretrained import read_state_dict
 from segtune.run_folder import RunFolder
 from segtune.runtimes.eager import choose_device
 from segtune.training.events import Listener
-from segtune.training.initial_model import with_initial
-from segtune.training.limits import check_with_data
+from segtune.training.initial_model import with_architecture
+from segtune.training.limits import check_options, check_with_data
 from segtune.training.train import (
     TrainingInterrupted,
     TrainResult,
-    refuse_impossible,
+    refuse_unknown_names,
     refuse_without_effect,
     train,
 )
@@ -127,6 +127,7 @@ def crossval(config: CrossvalConfig, listeners: Sequence[Listener] | None = None
         UserError: Too few groups, or the folder holds another cross-validation, or another process writes to it.
         TrainingInterrupted: A training was asked to stop; the same command with ``--resume auto`` goes on.
     """
+    check_options(config)
     if not 2 <= config.folds <= MOST_FOLDS:
         raise UserError(f"--folds is {config.folds}; 2 to {MOST_FOLDS} were expected.", "5 is usual.")
     source = shlex.quote(str(config.dataset))
@@ -143,11 +144,12 @@ def crossval(config: CrossvalConfig, listeners: Sequence[Listener] | None = None
     with whole.locked():
         for run in runs:
             _refuse_own_files(run.dataset, config.dataset)
-        if config.resume != "auto" or not any(run.record.exists() for run in runs):
+        has_begun = any(run.record.exists() for run in runs)
+        if config.resume != "auto" or not has_begun:
             _refuse_damaged(config.dataset, table)
         if config.resume != "auto" and config.overwrite:
             _clear(config.run)
-        has_begun = any(run.record.exists() for run in runs)
+            has_begun = False
         _keep_folds(config, dict(zip([pair.picture.name for pair in pairs], folds, strict=True)), has_begun)
         found = []
         for number, run in enumerate(runs):
@@ -166,7 +168,7 @@ def crossval(config: CrossvalConfig, listeners: Sequence[Listener] | None = None
 def _refuse_impossible(config: CrossvalConfig, num_classes: int, num_train: int) -> None:
     """Refuse what options alone make impossible, before an earlier cross-validation is removed for it."""
     refuse_without_effect(replace(config, group_by="auto"))
-    refuse_impossible(with_initial(config))
+    refuse_unknown_names(with_architecture(config))
     if config.resume != "auto" and config.weights not in {"auto", "none"}:
         read_state_dict(Path(config.weights))
     check_with_data(config, num_classes, num_train, choose_device(config.device).type)

@@ -100,8 +100,8 @@ def _refuse_changes(earlier: TrainConfig, config: TrainConfig, folder: RunFolder
 
 def epochs_to_resume(earlier: Earlier, config: TrainConfig) -> int | Auto:
     """The epochs of a run that goes on: those of its plan, unless another length is asked for."""
-    is_same = (config.epochs, config.time_budget) == (earlier.config.epochs, earlier.config.time_budget)
-    return earlier.plan.epochs if is_same and earlier.plan.epochs else config.epochs
+    is_asked = config.epochs != "auto" or config.time_budget != earlier.config.time_budget
+    return config.epochs if is_asked else earlier.plan.epochs or "auto"
 
 
 def resumed_plan(earlier: Earlier, config: TrainConfig, new: TrainPlan) -> TrainPlan:

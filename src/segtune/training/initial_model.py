@@ -14,8 +14,8 @@ from segtune.models.catalog import build_model
 from segtune.models.pretrained import WeightsReport, misfits, read_state_dict, stated_licence, take
 
 
-def with_initial(config: TrainConfig) -> TrainConfig:
-    """The configuration with the network of the model that it goes on from, and the size that this sees pictures at.
+def with_architecture(config: TrainConfig) -> TrainConfig:
+    """The configuration with the network of the model that it goes on from, where there is one.
 
     Raises:
         UserError: It is no model file, or other options say something else.
@@ -26,19 +26,13 @@ def with_initial(config: TrainConfig) -> TrainConfig:
         raise UserError(f"--init {config.init} is no model.safetensors.", "An ensemble or an export is not trained on.")
     if config.weights != "auto":
         raise UserError("--init and --weights both say what to start from.", "Leave one out.")
-    initial = read_description(config.init)
-    architecture = initial.architecture
+    architecture = read_description(config.init).architecture
     if config.model not in {TrainConfig.model, architecture}:
         raise UserError(
             f"--model is {config.model}, but {config.init} is a {architecture}.",
             "Leave --model out; or take what fits of its weights, with --weights in place of --init.",
         )
-    config = replace(config, model=architecture)
-    longest_side, crop = initial.preprocessing.longest_side, initial.training.get("crop")
-    if not longest_side or (config.recipe, config.longest_side, config.crop) != ("default", "auto", "auto"):
-        return config
-    # Its objects would have another size else. Where it shrank nothing, its pictures may have been small themselves.
-    return replace(config, longest_side=longest_side, crop=crop if isinstance(crop, int) else "auto")
+    return replace(config, model=architecture)
 
 
 def load_initial(net: nn.Module, model: str, path: Path, table: ClassTable) -> WeightsReport:

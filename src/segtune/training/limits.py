@@ -117,12 +117,18 @@ def seconds_in(text: str) -> float:
     return seconds
 
 
-TYPES: dict[Any, tuple[tuple[type, ...], str]] = {
-    Path: ((Path,), "a pathlib.Path"), str: ((str,), "a text"), bool: ((bool,), "True or False"),
-    int: ((int,), "a whole number (int)"), float: ((int, float), "a number (float)"), NoneType: ((NoneType,), "None"),
-    tuple: ((tuple,), "a tuple of numbers, one for each class"),
+TYPES: dict[Any, str] = {
+    Path: "a pathlib.Path", str: "a text", bool: "True or False", int: "a whole number (int)",
+    float: "a number (float)", NoneType: "None", tuple: "a tuple of numbers, one for each class",
 }  # fmt: skip
-"""What an option of a type may be given as, and what that is called."""
+"""The types of options, and what they are called."""
+
+
+def _is_a(value: object, taken: type) -> bool:
+    """Whether a value has a type: whole numbers are numbers, True is none."""
+    if isinstance(value, bool):
+        return taken is bool
+    return isinstance(value, (int, float) if taken is float else taken)
 
 
 def _check_types(config: TrainConfig) -> None:
@@ -131,9 +137,10 @@ def _check_types(config: TrainConfig) -> None:
         value = getattr(config, name)
         kinds = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
         choices = [choice for kind in kinds if get_origin(kind) is Literal for choice in get_args(kind)]
-        types = [TYPES[get_origin(kind) or kind] for kind in kinds if get_origin(kind) is not Literal]
-        if value not in choices and not any(isinstance(value, taken) for taken, _ in types):
-            expected = " or ".join([*map(repr, choices), *(told for _, told in types)])
+        types = [get_origin(kind) or kind for kind in kinds if get_origin(kind) is not Literal]
+        is_choice = isinstance(value, str) and value in choices
+        if not is_choice and not any(_is_a(value, taken) for taken in types):
+            expected = " or ".join([*map(repr, choices), *(TYPES[taken] for taken in types)])
             raise UserError(f"{name} is {value!r}; {expected} was expected.", nearest(str(value), choices))
 
 
@@ -157,5 +164,5 @@ def _check_numbers(config: TrainConfig) -> None:
 def _check_class_weights(weights: str | Sequence[float]) -> None:
     if isinstance(weights, str):
         return
-    if any(not 0 <= weight < math.inf for weight in weights) or not any(weights):
+    if any(not _is_a(weight, float) or not 0 <= weight < math.inf for weight in weights) or not any(weights):
         raise UserError(f"-w gives the weights {tuple(weights)}; numbers of 0 or above, not all 0, were expected.")

@@ -254,7 +254,7 @@ def _end_epoch(run: Run, state: TrainingState, pace: Pace, last: LastModel) -> b
     if run.processes.broadcast(validates):
         validated = _validate(run, candidates, progress, pace)
         for name, of_candidate in validated.items() if len(validated) > 1 else ():
-            metrics[f"selection_iou_{name}"] = of_candidate.selection_iou
+            metrics[f"selection_iou_{name}"] = None if of_candidate.mean_iou is None else of_candidate.selection_iou
         chosen = max(validated, key=lambda name: validated[name].selection_iou)
         metrics["mean_iou"], scores = validated[chosen].mean_iou, validated[chosen].scores
         metrics |= {} if scores is None else scores.in_brief()

@@ -157,16 +157,24 @@ def dice_loss(logits: Tensor, labels: Tensor) -> Tensor:
         logits: float (N, C, H, W).
         labels: int64 (N, H, W).
     """
-    is_labelled = labels != IGNORE
-    classes = torch.where(is_labelled, labels, 0)
+    is_labelled = (labels != IGNORE).to(logits.dtype)
+    classes = torch.where(labels == IGNORE, 0, labels)
     probabilities = logits.softmax(1)
     own = probabilities.gather(1, classes.unsqueeze(1)).squeeze(1) * is_labelled
-    nothing = torch.zeros(logits.shape[1], dtype=torch.float64, device=logits.device)  # float32 can't add up millions
-    overlap = nothing.index_add(0, classes.flatten(), own.flatten().double())
-    labelled = nothing.index_add(0, classes.flatten(), is_labelled.flatten().double())
-    predicted = torch.einsum("nchw,nhw->c", probabilities, is_labelled.to(probabilities.dtype))
+    overlap, labelled = (_sums(values, classes, logits.shape[1]) for values in (own, is_labelled))
+    predicted = torch.einsum("nchw,nhw->c", probabilities, is_labelled)
     dice = 2 * overlap / (predicted + labelled).clamp(min=torch.finfo(torch.float32).tiny)
-    return ((1 - dice) * (labelled > 0)).mean().to(logits.dtype)
+    return ((1 - dice) * (labelled > 0)).mean()
+
+
+def _sums(values: Tensor, classes: Tensor, num_classes: int) -> Tensor:
+    """The sum of the values (N, H, W) of each class's pixels, (C,).
+
+    First of each row, then of all: a float32 that has reached a million takes in no more small values, and a GPU would
+    wait where all pixels of a class are added to one place.
+    """
+    rows = classes.flatten(0, 1)
+    return values.new_zeros(len(rows), num_classes).scatter_add(1, rows, values.flatten(0, 1)).sum(0)
 
 
 def lovasz_loss(logits: Tensor, labels: Tensor) -> Tensor:

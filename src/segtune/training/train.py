@@ -53,7 +53,7 @@ from segtune.training.augmented_sheet import augmented_sheet
 from segtune.training.console_listener import ConsoleListener
 from segtune.training.earlier_run import Earlier, epochs_to_resume, read_earlier, resumed_plan, run_to_resume
 from segtune.training.events import Event, Listener, Notice, RunDone, RunStarted
-from segtune.training.initial_model import load_initial, with_initial
+from segtune.training.initial_model import load_initial, with_architecture
 from segtune.training.limits import check_options
 from segtune.training.loop import Run, StopRequested, TrialValidation, make_state, run_epochs
 from segtune.training.network import Network
@@ -134,8 +134,9 @@ def train(
             dataset.
         TrainingInterrupted: The training was asked to stop; ``resume`` goes on.
     """
-    refuse_impossible(config)
-    config = with_initial(config)
+    check_options(config)
+    config = with_architecture(config)
+    refuse_unknown_names(config)
     if config.nproc > 1 and not was_launched():
         _refuse_listeners(listeners)
         launch(command_line("train", config)[1:], config.nproc, RunFolder(config.run))
@@ -154,7 +155,8 @@ def resume(config: ResumeConfig, listeners: Sequence[Listener] | None = None) ->
     earlier = read_earlier(folder)
     # The run folder may have been moved.
     changed = replace(earlier.config, **{name: value for name, value in vars(config).items() if value is not None})
-    refuse_impossible(changed)
+    check_options(changed)
+    refuse_unknown_names(changed)
     if changed.nproc > 1 and not was_launched():
         _refuse_listeners(listeners)
         launch(command_line("resume", replace(config, nproc=changed.nproc))[1:], changed.nproc, folder)
@@ -303,9 +305,8 @@ def _prepare(config: TrainConfig, folder: RunFolder, earlier: Earlier | None, ch
     return Data(dataset, table, report, train_pairs, val_pairs)
 
 
-def refuse_impossible(config: TrainConfig) -> None:
-    """Raise UserError where the model, or what is reported to, is not known, or a value is impossible."""
-    check_options(config)
+def refuse_unknown_names(config: TrainConfig) -> None:
+    """Raise UserError where the model, or what is reported to, is not known."""
     find_model(config.model)
     refuse_unknown_watchers(config.report_to)
 
