@@ -77,7 +77,7 @@ def test_header_says_all_that_prediction_needs(path):
     assert header["classes"]["classes"][2] == {"id": 2, "name": "ein Flugzeug ✈", "color": [0, 0, 255]}
     assert header["classes"]["ignore_value"] == 11
     assert header["classes"]["paint_order"] == ["ground", "sky"]
-    assert header["preprocessing"].keys() == {"mean", "std", "size_multiple", "longest_side"}
+    assert header["preprocessing"].keys() == {"mean", "std", "size_multiple", "longest_side", "enlarge"}
     assert header["preprocessing"]["longest_side"] == 640
     assert header["scores"]["class_iou"] == [0.5, None, 1.0]
     assert header["weights"] == {"source": "random", "licence": ""}

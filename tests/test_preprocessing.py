@@ -37,9 +37,9 @@ def test_prediction_and_training_prepare_alike_to_the_bit(mean, std):
 
 
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (31, 33), (64, 96), (500, 20)])
-@pytest.mark.parametrize("longest_side", [0, 48])
-def test_prepare_and_restore_keep_the_pictures_size(height, width, longest_side):
-    preprocessing = Preprocessing(size_multiple=32, longest_side=longest_side)
+@pytest.mark.parametrize(("longest_side", "enlarge"), [(0, 1), (48, 1), (0, 3)])
+def test_prepare_and_restore_keep_the_pictures_size(height, width, longest_side, enlarge):
+    preprocessing = Preprocessing(size_multiple=32, longest_side=longest_side, enlarge=enlarge)
     images = preprocessing.prepare(noise(height, width))
     assert images.shape[2] % 32 == images.shape[3] % 32 == 0
     assert restored(preprocessing, images, height, width).shape == (1, 3, height, width)
@@ -56,8 +56,8 @@ def test_padding_is_cut_away_again():
 def test_labels_shrink_with_their_picture_and_keep_their_values():
     preprocessing = Preprocessing(longest_side=50)
     labels = np.repeat(np.array([[3, 255]], np.uint8), 50, axis=1).repeat(30, axis=0)
-    small = preprocessing.shrink_labels(labels)
-    assert small.shape == preprocessing.shrink(noise(30, 100)).shape[:2] == (15, 50)
+    small = preprocessing.resized_labels(labels)
+    assert small.shape == preprocessing.resized(noise(30, 100)).shape[:2] == (15, 50)
     assert set(np.unique(small)) == {3, 255}
 
 
@@ -71,6 +71,9 @@ def test_labels_shrink_with_their_picture_and_keep_their_values():
         {"std": None},
         {"std": (float("nan"), 1, 1)},
         {"longest_side": float("inf")},
+        {"enlarge": 0},
+        {"enlarge": 9},
+        {"enlarge": 2, "longest_side": 512},
     ],
 )
 def test_impossible_values_are_refused(change):
@@ -78,17 +81,31 @@ def test_impossible_values_are_refused(change):
         Preprocessing.from_dict({**Preprocessing().to_dict(), **change}, "file")
 
 
-def test_values_read_back():
-    preprocessing = Preprocessing((0.1, 0.2, 0.3), (0.4, 0.5, 0.6), 32, 1024)
+@pytest.mark.parametrize("sizes", [(32, 1024, 1), (32, 0, 3)])
+def test_values_read_back(sizes):
+    preprocessing = Preprocessing((0.1, 0.2, 0.3), (0.4, 0.5, 0.6), *sizes)
     assert Preprocessing.from_dict(preprocessing.to_dict(), "file") == preprocessing
+
+
+def test_files_that_say_nothing_of_it_enlarge_nothing():
+    values = Preprocessing().to_dict()
+    del values["enlarge"]
+    assert Preprocessing.from_dict(values, "file") == Preprocessing()
+
+
+def test_enlarged_labels_lie_under_their_picture():
+    preprocessing = Preprocessing(enlarge=3)
+    labels = np.array([[3, 255]], np.uint8)
+    assert np.array_equal(preprocessing.resized_labels(labels), np.repeat(np.repeat(labels, 3, axis=1), 3, axis=0))
+    assert preprocessing.resized(noise(30, 40)).shape == (90, 120, 3)
 
 
 @pytest.mark.parametrize(("height", "width"), [(50, 40), (333, 200), (1, 400), (400, 1)])
 @pytest.mark.parametrize("band", [1, 7, 1000])
 @pytest.mark.parametrize("arrays", [NumpyArrays(), TorchArrays(torch.device("cpu"))], ids=["numpy", "torch"])
-def test_restoring_by_bands_is_bilinear(monkeypatch, height, width, band, arrays):
+@pytest.mark.parametrize("preprocessing", [Preprocessing(longest_side=100), Preprocessing(enlarge=3)])
+def test_restoring_by_bands_is_bilinear(monkeypatch, height, width, band, arrays, preprocessing):
     monkeypatch.setattr("segtune.preprocessing.MAX_RESTORED_VALUES", 5 * 3 * width)
-    preprocessing = Preprocessing(longest_side=100)
     logits = torch.rand(1, 3, *preprocessing.working_size(height, width))
     expected = torch.nn.functional.interpolate(logits, (height, width), mode="bilinear", align_corners=False)
     bands = [arrays.array(part.numpy()) for part in logits.split(band, dim=2)]

@@ -220,6 +220,10 @@ class TrainingOptions:
     labels and scores stay at the pictures' own size. 0: never. 'auto': 512, in proportion more where --crop is
     above 224 (1024 for 448), and up to twice that for pictures that are much longer than wide; 0 with the original
     recipe, and where no picture is larger: then larger pictures are cut into tiles in prediction."""
+    enlarge: int | Auto = "auto"
+    """Pictures are enlarged by this whole factor for the model, in training and in prediction; 1: not. 'auto': up to 4
+    times where all are small, to no more than 512 pixels; 1 with the original recipe, and where --crop or
+    --longest-side is given."""
     min_scale: float | Auto = "auto"
     """Smallest factor by which training pictures are scaled."""
     max_scale: float | Auto = "auto"

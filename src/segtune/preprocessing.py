@@ -20,6 +20,8 @@ Triple = tuple[float, float, float]
 IMAGENET_MEAN: Triple = (0.485, 0.456, 0.406)
 IMAGENET_STD: Triple = (0.229, 0.224, 0.225)
 
+MAX_ENLARGED = 8
+"""The largest factor that a file may ask for: a tile is enlarged as a whole."""
 MAX_RESTORED_VALUES = 1 << 24
 """Logits that are at a picture's own size at once: 64 MB."""
 
@@ -33,12 +35,14 @@ class Preprocessing:
         std: What they are divided by then.
         size_multiple: Height and width are padded to a multiple of this, at the bottom and on the right.
         longest_side: Pictures whose longer side has more pixels are shrunk to it; 0: never.
+        enlarge: Pictures are enlarged by this factor; 1 where any is shrunk.
     """
 
     mean: Triple = IMAGENET_MEAN
     std: Triple = IMAGENET_STD
     size_multiple: int = 1
     longest_side: int = 0
+    enlarge: int = 1
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for the model header."""
@@ -53,7 +57,7 @@ class Preprocessing:
         """
         try:
             mean, std = (triple(values[name]) for name in ("mean", "std"))
-            sizes = int(values["size_multiple"]), int(values["longest_side"])
+            sizes = int(values["size_multiple"]), int(values["longest_side"]), int(values.get("enlarge", 1))
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise UserError(f"{source} holds no valid preprocessing ({error}).", "The file is damaged.") from error
         if (
@@ -61,6 +65,8 @@ class Preprocessing:
             or min(std) <= 0
             or not 1 <= sizes[0] <= 4096
             or sizes[1] < 0
+            or not 1 <= sizes[2] <= MAX_ENLARGED
+            or (sizes[1] and sizes[2] > 1)
         ):
             raise UserError(f"{source} holds a preprocessing with impossible values.", "The file is damaged.")
         return Preprocessing(mean, std, *sizes)
@@ -69,18 +75,19 @@ class Preprocessing:
         """Height and width that the network sees a picture at, before padding."""
         longest = max(height, width)
         if not self.longest_side or longest <= self.longest_side:
-            return height, width
+            return self.enlarge * height, self.enlarge * width
         scale = self.longest_side / longest
         return max(1, round(height * scale)), max(1, round(width * scale))
 
-    def shrink(self, picture: Array) -> Array:
+    def resized(self, picture: Array) -> Array:
         """A picture, uint8 (H, W, 3), at its working size."""
         height, width = self.working_size(*picture.shape[:2])
         if (height, width) == picture.shape[:2]:
             return picture
-        return cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
+        method = cv2.INTER_AREA if self.enlarge == 1 else cv2.INTER_LINEAR
+        return cv2.resize(picture, (width, height), interpolation=method).astype(np.uint8, copy=False)
 
-    def shrink_labels(self, labels: Array) -> Array:
+    def resized_labels(self, labels: Array) -> Array:
         """Class ids, uint8 (H, W), at their picture's working size. For training only: scores never see this."""
         height, width = self.working_size(*labels.shape)
         if (height, width) == labels.shape:
@@ -112,7 +119,7 @@ class Preprocessing:
 
     def prepare(self, picture: Array) -> Floats:
         """A picture, uint8 (H, W, 3) RGB -> float32 (1, 3, H', W'): at its working size, normalised and padded."""
-        pixels = self.shrink(picture)
+        pixels = self.resized(picture)
         height, width = pixels.shape[:2]
         padded = height + -height % self.size_multiple, width + -width % self.size_multiple
         images = np.zeros((1, 3, *padded), np.float32)

@@ -43,6 +43,14 @@ def test_crops_have_their_size_whatever_the_pictures(height, width, scale):
     assert cropped.image.dtype == cropped.labels.dtype == np.uint8
 
 
+def test_small_pictures_are_enlarged():
+    picture = Sample(np.full((8, 10, 3), 7, np.uint8), np.full((8, 10), 2, np.uint8), "x")
+    cropped = ScaledCrop(64, 1.0, 1.0, FILL, enlarge=3)(picture, generator())
+    rows, columns = np.nonzero(cropped.labels == 2)
+    assert (np.ptp(rows) + 1, np.ptp(columns) + 1) == (24, 30)
+    assert (cropped.image[cropped.labels == 2] == 7).all()
+
+
 def test_padding_is_ignored_and_of_the_mean_color():
     cropped = ScaledCrop(64, 1.0, 1.0, FILL)(sample(10, 20), generator())
     padding = cropped.labels == IGNORE

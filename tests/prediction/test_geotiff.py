@@ -16,6 +16,7 @@ from segtune.errors import UserError
 from segtune.model_file import load_model, save_model
 from segtune.pictures import read_labels, read_picture
 from segtune.prediction.predict import predict
+from segtune.prediction.predictor import PredictOptions, load
 from segtune.prediction.raster import is_georeferenced, open_raster
 
 KINDS = "labels,segmentation,overlays,confidence,polygons"
@@ -145,6 +146,19 @@ def test_shrinking_is_told_with_what_avoids_it(trained_run, picture, tmp_path):
     (note,) = predict(config).notes
     assert "was shrunk from 192 x 144 to 96 x 72 pixels" in note
     assert not predict(replace(config, overwrite=True, tile=256)).notes
+
+
+def test_a_model_of_enlarged_pictures_predicts_a_raster_in_parts_as_a_picture(trained_run, picture, tmp_path):
+    model = load_model(trained_run / "model.safetensors")
+    save_model(tmp_path / "m.safetensors", replace(model, preprocessing=replace(model.preprocessing, enlarge=3)))
+    write_geotiff(tmp_path / "a.tif", picture)
+    for tile in ("auto", 256):
+        options = {"save": "labels", "tile": tile, "overwrite": True}
+        assert not predict(PredictConfig(tmp_path / "m.safetensors", tmp_path / "a.tif", tmp_path, **options)).notes
+        with rasterio.open(tmp_path / "labels" / "a.tif") as file:
+            found = file.read(1)
+        predictor = load(tmp_path / "m.safetensors", options=PredictOptions(tile=tile))
+        assert np.array_equal(found, predictor.predict(picture).class_ids)
 
 
 def test_color_map_is_applied(tmp_path):

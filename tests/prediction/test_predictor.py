@@ -91,20 +91,23 @@ class Noting(NumpyArrays):
 
 
 @pytest.mark.parametrize(
-    ("picture", "longest_side", "crop", "options", "expected"),
+    ("picture", "sizes", "crop", "options", "expected"),
     [
-        ((2048, 2048), 0, 224, {}, (2048, 2048)),
-        ((2080, 2048), 0, 224, {}, (1280, 1280)),
-        ((2080, 2048), 0, 512, {}, (2048, 2048)),
-        ((2080, 2048), 0, 224, {"tile": 0}, (2080, 2048)),
-        ((200, 100), 100, 224, {}, (128, 64)),
-        ((200, 100), 100, 224, {"tile": 0}, (128, 64)),
-        ((200, 100), 100, 224, {"tile": 128}, (128, 128)),
+        ((2048, 2048), {}, 224, {}, (2048, 2048)),
+        ((2080, 2048), {}, 224, {}, (1280, 1280)),
+        ((2080, 2048), {}, 512, {}, (2048, 2048)),
+        ((2080, 2048), {}, 224, {"tile": 0}, (2080, 2048)),
+        ((200, 100), {"longest_side": 100}, 224, {}, (128, 64)),
+        ((200, 100), {"longest_side": 100}, 224, {"tile": 0}, (128, 64)),
+        ((200, 100), {"longest_side": 100}, 224, {"tile": 128}, (128, 128)),
+        ((100, 200), {"enlarge": 2}, 224, {}, (224, 416)),
+        ((100, 200), {"enlarge": 2}, 224, {"tile": 128}, (128, 128)),
+        ((700, 700), {"enlarge": 3}, 224, {}, (1280, 1280)),
     ],
 )
-def test_large_pictures_are_shrunk_or_cut(picture, longest_side, crop, options, expected):
+def test_large_pictures_are_shrunk_or_cut(picture, sizes, crop, options, expected):
     """docs/prediction.md: cut above 2048 x 2048 into tiles of four crops, at least 1280; --tile does not shrink."""
-    backend, rule = Noting(), Preprocessing(size_multiple=32, longest_side=longest_side)
+    backend, rule = Noting(), Preprocessing(size_multiple=32, **sizes)
     model = Description("noting", numbered_classes(3), rule, training={"crop": crop})
     Predictor(model, backend, PredictOptions(**options)).predict(np.zeros((*picture, 3), np.uint8))
     largest = max(backend.sizes, key=lambda size: size[0] * size[1])

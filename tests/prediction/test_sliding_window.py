@@ -9,7 +9,8 @@ import torch
 from segtune.arrays import NumpyArrays
 from segtune.errors import UserError
 from segtune.prediction.predictor import PredictOptions
-from segtune.prediction.sliding_window import ALIGNMENT, sliding_window, tile_starts, tile_weights
+from segtune.prediction.sliding_window import ALIGNMENT, Enlarged, sliding_window, tile_starts, tile_weights
+from segtune.preprocessing import Preprocessing
 from segtune.runtimes.eager import TorchArrays
 
 
@@ -39,6 +40,19 @@ def test_logits_of_single_pixels_are_those_of_the_whole(height, width, arrays):
 
     bands = [np.array(band) for band in sliding_window(logits_of, picture, 96, 32, arrays)]
     np.testing.assert_allclose(np.concatenate(bands, axis=2), whole, atol=1e-3, rtol=1e-5)
+
+
+@pytest.mark.parametrize("factor", [1, 2, 3, 4])
+@pytest.mark.parametrize(
+    "place", [(0, 9, 0, 13), (0, 3, 0, 4), (5, 9, 7, 13), (2, 6, 3, 11), (4, 5, 6, 7), (8, 99, 1, 99)]
+)
+def test_a_part_of_an_enlarged_picture_is_that_of_the_whole(factor, place):
+    picture = np.random.default_rng(0).integers(0, 255, (9, 13, 3)).astype(np.uint8)
+    whole = Preprocessing(enlarge=factor).resized(picture)
+    top, bottom, left, right = (factor * side + shift for side, shift in zip(place, (0, 1, 0, -1), strict=True))
+    enlarged = Enlarged(picture, factor)
+    assert enlarged.shape == whole.shape
+    assert np.array_equal(enlarged[top:bottom, left:right], whole[top:bottom, left:right])
 
 
 @pytest.mark.parametrize("options", [{"tile": -1}, {"tile": 5}, {"overlap": -3}])

@@ -257,6 +257,14 @@ def test_classes_that_nearly_vanish_are_told(dataset, longest_side, is_told):
     assert bool(told) == is_told
 
 
+def test_small_pictures_are_seen_larger_and_scored_at_their_own_size(dataset):
+    result = train(config(dataset, crop="auto"), listeners=[])
+    assert json.loads((dataset.parent / "run" / "run.json").read_text())["plan"]["enlarge"] == 4
+    assert read_header(result.model)["preprocessing"]["enlarge"] == 4
+    assert result.scores.confusion.sum() == 3 * 72 * 96
+    assert evaluate(EvaluateConfig(result.model, dataset)).mean_iou == result.scores.mean_iou
+
+
 def test_the_better_of_weights_and_their_average_is_kept(dataset):
     train(config(dataset, ema=0.5, epochs=3), listeners=[])
     run = dataset.parent / "run"

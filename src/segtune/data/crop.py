@@ -30,6 +30,7 @@ class ScaledCrop:
         rare_crop: Probability that the crop is placed on a pixel of a class that is drawn among those of the picture.
         class_weights: How likely each class is then, relative to the others; empty: all alike.
         needs_labels: Whether a place where nothing is labelled is exchanged for one where something is.
+        enlarge: Scales are of the picture enlarged by this factor.
     """
 
     size: int
@@ -41,10 +42,11 @@ class ScaledCrop:
     rare_crop: float = 0.0
     class_weights: tuple[float, ...] = ()
     needs_labels: bool = True
+    enlarge: int = 1
 
     def __call__(self, sample: Sample, generator: np.random.Generator) -> Sample:
         """Scale, turn and crop, at a random place."""
-        scale = float(generator.uniform(self.min_scale, self.max_scale))
+        scale = self.enlarge * float(generator.uniform(self.min_scale, self.max_scale))
         stretch = (1 + self.aspect_jitter) ** float(generator.uniform(-0.5, 0.5)) if self.aspect_jitter else 1.0
         scales = scale / stretch, scale * stretch
         angle = math.radians(generator.uniform(-self.rotation, self.rotation)) if self.rotation else 0.0

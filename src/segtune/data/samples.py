@@ -49,7 +49,7 @@ class DecodedSamples:
         """
         pair = self.pairs[index]
         return Sample(
-            self.preprocessing.shrink(read_picture(pair.picture)),
-            self.preprocessing.shrink_labels(read_labels(pair.labels, self.table)),
+            self.preprocessing.resized(read_picture(pair.picture)),
+            self.preprocessing.resized_labels(read_labels(pair.labels, self.table)),
             pair.stem,
         )

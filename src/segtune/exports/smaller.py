@@ -72,7 +72,7 @@ def quantize_onnx(path: Path, predictor: Predictor, pictures: Sequence[Path]) ->
 
 def _prepared(predictor: Predictor, path: Path) -> np.ndarray[Any, Any]:
     """A picture as the network takes it, the middle of it where it is larger than a tile."""
-    pixels = predictor.model.preprocessing.shrink(read_picture(path))
+    pixels = predictor.model.preprocessing.resized(read_picture(path))
     middle = []
     for length in pixels.shape[:2]:
         side = min(length, predictor.tile or length)

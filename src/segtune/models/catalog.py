@@ -97,6 +97,6 @@ def feature_extractor(net: nn.Module, name: str) -> nn.Module:
     return net.get_submodule(find_model(name).feature_extractor)
 
 
-def model_preprocessing(name: str, longest_side: int) -> Preprocessing:
-    """How pictures are prepared for a model that looks at no more than ``longest_side`` pixels (0: at all)."""
-    return replace(find_model(name).preprocessing, longest_side=longest_side)
+def model_preprocessing(name: str, longest_side: int, enlarge: int = 1) -> Preprocessing:
+    """How pictures are prepared for a model: shrunk to ``longest_side`` pixels (0: never), or enlarged by a factor."""
+    return replace(find_model(name).preprocessing, longest_side=longest_side, enlarge=enlarge)

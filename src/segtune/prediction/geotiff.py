@@ -61,7 +61,7 @@ def predict_geotiff(predictor: Predictor, entry: Input, outputs: Outputs) -> str
             write_geojson(outputs.path(entry, POLYGONS), polygons, table, raster.placed)
             outputs.coco.add(entry.picture_name, everything.shape, polygons)
     seen_height, seen_width = predictor.preprocessing.working_size(height, width)
-    if (seen_height, seen_width) == (height, width):
+    if seen_height >= height:
         return ""
     return (
         f"{entry.path} was shrunk from {width} x {height} to {seen_width} x {seen_height} pixels, the size that the"

@@ -14,7 +14,7 @@ from segtune.config import Auto, RuntimeName, TestTimeAugmentation
 from segtune.description import Description
 from segtune.errors import UserError
 from segtune.pictures import read_picture
-from segtune.prediction.sliding_window import ALIGNMENT, LargePicture, aligned, sliding_window
+from segtune.prediction.sliding_window import ALIGNMENT, Enlarged, LargePicture, Pixels, aligned, sliding_window
 from segtune.prediction.test_time_augmentation import augmented
 from segtune.preprocessing import Preprocessing
 from segtune.runtimes.backend import Backend, one_hot
@@ -114,11 +114,13 @@ class Predictor:
     @cached_property
     def preprocessing(self) -> Preprocessing:
         """The model's, but that pictures are not shrunk where tiles of a size are asked for."""
-        return self.model.preprocessing if self.options.tile in {"auto", 0} else self._unshrunk
+        is_tiled = self.options.tile not in {"auto", 0}
+        return replace(self.model.preprocessing, longest_side=0) if is_tiled else self.model.preprocessing
 
     @cached_property
-    def _unshrunk(self) -> Preprocessing:
-        return replace(self.model.preprocessing, longest_side=0)
+    def _of_working_size(self) -> Preprocessing:
+        """For what has its working size already."""
+        return replace(self.model.preprocessing, longest_side=0, enlarge=1)
 
     def predict(self, picture: Path | str | Array) -> Prediction:
         """Segment one picture.
@@ -137,10 +139,10 @@ class Predictor:
 
         The ones that are cut into tiles fill it by themselves, and go one by one, as do those of different sizes.
         """
-        small = [self.preprocessing.shrink(picture) for picture in pictures]
-        if len({picture.shape for picture in pictures}) > 1 or not self._fits(*small[0].shape[:2]):
+        working = [self.preprocessing.resized(picture) for picture in pictures]
+        if len({picture.shape for picture in pictures}) > 1 or not self._fits(*working[0].shape[:2]):
             return [self.predict(picture) for picture in pictures]
-        logits = self._logits_of(np.stack(small))
+        logits = self._logits_of(np.stack(working))
         return [
             self._assembled(pictures[index], self._restored(pictures[index], [logits[index : index + 1]]))
             for index in range(len(pictures))
@@ -161,10 +163,13 @@ class Predictor:
     def logit_rows(self, picture: Array | LargePicture) -> Iterator[tuple[slice, Values]]:
         """Like ``predict_rows``, with logits (C, rows, W), where the backend leaves them."""
         size = self.preprocessing.working_size(*picture.shape[:2])
-        if isinstance(picture, np.ndarray):
-            working: Array | LargePicture = self.preprocessing.shrink(picture)
-        else:
-            working = picture.shrunk(*size) if size != picture.shape[:2] else picture
+        working: Pixels = picture
+        if self.preprocessing.enlarge > 1:
+            working = Enlarged(picture, self.preprocessing.enlarge)
+        elif isinstance(picture, np.ndarray):
+            working = self.preprocessing.resized(picture)
+        elif size != picture.shape[:2]:
+            working = picture.shrunk(*size)
         return self._restored(picture, self._logits(working))
 
     def _restored(self, picture: Array | LargePicture, bands: Iterable[Values]) -> Iterator[tuple[slice, Values]]:
@@ -180,7 +185,7 @@ class Predictor:
             class_ids[rows], confidence[rows] = self.backend.best(logits)
         return Prediction(class_ids, confidence, self.model.classes)
 
-    def _logits(self, pixels: Array | LargePicture) -> Iterator[Values]:
+    def _logits(self, pixels: Pixels) -> Iterator[Values]:
         """Logits of pixels, uint8 (h, w, 3), in bands of rows (1, C, rows, w)."""
         height, width = pixels.shape[:2]
         if self._fits(height, width):
@@ -219,7 +224,7 @@ class Predictor:
     def prepared(self, pixels: Array) -> Floats | Array:
         """What the network takes, of pixels, uint8 (h, w, 3)."""
         if self.backend.interface.input == "images":
-            return self._unshrunk.prepare(pixels)
+            return self._of_working_size.prepare(pixels)
         axes = (0, 1, 2) if self.backend.interface.input == "nhwc" else (2, 0, 1)
         return np.ascontiguousarray(pixels.transpose(axes))[None]
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
+import cv2
 import numpy as np
 
 from segtune.arrays import Array, Arrays, Floats, Values
@@ -15,18 +16,51 @@ MARGIN = 0.4
 pixel. Tiles are spread evenly, so that they may overlap by more; in between they count alike then."""
 
 
-class LargePicture(Protocol):
-    """A picture that is read in parts, as an array (H, W, 3) is indexed."""
+class Pixels(Protocol):
+    """What is read in parts, as an array (H, W, 3) is indexed."""
 
     @property
-    def shape(self) -> tuple[int, int, int]:
+    def shape(self) -> tuple[int, ...]:
         """Height, width, 3."""
 
-    def __getitem__(self, place: tuple[slice, slice]) -> Array:
+    def __getitem__(self, place: tuple[slice, slice], /) -> Array:
         """Rows and columns of it, uint8 (h, w, 3) RGB."""
+
+
+class LargePicture(Pixels, Protocol):
+    """A picture that need not be read as a whole."""
 
     def shrunk(self, height: int, width: int) -> Array:
         """The whole at another size, uint8 (height, width, 3)."""
+
+
+class Enlarged:
+    """A picture seen larger, bilinear; only what is asked for is.
+
+    Args:
+        picture: The picture.
+        factor: How many times as high and as wide.
+    """
+
+    def __init__(self, picture: Pixels, factor: int) -> None:
+        self.picture = picture
+        self.factor = factor
+        height, width = picture.shape[:2]
+        self.shape = (factor * height, factor * width, 3)
+
+    def __getitem__(self, place: tuple[slice, slice]) -> Array:
+        """Rows and columns of it."""
+        spans = [part.indices(length)[:2] for part, length in zip(place, self.shape, strict=False)]
+        # One more pixel on each side: by these, too, pixels at the edge are interpolated.
+        first = [max(0, start // self.factor - 1) for start, _ in spans]
+        rows, columns = (slice(low, -(-stop // self.factor) + 1) for low, (_, stop) in zip(first, spans, strict=True))
+        size = [self.factor * length for length in self.picture[rows, columns].shape[:2]]
+        enlarged = cv2.resize(self.picture[rows, columns], (size[1], size[0]), interpolation=cv2.INTER_LINEAR)
+        (top, bottom), (left, right) = (
+            (start - low * self.factor, stop - low * self.factor)
+            for low, (start, stop) in zip(first, spans, strict=True)
+        )
+        return np.asarray(enlarged[top:bottom, left:right], np.uint8)
 
 
 def aligned(pixels: int) -> int:
@@ -71,7 +105,7 @@ def tile_weights(length: int, starts: Sequence[int], tile: int, overlap: int) ->
 
 
 def sliding_window(
-    logits_of: Callable[[Array], Values], picture: Array | LargePicture, tile: int, overlap: int, arrays: Arrays
+    logits_of: Callable[[Array], Values], picture: Pixels, tile: int, overlap: int, arrays: Arrays
 ) -> Iterator[Values]:
     """Logits of a picture in bands of rows, from its top to its bottom.
 
@@ -80,7 +114,7 @@ def sliding_window(
 
     Args:
         logits_of: Pixels, uint8 (h, w, 3) -> logits (1, C, h, w).
-        picture: uint8 (H, W, 3) RGB, or what can be read in parts.
+        picture: An array, or what can be read in parts.
         tile: Side of the tiles, a multiple of ``ALIGNMENT``.
         overlap: Least overlap of neighbours, a multiple of ``ALIGNMENT`` below ``tile``.
         arrays: What the logits are.

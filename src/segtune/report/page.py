@@ -28,7 +28,8 @@ MAX_CLASSES_EXPLAINED = 40
 
 PLAN = {
     "recipe": "Recipe", "epochs": "Epochs", "time_budget": "Time budget, s", "batch_size": "Batch size",
-    "accumulate": "Parts of a batch", "crop": "Crop, px", "longest_side": "Longest side, px", "freeze": "Frozen stages",
+    "accumulate": "Parts of a batch", "crop": "Crop, px", "longest_side": "Longest side, px",
+    "enlarge": "Enlarged, times", "freeze": "Frozen stages",
     "loss": "Loss", "class_weights": "Class weights", "logit_adjustment": "Logit adjustment",
     "label_smoothing": "Label smoothing", "optimizer": "Optimizer", "learning_rate": "Learning rate",
     "backbone_rate": "Backbone’s rate, share", "layer_decay": "Layer decay",
@@ -44,7 +45,7 @@ AUGMENTATION = {
 }  # fmt: skip
 MACHINE = {"device": "Device", "precision": "Precision", "world_size": "Processes", "num_workers": "Workers"}
 UNUSED: tuple[Any, ...] = (0, 0.0, "", False, None, [], "none")
-WITHOUT_EFFECT = {"accumulate": 1, "layer_decay": 1.0, "world_size": 1}
+WITHOUT_EFFECT = {"accumulate": 1, "enlarge": 1, "layer_decay": 1.0, "world_size": 1}
 """Values that mean that something is not used, beside ``UNUSED``."""
 
 KINDS: dict[Kind, str] = {"worst": "Worst", "best": "Best", "spread": "Evenly spread over all validation pictures"}

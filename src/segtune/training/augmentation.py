@@ -12,7 +12,7 @@ def plan_augmentation(plan: TrainPlan, mean: Triple) -> Augmentation:
     crop = ScaledCrop(
         plan.crop, plan.min_scale, plan.max_scale, mean,
         plan.aspect_jitter, plan.rotation, plan.rare_crop, plan.class_weights,
-        needs_labels=plan.recipe != "original",
+        needs_labels=plan.recipe != "original", enlarge=plan.enlarge,
     )  # fmt: skip
     steps: list[Augmentation] = [Flip(plan.flip_horizontal, plan.flip_vertical), crop]
     if plan.color_jitter or plan.hue_jitter:

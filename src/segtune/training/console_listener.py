@@ -124,6 +124,7 @@ def describe(plan: TrainPlan, class_names: Sequence[str]) -> str:
         length += f", {plan.time_budget:g} s at most"
     parts = f" in {plan.accumulate} parts" if plan.accumulate > 1 else ""
     shrink = f", pictures shrunk to {plan.longest_side} px" if plan.longest_side else ""
+    shrink += f", pictures enlarged {plan.enlarge} times" if plan.enlarge > 1 else ""
     frozen = {0: "the whole net", -1: "the head alone (feature extractor frozen)"}
     trained = frozen.get(plan.freeze, f"all but the first {plan.freeze} stages")
     rate = f"rate {plan.learning_rate:g} ({plan.schedule}; backbone x {plan.backbone_rate:g})"

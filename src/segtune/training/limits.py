@@ -9,6 +9,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from segtune.config import Auto, TrainConfig
 from segtune.errors import UserError, nearest
+from segtune.preprocessing import MAX_ENLARGED
 from segtune.training.recipes import value_of
 
 MIN_CROP = 33
@@ -32,6 +33,7 @@ LIMITS: dict[str, tuple[float, float]] = {
     "validate_every": (1, math.inf),
     "crop": (MIN_CROP, 16_384),
     "longest_side": (0, math.inf),
+    "enlarge": (1, MAX_ENLARGED),
     "min_scale": (0.05, 20),
     "max_scale": (0.05, 20),
     "aspect_jitter": (0, 4),
@@ -152,6 +154,8 @@ def _check_numbers(config: TrainConfig) -> None:
             raise UserError(f"--{name.replace('_', '-')} is {value}; {allowed} was expected.")
     if config.longest_side != "auto" and 0 < config.longest_side < MIN_LONGEST_SIDE:
         raise UserError(f"--longest-side is {config.longest_side}; 0 or at least {MIN_LONGEST_SIDE} was expected.")
+    if config.enlarge not in {"auto", 1} and config.longest_side not in {"auto", 0}:
+        raise UserError("--enlarge and --longest-side are both given.", "The second is for pictures that are shrunk.")
     if config.learning_rate != "auto" and not 0 < config.learning_rate < math.inf:
         raise UserError(f"--learning-rate is {config.learning_rate}; a number above 0 was expected.", "Try 0.001.")
     if config.ema != "auto" and not 0 <= config.ema < 1:

@@ -116,6 +116,7 @@ class TrainPlan:
         cutmix: Probability of a rectangle from another picture.
         copy_paste: Probability of objects from another picture.
         longest_side: Larger pictures are shrunk to this; 0: never.
+        enlarge: Pictures are enlarged by this factor.
         freeze: Stages of the feature extractor that are left as they are; -1: all of it.
         batch_norm: Whose statistics the batch norms that are not frozen take.
         frozen_batch_norm: Whether frozen stages keep their batch statistics, too.
@@ -170,6 +171,7 @@ class TrainPlan:
     cutmix: float
     copy_paste: float
     longest_side: int
+    enlarge: int
     freeze: int
     batch_norm: BatchNorm
     frozen_batch_norm: bool
@@ -223,8 +225,12 @@ def make_plan(config: TrainConfig, facts: Facts) -> TrainPlan:
     class_weights = _class_weights(config, facts, balance)
     if not class_weights or (config.class_weights != "auto" and config.logit_adjustment == "auto"):
         values["logit_adjustment"] = 0.0  # weights that were chosen count as they are
+    if config.enlarge == "auto":
+        values["enlarge"] = _enlarge(values["enlarge"], config, facts)
     if config.longest_side == "auto":
         values["longest_side"] = _longest_side(values["longest_side"], values["crop"], facts)
+    if values["enlarge"] > 1:
+        values["longest_side"] = 0
     if config.crop == "auto" and config.recipe == "default":
         values["crop"] = _crop(values, facts)
     time_budget = seconds_in(config.time_budget) if config.time_budget else 0.0
@@ -327,11 +333,18 @@ def _longest_side(usual: int, crop: int, facts: Facts) -> int:
     return 0 if 0 < facts.largest_side <= longest else longest
 
 
+def _enlarge(most: int, config: TrainConfig, facts: Facts) -> int:
+    """The recipe was found on pictures of about its longest side, and learns more of smaller ones seen as large."""
+    if not facts.largest_side or (config.crop, config.longest_side) != ("auto", "auto"):
+        return 1
+    return max(1, min(most, int(DEFAULT_RECIPE["longest_side"]) // facts.largest_side))
+
+
 def _crop(values: Mapping[str, Any], facts: Facts) -> int:
     """The recipe's; smaller where all pictures are, however enlarged, as much of each crop would be padding then."""
     if not facts.largest_side:
         return int(values["crop"])
-    seen = min(facts.largest_side, values["longest_side"] or facts.largest_side)
+    seen = values["enlarge"] * min(facts.largest_side, values["longest_side"] or facts.largest_side)
     largest = math.ceil(seen * values["max_scale"] / CROP_STEP) * CROP_STEP
     return int(min(values["crop"], max(SMALLEST_CROP, largest)))
 
@@ -350,7 +363,7 @@ def _validate_every(config: TrainConfig, facts: Facts, values: Mapping[str, Any]
         return 1
     trained, seen, read, labelled = PIXEL_COSTS[facts.device]
     own = read + labelled * facts.num_classes
-    rule = Preprocessing(longest_side=values["longest_side"])
+    rule = Preprocessing(longest_side=values["longest_side"], enlarge=values["enlarge"])
     validation = sum(
         number * (seen * math.prod(rule.working_size(*size)) + own * math.prod(size))
         for size, number in facts.val_sizes.items()

@@ -199,7 +199,7 @@ def _train(
         weights = _load_weights(net, config, data.table, earlier, processes)
         plan = processes.broadcast(_plan(config, data, net, device, processes, earlier))
         origin = {"source": weights.source, "licence": weights.licence}
-        preprocessing = model_preprocessing(config.model, plan.longest_side)
+        preprocessing = model_preprocessing(config.model, plan.longest_side, plan.enlarge)
         model = Model(net, config.model, data.table, preprocessing, weights=origin, training=plan.for_model_file())
         network = Network(net, config.model, plan, device)
         if processes.is_first:
@@ -236,7 +236,8 @@ def _make_run(
     stop_requested: Callable[[], bool],
 ) -> tuple[Run, AugmentedPictures]:
     """What the loop works with, and the pictures that its loader makes batches of."""
-    samples = open_samples(data.train, model.classes, model.preprocessing, plan.cache, plan.num_workers)
+    kept = replace(model.preprocessing, enlarge=1)  # crops are enlarged as they are cut
+    samples = open_samples(data.train, model.classes, kept, plan.cache, plan.num_workers)
     augmentation = plan_augmentation(plan, model.preprocessing.mean)
     pictures = AugmentedPictures(samples, augmentation, plan.seed, plan_mixing(plan))
     loader = Loader(
