@@ -5,7 +5,7 @@ import json
 import tempfile
 import time
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -113,7 +113,7 @@ def _key(path: Path) -> str:
 
 
 def _measured(eager: Eager, session: OnnxRuntime, model: Model) -> Verdict:
-    images = model.preprocessing.prepare(_picture())
+    images = replace(model.preprocessing, enlarge=1).prepare(_picture())
     seconds: dict[str, list[float]] = {"eager": [], "session": []}
     answers = {}
     # One after the other, not in turns: for a while after its work torch's threads wait actively, and slow others down.
