@@ -139,10 +139,10 @@ class Predictor:
 
         The ones that are cut into tiles fill it by themselves, and go one by one, as do those of different sizes.
         """
-        working = [self.preprocessing.resized(picture) for picture in pictures]
-        if len({picture.shape for picture in pictures}) > 1 or not self._fits(*working[0].shape[:2]):
+        size = self.preprocessing.working_size(*pictures[0].shape[:2])
+        if len({picture.shape for picture in pictures}) > 1 or not self._fits(*size):
             return [self.predict(picture) for picture in pictures]
-        logits = self._logits_of(np.stack(working))
+        logits = self._logits_of(np.stack([self.preprocessing.resized(picture) for picture in pictures]))
         return [
             self._assembled(pictures[index], self._restored(pictures[index], [logits[index : index + 1]]))
             for index in range(len(pictures))
