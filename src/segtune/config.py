@@ -411,7 +411,7 @@ class PredictConfig(PreannotationOptions):
     Default: labels,segmentation,overlays; of a video overlays."""
     tile: Annotated[int | Auto, arg(metavar="PIXELS")] = "auto"
     """Side of the tiles that a large picture is cut into, to be predicted without being shrunk; 0: never cut. 'auto':
-    pictures are shrunk as in training, and cut only where they are still above 2048 x 2048."""
+    pictures are shrunk, or enlarged, as in training, and cut only where they are then above 2048 x 2048."""
     overlap: Annotated[int | Auto, arg(metavar="PIXELS")] = "auto"
     """By how much tiles overlap, at least. 'auto': 448, or half of a smaller tile."""
     tta: TestTimeAugmentation = "none"

@@ -51,6 +51,12 @@ def test_small_pictures_are_enlarged():
     assert (cropped.image[cropped.labels == 2] == 7).all()
 
 
+@pytest.mark.parametrize("enlarge", [1, 3, 4])
+def test_crops_inside_a_picture_have_no_padding(enlarge):
+    crop = ScaledCrop(64, 0.75, 1.5, FILL, enlarge=enlarge)
+    assert all((crop(sample(200, 200), generator(seed)).labels != IGNORE).all() for seed in range(50))
+
+
 def test_padding_is_ignored_and_of_the_mean_color():
     cropped = ScaledCrop(64, 1.0, 1.0, FILL)(sample(10, 20), generator())
     padding = cropped.labels == IGNORE

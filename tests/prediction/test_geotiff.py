@@ -154,7 +154,8 @@ def test_a_model_of_enlarged_pictures_predicts_a_raster_in_parts_as_a_picture(tr
     write_geotiff(tmp_path / "a.tif", picture)
     for tile in ("auto", 256):
         options = {"save": "labels", "tile": tile, "overwrite": True}
-        assert not predict(PredictConfig(tmp_path / "m.safetensors", tmp_path / "a.tif", tmp_path, **options)).notes
+        (note,) = predict(PredictConfig(tmp_path / "m.safetensors", tmp_path / "a.tif", tmp_path, **options)).notes
+        assert "was enlarged from 192 x 144 to 576 x 432 pixels" in note
         with rasterio.open(tmp_path / "labels" / "a.tif") as file:
             found = file.read(1)
         predictor = load(tmp_path / "m.safetensors", options=PredictOptions(tile=tile))

@@ -54,7 +54,8 @@ class ScaledCrop:
         if self.rare_crop and generator.random() < self.rare_crop:
             goal = pixel_of_class(sample.labels, self.class_weights, generator)
         # Only the window that becomes the crop is resized, never the whole picture.
-        lengths = [max(1, round(self.size / factor)) for factor in scales]
+        # It is rather too large, and squeezed by less than one of its pixels, than too small: that would take padding.
+        lengths = [math.ceil(self.size / factor) for factor in scales]
         if angle:
             # What is at least this far from the window's edges stays inside as it turns.
             inside = min(lengths) / (abs(math.sin(angle)) + abs(math.cos(angle)))

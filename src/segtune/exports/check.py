@@ -105,9 +105,9 @@ def check_export(model: Predictor, exported: Predictor, pairs: Sequence[Pair], t
         answers = {predictor: predictor.predict(picture) for predictor in turn}
         (expected, seconds), (found, exported_seconds) = answers[one], answers[two]
         ratios.append(seconds / exported_seconds)
-        # Class ids of shrunk pictures as the network gives them: restoring the size blends logits, but not ids.
-        is_shrunk = model.model.preprocessing.working_size(*expected.shape) != expected.shape
-        same = _same_ids(one.first, two.first) if is_shrunk and not has_logits else expected == found
+        # Class ids of resized pictures as the network gives them: restoring the size blends logits, but not ids.
+        is_resized = model.model.preprocessing.working_size(*expected.shape) != expected.shape
+        same = _same_ids(one.first, two.first) if is_resized and not has_logits else expected == found
         equal += int(same.sum())
         pixels += same.size
         if has_logits:

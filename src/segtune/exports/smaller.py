@@ -72,9 +72,11 @@ def quantize_onnx(path: Path, predictor: Predictor, pictures: Sequence[Path]) ->
 
 def _prepared(predictor: Predictor, path: Path) -> np.ndarray[Any, Any]:
     """A picture as the network takes it, the middle of it where it is larger than a tile."""
-    pixels = predictor.model.preprocessing.resized(read_picture(path))
-    middle = []
-    for length in pixels.shape[:2]:
-        side = min(length, predictor.tile or length)
-        middle.append(slice((length - side) // 2, (length + side) // 2))
-    return predictor.prepared(pixels[tuple(middle)])
+    pixels = predictor.working(read_picture(path))
+    rows, columns = (_middle(length, predictor.tile or length) for length in pixels.shape[:2])
+    return predictor.prepared(pixels[rows, columns])
+
+
+def _middle(length: int, most: int) -> slice:
+    side = min(length, most)
+    return slice((length - side) // 2, (length + side) // 2)

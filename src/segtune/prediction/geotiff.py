@@ -61,8 +61,13 @@ def predict_geotiff(predictor: Predictor, entry: Input, outputs: Outputs) -> str
             write_geojson(outputs.path(entry, POLYGONS), polygons, table, raster.placed)
             outputs.coco.add(entry.picture_name, everything.shape, polygons)
     seen_height, seen_width = predictor.preprocessing.working_size(height, width)
-    if seen_height >= height:
+    if (seen_height, seen_width) == (height, width):
         return ""
+    if predictor.preprocessing.enlarge > 1:
+        return (
+            f"{entry.path} was enlarged from {width} x {height} to {seen_width} x {seen_height} pixels, as the small"
+            " pictures were that the model was trained on"
+        )
     return (
         f"{entry.path} was shrunk from {width} x {height} to {seen_width} x {seen_height} pixels, the size that the"
         " model was trained for; --tile 1024 predicts it at its own size"

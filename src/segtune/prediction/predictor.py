@@ -55,8 +55,9 @@ class PredictOptions:
     """How pictures are shown to the network.
 
     Attributes:
-        tile: Side of the tiles, in pixels of the picture as it is; 0: none. 'auto': the picture is shrunk as in
-            training, and cut where it is still above ``MAX_WHOLE_PIXELS``, into tiles by the training's crop.
+        tile: Side of the tiles, in pixels of the picture as it is, or as it is enlarged; 0: none. 'auto': the picture
+            is resized as in training, and cut where it is then above ``MAX_WHOLE_PIXELS``, into tiles by the
+            training's crop.
         overlap: Of neighbouring tiles, at least. 'auto': ``AUTO_OVERLAP``, or half of the tile.
         tta: Test-time augmentation.
     """
@@ -162,15 +163,16 @@ class Predictor:
 
     def logit_rows(self, picture: Array | LargePicture) -> Iterator[tuple[slice, Values]]:
         """Like ``predict_rows``, with logits (C, rows, W), where the backend leaves them."""
-        size = self.preprocessing.working_size(*picture.shape[:2])
-        working: Pixels = picture
+        return self._restored(picture, self._logits(self.working(picture)))
+
+    def working(self, picture: Array | LargePicture) -> Pixels:
+        """A picture at its working size; what is enlarged is as large only where it is read."""
         if self.preprocessing.enlarge > 1:
-            working = Enlarged(picture, self.preprocessing.enlarge)
-        elif isinstance(picture, np.ndarray):
-            working = self.preprocessing.resized(picture)
-        elif size != picture.shape[:2]:
-            working = picture.shrunk(*size)
-        return self._restored(picture, self._logits(working))
+            return Enlarged(picture, self.preprocessing.enlarge)
+        if isinstance(picture, np.ndarray):
+            return self.preprocessing.resized(picture)
+        size = self.preprocessing.working_size(*picture.shape[:2])
+        return picture if size == picture.shape[:2] else picture.shrunk(*size)
 
     def _restored(self, picture: Array | LargePicture, bands: Iterable[Values]) -> Iterator[tuple[slice, Values]]:
         """Bands of logits at the working size -> what ``logit_rows`` yields."""

@@ -54,8 +54,9 @@ class Enlarged:
         # One more pixel on each side: by these, too, pixels at the edge are interpolated.
         first = [max(0, start // self.factor - 1) for start, _ in spans]
         rows, columns = (slice(low, -(-stop // self.factor) + 1) for low, (_, stop) in zip(first, spans, strict=True))
-        size = [self.factor * length for length in self.picture[rows, columns].shape[:2]]
-        enlarged = cv2.resize(self.picture[rows, columns], (size[1], size[0]), interpolation=cv2.INTER_LINEAR)
+        part = self.picture[rows, columns]
+        size = self.factor * part.shape[1], self.factor * part.shape[0]
+        enlarged = cv2.resize(part, size, interpolation=cv2.INTER_LINEAR)
         (top, bottom), (left, right) = (
             (start - low * self.factor, stop - low * self.factor)
             for low, (start, stop) in zip(first, spans, strict=True)

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import threading
 import time
 from collections import deque
@@ -209,7 +210,8 @@ class Worker:
                     return [first, *self._like(first)]
 
     def _like(self, first: Job) -> list[Job]:
-        at_most = min(self.max_batch, MAX_BATCH_PIXELS // first.pixels) - 1
+        seen = math.prod(self.predictor.preprocessing.working_size(*first.size))  # more, where it is enlarged
+        at_most = min(self.max_batch, MAX_BATCH_PIXELS // max(first.pixels, seen)) - 1
         jobs: list[Job] = []
         for job in list(self._waiting):
             if len(jobs) < at_most and job.size == first.size:

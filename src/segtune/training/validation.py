@@ -77,7 +77,7 @@ def validation_shortage() -> UserError:
     """The error where memory is out while validation pictures are predicted."""
     return UserError(
         "Memory is out in the validation, which predicts pictures as a whole.",
-        "Lower --longest-side, and train anew.",
+        "Lower --longest-side (or --enlarge, where that is given), and train anew.",
     )
 
 
