@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from segtune.config import EvaluateConfig, ExportConfig, PredictConfig
 from segtune.errors import UserError
 from segtune.evaluation.evaluate import evaluate
 from segtune.exports.export import export
-from segtune.model_file import Model, save_model
+from segtune.model_file import Model, load_model, save_model
 from segtune.models.catalog import build_model, model_preprocessing
 from segtune.pictures import read_labels
 from segtune.prediction.predict import predict
@@ -205,8 +206,12 @@ def test_failed_check_leaves_nothing(trained_run, tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
-def test_example_of_the_documentation_gives_the_same_without_segtune(trained_run, tmp_path):
-    target = exported(trained_run / "model.safetensors", tmp_path / "m.onnx")
+@pytest.mark.parametrize("enlarge", [1, 2, 3])
+def test_example_of_the_documentation_gives_the_same_without_segtune(trained_run, tmp_path, enlarge):
+    model = load_model(trained_run / "model.safetensors")
+    changed = tmp_path / "model.safetensors"
+    save_model(changed, replace(model, preprocessing=replace(model.preprocessing, enlarge=enlarge)))
+    target = exported(changed, tmp_path / "m.onnx")
     page = (Path(__file__).parents[2] / "docs" / "deploy.md").read_text()
     (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     assert "segtune" not in re.sub(r'\["segtune"\]|segtune\.json', "", code)
