@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from segtune.allocator import keep_freed_memory
 from segtune.config import RuntimeName
 from segtune.description import Description
 from segtune.errors import UserError, install, refuse_missing_torch
@@ -61,8 +60,6 @@ def open_model(path: Path, device: str = "auto", runtime: RuntimeName = "auto") 
     from segtune.runtimes import eager
 
     chosen = eager.choose_device(device)
-    if chosen.type == "cpu":
-        keep_freed_memory()
     if suffix == ".pt":
         return eager.open_torchscript(path, chosen)
     if suffix == ".pt2":
