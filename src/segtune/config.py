@@ -214,7 +214,7 @@ class TrainingOptions:
     twentieth of the time."""
     crop: int | Auto = "auto"
     """Height and width of the training crops in pixels. 'auto': 224, or less where all pictures, enlarged by
-    --max-scale, are smaller."""
+    --enlarge and --max-scale, are smaller."""
     longest_side: int | Auto = "auto"
     """Pictures whose longer side has more pixels are shrunk to this for the model, in training and in prediction;
     labels and scores stay at the pictures' own size. 0: never. 'auto': 512, in proportion more where --crop is

@@ -143,7 +143,7 @@ class Predictor:
         size = self.preprocessing.working_size(*pictures[0].shape[:2])
         if len({picture.shape for picture in pictures}) > 1 or not self._fits(*size):
             return [self.predict(picture) for picture in pictures]
-        logits = self._logits_of(np.stack([self.preprocessing.resized(picture) for picture in pictures]))
+        logits = self._logits_of(np.stack([self.working(picture)[: size[0], : size[1]] for picture in pictures]))
         return [
             self._assembled(pictures[index], self._restored(pictures[index], [logits[index : index + 1]]))
             for index in range(len(pictures))
