@@ -221,9 +221,9 @@ class TrainingOptions:
     above 224 (1024 for 448), and up to twice that for pictures that are much longer than wide; 0 with the original
     recipe, and where no picture is larger: then larger pictures are cut into tiles in prediction."""
     enlarge: int | Auto = "auto"
-    """Pictures are enlarged by this whole factor for the model, in training and in prediction; 1: not. 'auto': up to 4
-    times where all are small, to no more than 512 pixels; 1 with the original recipe, and where --crop or
-    --longest-side is given."""
+    """Pictures are enlarged by this whole factor, 1 to 8, for the model, in training and in prediction; 1: not. 'auto':
+    up to 4 times where all are small, to sides of no more than 512 pixels; 1 with the original recipe, and where
+    --crop or --longest-side is given."""
     min_scale: float | Auto = "auto"
     """Smallest factor by which training pictures are scaled."""
     max_scale: float | Auto = "auto"
