@@ -39,6 +39,18 @@ def test_more_than_8_bits_are_scaled(tmp_path, top, dtype):
     assert np.abs(read_picture(tmp_path / "x.tiff")[:, :, 0].astype(int) - ramp()).max() <= 1
 
 
+@pytest.mark.parametrize(
+    ("highest", "dtype", "white"),
+    [(1.003, np.float32, 1), (255.4, np.float32, 255), (250.0, np.float32, 255), (4000.0, np.float32, 65535),
+     (300, np.int32, 255), (1000, np.int32, 65535), (1, np.int32, 255)],
+)  # fmt: skip
+def test_values_a_little_beyond_their_range_do_not_make_it_another(tmp_path, highest, dtype, white):
+    values = (ramp() / 255 * highest).astype(dtype)
+    Image.fromarray(values).save(tmp_path / "x.tiff")
+    shown = np.clip(values / white * 255, 0, 255)
+    assert np.abs(read_picture(tmp_path / "x.tiff")[:, :, 0] - shown).max() <= 1
+
+
 @pytest.mark.parametrize(("mode", "dtype"), [("I;16", "<u2"), ("I;16B", ">u2")])
 def test_16_bits_are_scaled_by_their_range_in_either_order_of_bytes(tmp_path, mode, dtype):
     Image.frombytes(mode, (WIDTH, HEIGHT), ramp().astype(dtype).tobytes()).save(tmp_path / "dark.tiff")

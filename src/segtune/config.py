@@ -456,7 +456,7 @@ class ExportConfig:
     """Turn a model into a file for another runtime, and check that it predicts the same."""
 
     model: Annotated[Positional[Path], arg(metavar="MODEL")]
-    """A model.safetensors."""
+    """A model.safetensors, or a cross-validation's ensemble.json, which becomes one file."""
     target: Annotated[Positional[Path], arg(metavar="TARGET")]
     """The file to write; its suffix says the format: .onnx, .torchscript.pt, .pt2 (torch.export), .xml (OpenVINO)."""
     with_preprocessing: Literal["no", "nhwc", "nchw"] = "no"
@@ -499,7 +499,8 @@ class ServeConfig:
     max_megapixels: float = 50
     """Pictures above this are refused (413), without decoding them."""
     max_waiting: int = 16
-    """Pictures that may wait for their turn; more are refused (503), with the seconds to wait."""
+    """Pictures that may be uploaded or wait for their turn, beside those of a batch; more are refused (503), with the
+    seconds to wait."""
     max_batch: int = 4
     """Pictures of one size that are predicted together at most."""
     timeout: float = 60

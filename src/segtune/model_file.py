@@ -105,6 +105,8 @@ def ensemble_members(path: Path) -> list[Path]:
         entries = [(path.parent / str(entry["path"]), str(entry["sha256"])) for entry in content["models"]]
         if not entries:
             raise ValueError("no models")
+        if len(set(entries)) < len(entries):
+            raise ValueError("a model twice")
         if any("\0" in str(member) for member, _ in entries):
             raise ValueError("a name with a zero in it")
     except (KeyError, TypeError, ValueError) as error:

@@ -204,14 +204,22 @@ def shown_pixels(picture: Image.Image, name: str) -> Array:
 
 
 def _eight_bits(values: npt.NDArray[np.generic]) -> Array:
-    """One-channel values of more than 8 bits as grey RGB: 16-bit values by their range, others by what they hold."""
-    grey = values.astype(np.float32)
-    is_16_bits = values.dtype.kind == "u" and values.dtype.itemsize == 2  # in either order of bytes
-    top = 65535.0 if is_16_bits or np.nanmax(grey, initial=0) > 255 else 255.0
-    if values.dtype.kind == "f" and np.nanmax(grey, initial=0) <= 1:
-        top = 1.0
-    scaled = np.clip(np.nan_to_num(grey) * (255 / top), 0, 255).round().astype(np.uint8)
+    """One-channel values of more than 8 bits as grey RGB, uint8 (H, W, 3)."""
+    grey = np.nan_to_num(values.astype(np.float32))
+    scaled = np.clip(grey * (255 / white_value(values)), 0, 255).round().astype(np.uint8)
     return np.repeat(scaled[:, :, None], 3, axis=2)
+
+
+def white_value(values: npt.NDArray[np.generic]) -> int:
+    """Which of one-channel values of more than 8 bits is shown as white.
+
+    Where the type doesn't tell, it is the lowest of 1 (of floats), 255 and 65535 that the values don't go far beyond:
+    reflectances and resampled values may.
+    """
+    if values.dtype.kind == "u" and values.dtype.itemsize == 2:  # in either order of bytes
+        return 65535
+    highest = np.nanmax(values.astype(np.float32), initial=0)
+    return 1 if values.dtype.kind == "f" and highest <= 2 else 255 if highest <= 2 * 255 else 65535
 
 
 def read_labels(path: Path, table: ClassTable | None = None) -> Array:

@@ -139,6 +139,26 @@ def test_0_and_255_masks_are_recognised(dataset):
     assert [error for error in report.errors if "save it as 1" in error]
 
 
+def test_pictures_to_score_alone_may_have_class_0_and_ignored_borders_alone(dataset):
+    for path in dataset.glob("val/Labels/*.png"):
+        labels(path, filled(255))
+    for splits, severities in ((["val"], {"warning"}), (["train", "val"], set())):
+        findings = check_dataset(dataset, dataset_classes(dataset), splits).findings
+        assert {finding.severity for finding in findings if finding.kind == "binary-labels"} == severities
+        assert not [finding for finding in findings if finding.severity == "error"]
+
+
+@pytest.mark.parametrize(("divisor", "is_told"), [(255, True), (1, False)])
+def test_grey_pictures_that_would_not_look_alike_are_an_error(dataset, divisor, is_told):
+    for index, path in enumerate(sorted(dataset.glob("*/Images/*.jpg"))):
+        grey = np.asarray(Image.open(path).convert("L")).astype(np.float32)
+        Image.fromarray(grey / (divisor if index == 4 else 1)).save(path.with_suffix(".tiff"))
+        path.unlink()
+    errors = check_dataset(dataset, dataset_classes(dataset)).errors
+    assert [error for error in errors if "(0 to 1)" in error and "(0 to 255)" in error] == errors
+    assert bool(errors) == is_told
+
+
 def test_0_and_255_masks_are_told_beside_other_errors(dataset):
     for path in dataset.glob("*/Labels/*.png"):
         labels(path, filled(255))

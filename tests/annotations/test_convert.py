@@ -342,6 +342,7 @@ def test_wrong_options_are_refused_and_nothing_is_written(tmp_path, options, mes
     ("names", "objects", "message"),
     [
         (["a.jpg"], "person", "1 annotated picture of .*/e can be used; at least 2"),
+        (["test/a.jpg", "test/b.jpg"], "person", r'test pictures alone; (.|\n)*subset is called "test"'),
         (["a.jpg", "b.jpg"], "", r"no outline or mask that can be used.*\nLeft out: pictures without objects .*: 2\."),
     ],
 )

@@ -14,6 +14,7 @@ from PIL import Image
 from segtune.annotations.annotated_image import AnnotatedImage, Polygon, Shape
 from segtune.annotations.convert import convert
 from segtune.annotations.dataset_folder import dataset_classes, find_pairs, find_split
+from segtune.annotations.merge import _is_same_picture
 from segtune.annotations.write_cvat import cvat_file
 from segtune.annotations.write_labelme_xml import labelme_file
 from segtune.classes import Color, class_table, write_classes
@@ -209,6 +210,24 @@ def test_other_pictures_of_a_known_name_are_refused(dataset, tmp_path):
     with pytest.raises(DataError, match=r"000\.jpg is another picture than"):
         merge(export, dataset)
     assert content(dataset) == before
+
+
+def test_another_frame_of_a_still_camera_is_another_picture(dataset, tmp_path):
+    """Videos have the same names of frames; of two whose cameras don't move, little tells the pictures apart."""
+    frame = shutil.copytree(dataset / "train", tmp_path / "train") / "Images" / "000.jpg"
+    pixels = np.asarray(Image.open(frame)).copy()
+    pixels[20:26, 30:36] = (pixels[20:26, 30:36] < 128) * 255
+    Image.fromarray(pixels).save(frame, quality=95)
+    export = corrected(tmp_path / "e", {"000.jpg": frame})
+    with pytest.raises(DataError, match=r"000\.jpg is another picture than"):
+        merge(export, dataset)
+
+
+@pytest.mark.parametrize("quality", [60, 75, 95])
+def test_a_photograph_that_was_saved_anew_is_the_same_picture(shared_data, tmp_path, quality):
+    for path in sorted((shared_data / "camvid").glob("*/Images/*"))[::20]:
+        Image.open(path).convert("RGB").save(tmp_path / "anew.jpg", quality=quality)
+        assert _is_same_picture(path, tmp_path / "anew.jpg")
 
 
 def nested(folder: Path, pictures: dict[str, Path], label: str) -> Path:

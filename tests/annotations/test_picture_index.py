@@ -63,6 +63,8 @@ def index(folder, *names, images=None):
         ("a.jpg", "x.json", ["a.png"], "a.png"),
         ("a.jpg", "x.json", ["a.png", "a.jpg"], "a.jpg"),
         ("a", "x.json", ["a.png"], "a.png"),
+        ("a", "x.json", ["a.png", "a.jpg"], None),
+        ("a", "x.json", ["a.png", "images/a.jpg"], "a.png"),
         ("v.1", "x.json", ["v.1.png", "v.png"], "v.1.png"),
         ("v.1", "x.json", ["v.png"], None),
         ("a" * 5000 + ".png", "x.json", ["a.png"], None),

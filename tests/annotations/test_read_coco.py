@@ -132,6 +132,7 @@ ROBOFLOW = {"id": 0, "name": "facades", "supercategory": "none"}
         ([ROBOFLOW, {"id": 1, "name": "facades", "supercategory": "facades"}], 1, ["facades"]),
         ([ROBOFLOW | {"name": "wall"}, {"id": 3, "name": "wall", "supercategory": "facades"}], 3, ["wall"]),
         ([ROBOFLOW, {"id": 1, "name": "door", "supercategory": "facades"}], 0, ["facades", "door"]),
+        ([{"id": 0, "name": "car", "supercategory": "car"}, {"id": 1, "name": "bus"}], 1, ["car", "bus"]),
         ([{"id": 0, "name": "car"}, {"id": 1, "name": "bus", "supercategory": "none"}], 1, ["car", "bus"]),
         ([{"id": 7, "name": " b "}, {"id": 3, "name": "a", "supercategory": "b"}], 7, ["a", "b"]),
     ],

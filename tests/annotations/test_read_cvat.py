@@ -413,6 +413,45 @@ def test_frames_in_doubt_are_told(tmp_path, meta, elements, pictures, message):
         convert(ConvertConfig(export(tmp_path / "e", elements, meta=meta, pictures=pictures), tmp_path / "d"))
 
 
+OF_PICTURES = video(3).replace("<size>", "<mode>annotation</mode><size>")
+
+
+@pytest.mark.parametrize(
+    ("pictures", "is_told"),
+    [
+        (frames(0, 1, 2), False),
+        (frames(0, 2, 10, name="img_{}.jpg"), True),  # of numbers without a gap, CVAT sorts 10 before 2
+        (frames(*range(12), name="img_{}.jpg"), True),
+        (frames(1, 2, 3, name="img_{}.jpg"), True),
+    ],
+)
+def test_frames_of_a_task_of_pictures_are_not_told_by_their_names(tmp_path, pictures, is_told):
+    images = read(export(tmp_path, track(0, 2), meta=OF_PICTURES, pictures=pictures))[2]
+    assert any("its task is of pictures" in problem for image in images for problem in image.problems) == is_told
+    assert is_told or [image.picture for image in images if image.shapes] == [f"images/{pictures[i]}" for i in (0, 2)]
+
+
+def test_frames_of_another_task_are_not_taken(tmp_path):
+    export(tmp_path / "a", track(0), meta=video(2), pictures=frames(0, 1))
+    (tmp_path / "b").mkdir()
+    export(tmp_path / "b", track(1), meta=video(2), pictures=())
+    images = read(tmp_path)[2]
+    assert [image.picture for image in images if image.shapes] == ["a/images/frame_000000.png", ""]
+    with pytest.raises(UserError, match="b/frame_000001: its picture is not there"):
+        convert(ConvertConfig(tmp_path, tmp_path / "d"))
+
+
+def test_a_projects_tracks_have_the_size_and_subset_of_their_task(tmp_path):
+    tasks = "".join(
+        f"<task><id>{number}</id><subset>{subset}</subset>"
+        f"<original_size><width>{width}</width><height>20</height></original_size></task>"
+        for number, subset, width in ((1, "Val", 9), (2, "Train", 30))
+    )
+    meta = f"<meta><project><tasks>{tasks}</tasks>{LABELS}</project></meta>"
+    images = read(export(tmp_path, track(0, task='task_id="2"'), meta=meta, pictures=frames(0)))[2]
+    assert [(image.size, image.subset) for image in images] == [((20, 30), "train")]
+
+
 def test_a_shift_of_frames_is_reported(tmp_path):
     source = export(tmp_path / "e", track(0, 1, 2, 3), meta=video(4), pictures=frames(1, 2, 3, 4))
     (warning,) = [text for text in convert(ConvertConfig(source, tmp_path / "d")).warnings if "frame 0" in text]

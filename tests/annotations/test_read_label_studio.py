@@ -267,6 +267,7 @@ def test_json_min_is_read(tmp_path):
     [
         (result(image_rotation=90), "was turned in Label Studio"),
         (result(item_index=1), "several pictures"),
+        (result(to_name="after"), "several pictures"),
         (result(original_width=50), "different original sizes"),
         (result(original_width=-5), "size is stated as -5 x 20"),
         (result(original_width="x"), "number was expected"),

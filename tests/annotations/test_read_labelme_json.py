@@ -66,8 +66,8 @@ RING = covered(np.s_[0:4, 0:5])[:4, :5] & ~covered(np.s_[1:3, 1:4])[:4, :5]
         (shape(shape_type=None), "polygon", covered(np.s_[3:9, 2:12])),
         (shape([[12, 9], [2, 3]], shape_type="rectangle"), "box", covered(np.s_[3:9, 2:12])),
         (shape([[2, 3], [12, 3], [12, 9], [2, 9]], shape_type="rectangle"), "box", covered(np.s_[3:9, 2:12])),
-        (shape(shape_type="oriented_rectangle"), "polygon", covered(np.s_[3:9, 2:12])),
-        (shape(shape_type="rotation", direction=0), "polygon", covered(np.s_[3:9, 2:12])),
+        (shape(shape_type="oriented_rectangle"), "box", covered(np.s_[3:9, 2:12])),
+        (shape(shape_type="rotation", direction=0), "box", covered(np.s_[3:9, 2:12])),
         (
             shape([[10, 10], [10, 8.9]], shape_type="circle"),
             "ellipse",

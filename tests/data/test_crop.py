@@ -136,6 +136,8 @@ def test_crops_hold_labelled_pixels_where_there_are_some():
     partly = Sample(sample.image, labels, "x")
     crops = [ScaledCrop(64, 1.0, 1.0, FILL)(partly, generator(seed)) for seed in range(60)]
     assert all((crop.labels == 1).any() for crop in crops)
+    turned = [ScaledCrop(64, 1.0, 1.0, FILL, rotation=45.0)(partly, generator(seed)) for seed in range(200)]
+    assert all((crop.labels == 1).any() for crop in turned)
     anywhere = [ScaledCrop(64, 1.0, 1.0, FILL, needs_labels=False)(partly, generator(seed)) for seed in range(60)]
     assert sum((crop.labels == 1).any() for crop in anywhere) < 20
     nothing = Sample(sample.image, np.full_like(labels, IGNORE), "x")

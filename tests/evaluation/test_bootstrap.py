@@ -33,7 +33,7 @@ def test_interval_is_that_of_the_ordinary_bootstrap():
     generator = np.random.default_rng(0)
     pictures = confusions(generator, 80)
     resampled = [mean_iou(pictures[generator.integers(0, 80, 80)].sum(axis=0)) for _ in range(4000)]
-    low, high = interval(streamed(pictures).mean_iou())
+    low, high = interval(streamed(pictures).mean_iou(), 80)
     width = high - low
     assert np.quantile(resampled, [0.025, 0.975]) == pytest.approx((low, high), abs=0.12 * width)
 
@@ -42,7 +42,7 @@ def test_interval_holds_the_truth_in_95_of_100_cases():
     truth = mean_iou(confusions(np.random.default_rng(1), 200_000).sum(axis=0))
     held = 0
     for seed in range(100):
-        low, high = interval(streamed(confusions(np.random.default_rng([2, seed]), 60)).mean_iou())
+        low, high = interval(streamed(confusions(np.random.default_rng([2, seed]), 60)).mean_iou(), 60)
         held += low <= truth <= high
     assert 88 <= held <= 100
 
@@ -55,14 +55,36 @@ def test_result_does_not_depend_on_who_counts_which_picture():
     assert (odd.unions + even.unions == whole.unions).all()
 
 
-def test_class_in_few_pictures_has_a_wide_interval_and_one_in_none_has_none():
-    pictures = np.zeros((40, 3, 3), np.int64)
-    pictures[:, 0, 0] = 100
-    pictures[7] += np.array([[0, 0, 0], [50, 50, 0], [0, 0, 0]])
-    iou = streamed(pictures).iou()
-    assert interval(iou[:, 2]) is None
-    low, high = interval(iou[:, 1])
-    assert low == high == 0.5  # all that is known of it comes from one picture
+def test_class_in_few_pictures_has_a_wide_interval_and_one_in_one_or_none_has_none():
+    tally = Tally(numbered_classes(4))
+    for index in range(40):
+        labels = np.zeros((10, 10), np.uint8)
+        labels[:4] = index in {3, 7, 9}
+        labels[9, 9] = 2 if index == 7 else 0
+        found_columns = np.arange(10) < index % 5
+        tally.add(index, labels, np.where(found_columns, labels, 0).astype(np.uint8))
+    often, few, once, never = tally.scores.iou_intervals
+    assert few[1] - few[0] > 3 * (often[1] - often[0])
+    assert once is never is None
+
+
+@pytest.mark.parametrize(
+    ("num_pictures", "verdict"),
+    [
+        (1, "too few pictures (1)"),
+        (5, "too few pictures (5)"),
+        (6, "(roughly: 6 pictures), so it is more than chance"),
+        (40, "+0.182, so it is more than chance"),
+    ],
+)
+def test_few_pictures_say_little_however_much_better_a_model_is(num_pictures, verdict):
+    one, other = Tally(numbered_classes(2)), Tally(numbered_classes(2))
+    for index in range(num_pictures):
+        labels = np.repeat([0, 1], 50).astype(np.uint8)[None]
+        worse = np.where(np.arange(100) % 10 == 0, 1 - labels, labels).astype(np.uint8)
+        one.add(index, labels, labels)
+        other.add(index, labels, worse)
+    assert verdict in Comparison(one.scores, other.scores).verdict()
 
 
 @pytest.mark.parametrize(("better", "is_chance"), [(0.0, True), (0.3, False)])

@@ -2,17 +2,22 @@
 
 import asyncio
 import io
+import socket
 import tempfile
 import threading
 import time
+import urllib.request
 import zlib
+from contextlib import ExitStack
 
 import pytest
 from PIL import Image
 
-from segtune.prediction.predictor import Predictor
+from segtune.errors import UserError
+from segtune.models.catalog import model_preprocessing
+from segtune.prediction.predictor import PredictOptions, Predictor
 from segtune.serving.app import Limits
-from segtune.serving.problems import MEDIA_TYPE
+from segtune.serving.problems import MEDIA_TYPE, Problem
 from segtune.serving.uploads import size_of
 from segtune.serving.worker import Job, Worker
 
@@ -115,6 +120,17 @@ def test_only_its_own_names_are_answered(client_of, host, status):
     assert client.get("/healthz", headers={"Host": host}).status_code == status
 
 
+@pytest.mark.parametrize(
+    ("site", "hosts", "status"),
+    [("cross-site", True, 403), ("same-site", True, 403), ("same-origin", True, 200), ("cross-site", False, 200)],
+)
+def test_pages_of_others_can_not_make_it_compute(client_of, picture_file, site, hosts, status):
+    client = client_of(hosts=("localhost",) if hosts else ())
+    headers = {"Sec-Fetch-Site": site, "Content-Type": "image/png"}
+    assert client.post("/v1/predict", content=picture_file(), headers=headers).status_code == status
+    assert client.get("/", headers={"Sec-Fetch-Site": site}).status_code == 200  # a link leads there
+
+
 def ask_in_threads(client, contents: list[bytes]) -> tuple[list[threading.Thread], list[int]]:
     statuses: list[int] = []
 
@@ -185,6 +201,47 @@ def test_a_batch_that_nobody_waits_for_is_not_predicted(predictor, network, pict
     assert network.batches == [1]
 
 
+def test_a_large_picture_that_nobody_waits_for_is_not_predicted_to_its_end(predictor, network, picture_file):
+    with Worker(Predictor(predictor.model, network, PredictOptions(tile=64, overlap=0)), 4, 1) as worker:
+        network.go_on.clear()
+        left = Job(picture_file(640, 640), (640, 640), lambda _: (b"", ""))
+        with worker._changed:
+            worker._waiting.append(left)
+            worker._changed.notify()
+        wait_for(lambda: worker._under_way)
+        left.is_left.set()
+        network.go_on.set()
+        assert left.done.exception(60) is not None
+    assert len(network.batches) <= 1  # of a hundred tiles
+
+
+def test_who_goes_away_is_not_predicted_for(trained_run, serving, picture_file):
+    with serving(trained_run / "model.safetensors", "--backend", "eager", "--max-batch", "1") as (address, _):
+        host, port = address.removeprefix("http://").split(":")
+        content = picture_file(1600, 1600)  # which this model sees enlarged, for seconds
+        head = f"POST /v1/predict HTTP/1.1\r\nHost: {host}\r\nContent-Type: image/png\r\nContent-Length: {len(content)}"
+
+        def figures() -> str:
+            return urllib.request.urlopen(f"{address}/metrics").read().decode()
+
+        with ExitStack() as stack:
+            for _ in range(4):
+                connection = stack.enter_context(socket.create_connection((host, int(port))))
+                connection.sendall(f"{head}\r\n\r\n".encode() + content)
+            wait_for(lambda: "segtune_waiting 3.0" in figures())
+        wait_for(lambda: 'segtune_requests_total{status="400"} 4.0' in figures())
+        assert "segtune_waiting 0.0" in figures()
+
+
+def test_what_a_network_cannot_compute_is_told_without_its_file(client_of, network, picture_file, caplog):
+    client = client_of()
+    network.error = UserError("/secret/model.pt2 can't compute values of 1 x 3 x 32 x 32")
+    answer = client.post("/v1/predict", files={"image": ("x", picture_file())})
+    assert answer.status_code == 422
+    assert answer.json()["detail"] == "The model can't predict a picture of 96 x 72 pixels."
+    assert "/secret/model.pt2" in caplog.text
+
+
 def test_what_goes_wrong_inside_is_not_shown(client_of, network, picture_file):
     client = client_of()
     network.error = RuntimeError("/secret/path")
@@ -209,7 +266,10 @@ def test_the_size_is_told_without_decoding_even_where_exif_stands_behind_the_pix
     head = chunk(b"IHDR", (3_000).to_bytes(4, "big") + (2_000).to_bytes(4, "big") + bytes([8, 2, 0, 0, 0]))
     exif = chunk(b"eXIf", b"MM\0*\0\0\0\x08\0\0\0\0\0\0")
     content = b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", b"no pixels") + exif + chunk(b"IEND", b"")
-    assert size_of(content, 10**7) == (2_000, 3_000)
+    assert size_of(content, 10**7, model_preprocessing("fcn_resnet50", 1024)) == (2_000, 3_000)
+    with pytest.raises(Problem) as told:
+        size_of(content, 10**7, model_preprocessing("fcn_resnet50", 0, 4))
+    assert "enlarged, with 96,000,000 pixels" in told.value.detail
 
 
 def test_uploads_never_touch_the_disk(client, picture_file, monkeypatch):

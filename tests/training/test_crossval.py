@@ -11,11 +11,12 @@ import pytest
 from PIL import Image
 
 from segtune.annotations.dataset_folder import find_pairs
-from segtune.classes import class_table
+from segtune.classes import IGNORE, class_table, write_classes
 from segtune.config import CrossvalConfig, EvaluateConfig, PredictConfig
 from segtune.errors import UserError
 from segtune.evaluation.evaluate import evaluate
 from segtune.model_file import ensemble_members, load_model, save_model, write_ensemble
+from segtune.pictures import read_labels
 from segtune.prediction.predict import predict
 from segtune.prediction.predictor import load
 from segtune.training.crossval import CrossvalResult, crossval
@@ -207,6 +208,45 @@ def test_interrupted_cross_validation_goes_on(dataset, tmp_path):
     assert len(crossval(replace(config, resume="auto"), []).folds) == 2
     assert first.stat().st_mtime_ns == trained  # it had nothing left to train
     assert second.exists()
+
+
+def renamed(folder, names):
+    """The labelled pictures of a dataset under other names, in their order."""
+    pairs = [pair for split in ("train", "val") for pair in find_pairs(folder, split)]
+    for pair, name in zip(pairs, names, strict=True):
+        for path in (pair.picture, pair.labels):
+            path.rename(path.with_name(f"{name}{path.suffix}"))
+    return folder
+
+
+@pytest.mark.parametrize("kind", ["videos", "classes"])
+def test_groups_are_those_of_convert(make_dataset, tmp_path, kind, capsys):
+    """Names that tell classes apart look like those of videos."""
+    folder = make_dataset(tmp_path / "data", num_train=7)
+    dataset = renamed(folder, [f"{name}_{number}" for name in "abcde" for number in (1, 2)])
+    if kind == "classes":
+        write_classes(dataset / "classes.yaml", class_table([f"of {name}" for name in "abcde"]))
+        for path in dataset.glob("*/Labels/*.png"):
+            Image.fromarray(np.full_like(read_labels(path), "abcde".index(path.stem[0]))).save(path)
+    with pytest.raises(TrainingInterrupted):
+        crossval(CrossvalConfig(dataset, tmp_path / "run", folds=5, **OPTIONS), [interrupt(1)])
+    folds = json.loads((tmp_path / "run" / "folds.json").read_text())
+    together = {name[0] for name in folds if folds[f"{name[0]}_1.jpg"] == folds[f"{name[0]}_2.jpg"]}
+    assert together == (set("abcde") if kind == "videos" else set())
+    told = " ".join(capsys.readouterr().err.split())
+    assert ("each is kept together" if kind == "videos" else "were not kept together") in told
+
+
+def test_pictures_without_labels_are_in_no_fold(dataset, tmp_path, capsys):
+    for stem in ("000", "001"):
+        path = dataset / "train" / "Labels" / f"{stem}.png"
+        Image.fromarray(np.full_like(read_labels(path), IGNORE)).save(path)
+    config = CrossvalConfig(dataset, tmp_path / "run", folds=7, group_by="none", **OPTIONS)
+    with pytest.raises(TrainingInterrupted):
+        crossval(config, [interrupt(1)])
+    folds = json.loads((tmp_path / "run" / "folds.json").read_text())
+    assert sorted(folds) == ["002.jpg", "003.jpg", "004.jpg", "005.jpg", "100.jpg", "101.jpg", "102.jpg"]
+    assert "2 pictures without a labelled pixel are left out" in capsys.readouterr().err
 
 
 def test_one_name_in_train_and_val_is_refused(dataset, tmp_path):

@@ -3,6 +3,7 @@
 import json
 import resource
 import shutil
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -172,7 +173,7 @@ def test_time_that_is_up_is_told_and_more_may_be_asked_for(config):
 def test_the_parts_of_a_batch_stay_unless_others_are_asked_for(config, earlier, asked, world_size, expected):
     plan = make_plan(config, Facts(3, 9, (9, 9, 9), "cpu", 2))
     before = Earlier(
-        replace(config, accumulate=earlier), replace(plan, accumulate=4), "", WeightsReport("", "", (), ()), True
+        replace(config, accumulate=earlier), replace(plan, accumulate=4), "", WeightsReport("", "", (), ()), [], True
     )
     new = replace(plan, accumulate=9, world_size=world_size)
     assert resumed_plan(before, replace(config, accumulate=asked), new).accumulate == expected
@@ -215,13 +216,13 @@ def test_a_run_keeps_its_epochs_where_auto_is_another_number(config):
 def test_epochs_are_those_of_the_run_unless_another_length_is_asked_for(config, before, planned, asked, epochs):
     auto = replace(config, epochs="auto")
     plan = replace(make_plan(config, Facts(3, 9, (9, 9, 9), "cpu", 2)), epochs=planned)
-    earlier = Earlier(replace(auto, **before), plan, "", WeightsReport("", "", (), ()), True)
+    earlier = Earlier(replace(auto, **before), plan, "", WeightsReport("", "", (), ()), [], True)
     assert epochs_to_resume(earlier, replace(auto, **asked)) == epochs
 
 
 def test_a_run_of_fp16_needs_cuda(config):
     plan = make_plan(config, Facts(3, 9, (9, 9, 9), "cpu", 2))
-    before = Earlier(config, replace(plan, precision="fp16"), "", WeightsReport("", "", (), ()), True)
+    before = Earlier(config, replace(plan, precision="fp16"), "", WeightsReport("", "", (), ()), [], True)
     with pytest.raises(UserError, match="fp16"):
         resumed_plan(before, config, plan)
 
@@ -265,6 +266,8 @@ def test_more_epochs_may_be_asked_for(config):
     train(replace(config, epochs=1), listeners=[])
     resume(ResumeConfig(config.run, epochs=2), listeners=[])
     assert [line["epoch"] for line in told(config.run)] == [1, 2]
+    record = json.loads((config.run / "run.json").read_text())
+    assert (record["command"], record["resumed_by"]) == (sys.argv, [sys.argv])
     assert read_state(config.run / "resume.safetensors")["progress"]["epoch"] == 3
 
 

@@ -85,7 +85,11 @@ def check_dataset(
     findings += same_files(dataset, facts) + picture_findings(dataset, facts, table)
     findings += look_alike_findings(dataset, facts) if thorough else []
     findings.sort(key=lambda finding: finding.severity)
-    return DatasetReport(dataset, table, findings, split_facts, _fingerprint(facts, table))
+    classes_of = {
+        fact.pair.picture: frozenset(name for name, count in zip(table.names, fact.values, strict=False) if count)
+        for fact in facts
+    }
+    return DatasetReport(dataset, table, findings, split_facts, _fingerprint(facts, table), classes_of)
 
 
 def _fingerprint(facts: Sequence[PairFacts], table: ClassTable) -> str:

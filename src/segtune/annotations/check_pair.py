@@ -15,7 +15,16 @@ from segtune.annotations.label_values import count_png_values, count_values
 from segtune.annotations.near_duplicates import THUMBNAIL, thumbnail
 from segtune.classes import IGNORE, ClassTable
 from segtune.errors import UserError
-from segtune.pictures import DECODE_ERRORS, TURNED, decode_labels, open_picture, orientation, same_shape, shown_size
+from segtune.pictures import (
+    DECODE_ERRORS,
+    TURNED,
+    decode_labels,
+    open_picture,
+    orientation,
+    same_shape,
+    shown_size,
+    white_value,
+)
 
 MAX_SAMPLED = 512
 """Rows, and columns, from which the range of a picture's values is taken."""
@@ -34,6 +43,7 @@ class PairFacts:
         size: Height and width of the picture as viewers show it; (0, 0) where it can't be read.
         turned: Whether its EXIF orientation exchanges height and width.
         grey_range: Between which values those of a grey picture of 16 bits lie, but for a few; None for others.
+        white: The value that is shown as white, of a grey picture whose type doesn't tell; None for others.
         values: int64 (256,), how many pixels of the label image have each value.
         by_palette: The class of each value by its colour in the label image's palette, if all are classes' colours.
         picture_digest: SHA-256 of the picture file.
@@ -47,6 +57,7 @@ class PairFacts:
     size: tuple[int, int] = (0, 0)
     turned: bool = False
     grey_range: tuple[int, int] | None = None
+    white: int | None = None
     by_palette: Lookup | None = None
     values: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(256, np.int64))
     picture_digest: str = ""
@@ -95,6 +106,8 @@ def _check_picture(dataset: Path, facts: PairFacts, thorough: bool) -> tuple[int
             values = np.asarray(picture)[:: 1 + picture.height // MAX_SAMPLED, :: 1 + picture.width // MAX_SAMPLED]
             low, high = np.percentile(values, (0.1, 99.9))
             facts.grey_range = int(low), int(high)
+        elif picture.mode.startswith(("I", "F")):
+            facts.white = white_value(np.asarray(picture))
         if thorough:
             facts.thumbnail = thumbnail(picture)
     except UserError as error:

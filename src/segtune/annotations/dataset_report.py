@@ -1,6 +1,7 @@
 """DatasetReport: what a check found, for the terminal, for JSON and as an error."""
 
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,7 @@ class DatasetReport:
         findings: What is wrong or doubtful, errors first.
         splits: Facts of each split that could be read.
         fingerprint: SHA-256 over the classes, and the names and contents of the files of train and val.
+        classes_of: The names of the classes that each picture has.
     """
 
     dataset: Path
@@ -52,6 +54,7 @@ class DatasetReport:
     findings: list[Finding]
     splits: dict[str, SplitFacts]
     fingerprint: str
+    classes_of: Mapping[Path, frozenset[str]]
 
     @property
     def errors(self) -> list[str]:

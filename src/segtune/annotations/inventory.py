@@ -159,6 +159,8 @@ def check_usable(inventory: Inventory, source: Path, min_pictures: int = 2) -> N
         problem = f"{source} holds no outline or mask that can be used: there is nothing to paint."
     left_out = [f"\nLeft out: {reason}: {count}." for reason, count in (+inventory.skipped).items()]
     advice = ["Annotate more, with polygons or masks."]
+    if inventory.objects and not num_pictures:
+        advice = ['Its file, folder or subset is called "test": rename that to divide the pictures into train and val.']
     if inventory.skipped[MISSING]:
         advice.insert(0, "--images names the folder that has the pictures.")
     raise UserError(problem + "".join(left_out), " ".join(advice))

@@ -27,7 +27,6 @@ from segtune.annotations.conversion import (
 from segtune.annotations.dataset_folder import ALL_SPLITS, IMAGES, LABELS, REPLACED, Pair, find_pairs
 from segtune.annotations.formats import FORMATS
 from segtune.annotations.inventory import Entry
-from segtune.annotations.near_duplicates import shows_same, thumbnail
 from segtune.annotations.picture_index import telling_folders
 from segtune.annotations.split import Candidate, assign_splits, series_of
 from segtune.annotations.target_names import joined_name, target_names
@@ -41,6 +40,12 @@ from segtune.pictures import open_picture, read_labels, read_picture, shown_size
 TO_MERGE_CLASSES = (
     "Merge these with --map NEW=OLD, leave their pixels out with --ignore-labels NEW, or convert all anew."
 )
+
+COMPARED_SIDE = 256
+"""Pixels of the longer side that pictures are shrunk to before they are compared: that takes away what JPEG changes."""
+SAVED_ANEW, MOST_CHANGED = 24, 0.001
+"""Grey levels by which a pixel may change as a picture is saved anew, and the share of those that change more. A thing
+that has moved before a still camera, whose frames have the same names in every video, changes more of them."""
 
 
 @dataclass(frozen=True)
@@ -339,7 +344,12 @@ def _is_same_picture(one: Path, other: Path | bytes, name: str = "") -> bool:
     """
     if shown_size(open_picture(one), str(one)) != shown_size(open_picture(other, name), name):
         return False
-    return shows_same(*(thumbnail(Image.fromarray(read)) for read in (read_picture(one), read_picture(other, name))))
+    greys = []
+    for pixels in (read_picture(one), read_picture(other, name)):
+        picture = Image.fromarray(pixels).convert("L")
+        picture.thumbnail((COMPARED_SIDE, COMPARED_SIDE), Image.Resampling.BOX)
+        greys.append(np.asarray(picture, np.int16))
+    return float((np.abs(greys[0] - greys[1]) > SAVED_ANEW).mean()) <= MOST_CHANGED
 
 
 def _move_in(

@@ -69,13 +69,6 @@ class Copies:
         return [other for other in others if _alike(self._thumbnails[index], self._thumbnails[other])]
 
 
-def shows_same(one: npt.NDArray[np.float32], other: npt.NDArray[np.float32]) -> bool:
-    """Whether two thumbnails show the same; of flat ones, whether they are as bright."""
-    if min(one.std(), other.std()) < MIN_CONTRAST:
-        return float(np.abs(one - other).mean()) <= MIN_CONTRAST
-    return _alike(one, other)
-
-
 def _hash(values: npt.NDArray[np.float32]) -> int:
     low = cv2.dct(values)[:LOWEST, :LOWEST].ravel()
     # The first is the brightness.

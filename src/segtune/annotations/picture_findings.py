@@ -43,6 +43,14 @@ def picture_findings(dataset: Path, facts: Sequence[PairFacts], table: ClassTabl
         )
         files = relative(dataset, *ranges)
         findings.append(Finding("warning", "narrow-16-bits", message, files))
+    by_white = {fact.white: fact.pair.picture for fact in facts if fact.white is not None}
+    if len(by_white) > 1:
+        examples = listed(f"{path.name} (0 to {white})" for white, path in sorted(by_white.items()))
+        message = (
+            f"grey pictures of floats or 32 bits have values of several ranges, as {examples}: each is scaled by its"
+            " own, so that they don't look alike; save all with 8 or 16 bits"
+        )
+        findings.append(Finding("error", "several-ranges", message, relative(dataset, *by_white.values())))
     others = counted[counted > 0]
     empty = [fact for fact in facts if table.ignore_value != 0 and fact.values[0] and not fact.values[others].any()]
     if empty and len(empty) < len(facts):

@@ -130,7 +130,9 @@ class PictureIndex:
                 ranks = {other: _rank(path, subset, beside, other, own_subset) for other in found}
                 found = [other for other in found if ranks[other] == min(ranks.values())]
                 if len({tuple(_telling(_folders(PurePosixPath(other)))) for other in found}) == 1:
-                    found = [min(found, key=lambda other: (other.count("/"), other))]
+                    # Those of one folder differ in their suffix, which the name doesn't have.
+                    nearest = PurePosixPath(min(found, key=lambda other: (other.count("/"), other))).parent
+                    found = [other for other in found if PurePosixPath(other).parent == nearest]
             if found:
                 return found
         return []

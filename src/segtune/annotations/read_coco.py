@@ -145,7 +145,8 @@ def _categories(source: ExportSource, name: str, content: dict[str, Any]) -> dic
         raise UserError(f"{where} has no list of categories that can be read: {problem}.") from problem
     names = Counter(item["name"] for item in items.values())
     # Roboflow's category 0 is the others' supercategory, now and then of the same name as one of them.
-    above = {item["supercategory"] for item in items.values() if isinstance(item.get("supercategory"), str)}
+    others = [item.get("supercategory") for key, item in items.items() if key != 0]
+    above = {name for name in others if isinstance(name, str)}
     if 0 in items and (items[0]["name"] in above or names[items[0]["name"]] > 1):
         used = any(_key(annotation.get("category_id")) == 0 for annotation in _dicts(content["annotations"]))
         if not used and len(items) > 1:

@@ -162,7 +162,7 @@ def _pictures(export: Export, name: str) -> Iterator[AnnotatedImage]:
     num_tracks = 0
     for tag, element in xml_elements(export.source, name):
         if tag == "meta":
-            subset = _subset(element, name)
+            subset = _subset(element.findtext("./*/subset"), name)
         elif tag == "image":
             yield _image(name, element, subset)
         num_tracks += tag == "track"
@@ -170,9 +170,9 @@ def _pictures(export: Export, name: str) -> Iterator[AnnotatedImage]:
         yield AnnotatedImage(name, problems=[f"it holds <image> and {num_tracks} <track>; {ONE_KIND}"], file=name)
 
 
-def _subset(meta: Element, name: str) -> str:
-    """The subset that <meta> names, or, where that is none, the name of the file or its folders."""
-    stated = (meta.findtext("./*/subset") or "").strip()
+def _subset(stated: str | None, name: str) -> str:
+    """The subset that is stated, or, where that is none, the name of the file or its folders."""
+    stated = (stated or "").strip()
     if stated.lower() not in NO_SUBSETS:
         return stated
     return subset_named(PurePosixPath(name).stem) or subset_of(name)
@@ -240,28 +240,46 @@ SHAPES: dict[str, Callable[[ImageBuilder, Mapping[str, str], str, int], None]] =
 
 @dataclass(frozen=True)
 class _Video:
-    """What <meta> says of a video: its size, and which frames a task has: ``num_frames``, 0 where it doesn't say."""
+    """What <meta> says of a video.
+
+    Attributes:
+        size: That of its pictures.
+        num_frames: How many frames the task has; 0 where it doesn't say.
+        start: The first of them.
+        step: From each to the next.
+        is_of_pictures: Whether the task is of pictures: the frames count these in CVAT's order, and keep their names.
+    """
 
     size: tuple[int, int] | None = None
     num_frames: int = 0
     start: int = 0
     step: int = 1
+    is_of_pictures: bool = False
 
 
-def _video(meta: Element) -> _Video:
-    """What <meta> says of a video.
+def _task(meta: Element, track_tasks: Collection[str]) -> Element:
+    """The <task> or <job> of <meta> that the tracks are of; an empty one where that is not known."""
+    tasks = [*meta.iter("task"), *meta.iter("job")]
+    if len(tasks) > 1:  # of a project
+        tasks = [task for task in tasks if task.findtext("id") in track_tasks]
+    return tasks[0] if tasks else Element("task")
+
+
+def _video(task: Element) -> _Video:
+    """What <meta> says of a task's video.
 
     Raises:
         BadAnnotation: The size of its pictures is none.
     """
-    stated = meta.find(".//original_size")
+    stated = task.find("original_size")
     size = None if stated is None else picture_size(stated.findtext("height"), stated.findtext("width"))
+    is_of_pictures = task.findtext("mode") == "annotation"
     try:
-        num_frames, start = (whole_number(meta.findtext(f"./*/{key}") or 0) for key in ("size", "start_frame"))
+        num_frames, start = (whole_number(task.findtext(key) or 0) for key in ("size", "start_frame"))
     except BadAnnotation:
-        return _Video(size)
-    step = re.search(r"step\s*=\s*(\d{1,6})", meta.findtext("./*/frame_filter") or "")
-    return _Video(size, num_frames, start, max(1, int(step[1])) if step else 1)
+        return _Video(size, is_of_pictures=is_of_pictures)
+    step = re.search(r"step\s*=\s*(\d{1,6})", task.findtext("frame_filter") or "")
+    return _Video(size, num_frames, start, max(1, int(step[1])) if step else 1, is_of_pictures)
 
 
 @dataclass
@@ -322,11 +340,7 @@ def _tracks(source: ExportSource, name: str) -> _Tracks:
     tasks = set()
     num_images = 0
     for tag, element in xml_elements(source, name):
-        if tag == "meta":
-            tracks.subset = _subset(element, name)
-            with tracks.broken.reading(f"{name}, <original_size>"):
-                tracks.video = _video(element)
-        elif tag == "image":
+        if tag == "image":
             num_images += 1
         elif tag == "track":
             tasks.add(element.get("task_id") or "")
@@ -335,9 +349,13 @@ def _tracks(source: ExportSource, name: str) -> _Tracks:
         tracks.broken.problem(f"it holds <track> and {num_images} <image>; {ONE_KIND}")
     if len(tasks) > 1:
         tracks.broken.problem(
-            f"its tracks are of {len(tasks)} tasks (task_id {listed(sorted(tasks), 4)}), whose frames have the same"
-            " numbers; export one task at a time"
+            f"its tracks are of {len(tasks)} tasks (task_id {listed(sorted(tasks), 4)}), each with sizes and subset of"
+            " its own; export one task at a time"
         )
+    task = _task(_meta(source, name), tasks)
+    tracks.subset = _subset(task.findtext("subset"), name)
+    with tracks.broken.reading(f"{name}, <original_size>"):
+        tracks.video = _video(task)
     return tracks
 
 
@@ -360,7 +378,7 @@ def _frame_folder(export: Export, file: str, frames: Collection[int]) -> tuple[s
     """The folder of a video's frames, and its pictures by the number at the end of their names.
 
     It is in --images if that has frames, shares most folders with the annotation file or is named like it, and then
-    has most of the frames.
+    has most of the frames. A folder that is nearer to another annotation file belongs to that.
 
     Raises:
         BadAnnotation: Several folders could be meant.
@@ -371,10 +389,12 @@ def _frame_folder(export: Export, file: str, frames: Collection[int]) -> tuple[s
         if found := re.search(r"(?<!\d)(\d{1,9})$", path.stem):
             is_given = export.pictures.source(name) is not export.source
             folders[is_given, path.parent.as_posix()][int(found[1])].append(name)
+    others = [other for other in _cvat_files(export.source) if other != file]
     ranks = {
         (is_given, folder): (is_given, shared_folders(folder, file), PurePosixPath(file).stem in folder.split("/"), had)
         for (is_given, folder), by_number in folders.items()
         if (had := sum(frame in by_number or frame + 1 in by_number for frame in frames))
+        and (is_given or shared_folders(folder, file) >= max((shared_folders(folder, o) for o in others), default=0))
     }
     best = [key for key in ranks if ranks[key] == max(ranks.values())]
     if len(best) > 1:
@@ -383,7 +403,7 @@ def _frame_folder(export: Export, file: str, frames: Collection[int]) -> tuple[s
             " into the folder that is meant, or name that with --images"
         )
     if not best:
-        return "", {}
+        return f"{PurePosixPath(file).parent}/".removeprefix("./"), {}
     # CVAT's own files have six digits; others of the same number are something else.
     return "" if best[0][1] == "." else f"{best[0][1]}/", {
         number: [name for name in names if PurePosixPath(name).stem == f"frame_{number:06d}"][:1] or names
@@ -399,6 +419,12 @@ def _by_frame(folder: str, by_number: dict[int, list[str]], video: _Video) -> tu
     Raises:
         BadAnnotation: The pictures' numbers can't be those of the frames.
     """
+    in_cvats_order = sorted((name, number) for number, names in by_number.items() for name in names)
+    if video.is_of_pictures and any(number != frame for frame, (_, number) in enumerate(in_cvats_order)):
+        raise BadAnnotation(
+            "its task is of pictures, not of a video: its frames count them in CVAT's order, which their names don't"
+            ' tell; export the task as "CVAT for images 1.1"'
+        )
     if not by_number or video.start in by_number or min(by_number) != video.start + 1:
         return by_number, ""
     last, end = max(by_number), video.start + video.num_frames * video.step

@@ -101,9 +101,11 @@ def _voc_files(export: Export) -> list[LabelFile]:
     files = []
     for name, found in masks.items():
         stem = found[2]
-        beside = (f"{found[1]}/JPEGImages/{stem}{suffix}".lstrip("/") for suffix in (".jpg", ".jpeg", ".png", ".bmp"))
-        picture = next((path for path in beside if path in pictures), "")
-        files.append(LabelFile(stem, name, picture, subsets.pop(stem, "") or subset_of(found[1] + "/")))
+        beside = [f"{found[1]}/JPEGImages/{stem}{suffix}".lstrip("/") for suffix in (".jpg", ".jpeg", ".png", ".bmp")]
+        there = [path for path in beside if path in pictures]
+        picture, candidates = (there[0], ()) if len(there) == 1 else ("", tuple(there))
+        subset = subsets.pop(stem, "") or subset_of(found[1] + "/")
+        files.append(LabelFile(stem, name, picture, subset, candidates))
     # A listed picture without a label image has no objects; CVAT writes none for it then.
     return files + [LabelFile(stem, "", subset=subset) for stem, subset in subsets.items()]
 

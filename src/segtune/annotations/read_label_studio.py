@@ -258,7 +258,8 @@ def _read_results(
         image.problem(
             "the picture was turned in Label Studio (image_rotation); turn its file instead, and annotate again"
         )
-    if any(result.get("item_index") for result in regions):
+    named_by = {str(result.get("to_name")) for result in regions if _area(result)}  # the tag of its picture
+    if len(named_by) > 1 or any(result.get("item_index") for result in regions):
         image.problem("its task has several pictures; give each picture a task of its own")
     labels = _labels_by_region(results)
     # Results of the type 'labels' repeat the shape of a sibling of the same id, where there is one.

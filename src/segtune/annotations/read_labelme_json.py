@@ -124,6 +124,10 @@ def _add_polygon(image: ImageBuilder, shape: Mapping[str, Any], label: str) -> N
     image.add_polygon(label, [_points(shape)])
 
 
+def _add_turned_rectangle(image: ImageBuilder, shape: Mapping[str, Any], label: str) -> None:
+    image.add_polygon(label, [_points(shape)], kind="box")
+
+
 def _add_rectangle(image: ImageBuilder, shape: Mapping[str, Any], label: str) -> None:
     # labelme writes any two opposite corners, newer X-AnyLabeling all four.
     points = _corners(shape, (2, 4))
@@ -147,8 +151,8 @@ def _add_mask(image: ImageBuilder, shape: Mapping[str, Any], label: str) -> None
 SHAPES: dict[str, Callable[[ImageBuilder, Mapping[str, Any], str], None]] = {
     "polygon": _add_polygon,
     "rectangle": _add_rectangle,
-    "oriented_rectangle": _add_polygon,
-    "rotation": _add_polygon,  # X-AnyLabeling's name for it
+    "oriented_rectangle": _add_turned_rectangle,
+    "rotation": _add_turned_rectangle,  # X-AnyLabeling's name for it
     "circle": _add_circle,
     "mask": _add_mask,
 }

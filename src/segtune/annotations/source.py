@@ -176,6 +176,7 @@ class FolderSource(ExportSource):
             unseen.append(f"{error.filename}: {error.strerror}")
 
         for folder, folders, files in os.walk(path, onerror=note):
+            folders[:] = [name for name in folders if not _is_of_system(name)]
             unseen += [f"{link}: a link" for name in folders if (link := Path(folder, name)).is_symlink()]
             files = [file for file in files if _is_file(Path(folder, file))]
             relative = os.path.relpath(folder, path).replace(os.sep, "/")

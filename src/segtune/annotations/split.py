@@ -103,7 +103,7 @@ def assign_splits(pictures: Sequence[Candidate], val_fraction: float = 0.2, grou
     return Splits(splits, notes)
 
 
-def assign_folds(pictures: Sequence[Candidate], num_folds: int, group_by: str = "auto") -> list[int]:
+def assign_folds(pictures: Sequence[Candidate], num_folds: int, group_by: str = "auto") -> tuple[list[int], list[str]]:
     """Assign each picture to one of several folds of about the same size; groups stay together.
 
     Args:
@@ -112,12 +112,12 @@ def assign_folds(pictures: Sequence[Candidate], num_folds: int, group_by: str = 
         group_by: As in ``assign_splits``.
 
     Returns:
-        The fold of each picture, from 0.
+        The fold of each picture, from 0; and what a person should know about them, a sentence each.
 
     Raises:
         UserError: There are fewer groups than folds.
     """
-    names, _ = _group_names(pictures, group_by)
+    names, notes = _group_names(pictures, group_by)
     sizes = Counter(names)
     if len(sizes) < num_folds:
         raise UserError(
@@ -130,7 +130,7 @@ def assign_folds(pictures: Sequence[Candidate], num_folds: int, group_by: str = 
     for name in sorted(sizes, key=lambda name: (-sizes[name], _position(name))):
         folds[name] = min(range(num_folds), key=filled.__getitem__)
         filled[folds[name]] += sizes[name]
-    return [folds[name] for name in names]
+    return [folds[name] for name in names], notes
 
 
 def _own_subsets(pictures: Sequence[Candidate]) -> list[str]:
@@ -187,7 +187,7 @@ def _series(pictures: Sequence[Candidate], stems: Sequence[str], alone: Sequence
     if len(sizes) > 1 or any("frame" in name.lower() for name in stems):
         advice = "--group-by '(.+)_' or the like keeps them together" if len(sizes) > 1 else "validate on another video"
         return [], [
-            f"the names show {described}, which are in both train and val: if they are frames of videos, the score will"
+            f"the names show {described}, which were not kept together: if they are frames of videos, the score will"
             f" flatter; {advice}"
         ]
     return [], []

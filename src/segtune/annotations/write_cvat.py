@@ -1,7 +1,8 @@
 """AnnotatedImages -> a zip that CVAT imports as "CVAT for images 1.1", and its labels for the task's constructor.
 
 Source: https://docs.cvat.ai/docs/manual/advanced/xml_format/, and CVAT's importer. It finds a picture of the task by
-the name, folders included; it wants ``occluded`` at each shape, and labels that the task has.
+the name, folders included, or else by the ``id`` as the number of a frame; it wants ``occluded`` at each shape, and
+labels that the task has.
 """
 
 import itertools
@@ -23,6 +24,9 @@ ANNOTATIONS = "annotations.xml"
 
 NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """Characters that no XML file can hold, however they are written; among them bytes of a file name that are no text."""
+
+FIRST_ID = 10**9
+"""No task has so many frames: a picture that it doesn't have is refused, not drawn onto the frame of its number."""
 
 Add = Callable[[AnnotatedImage], None]
 
@@ -54,7 +58,7 @@ def cvat_file(path: Path, colors: Mapping[str, Color]) -> Iterator[Add]:
         archive.open(ANNOTATIONS, "w", force_zip64=True) as file,
     ):
         file.write(_head(colors).encode())
-        numbers = itertools.count()
+        numbers = itertools.count(FIRST_ID)
         yield lambda image: _write(file.write, next(numbers), image)
         file.write(b"</annotations>\n")
 

@@ -63,20 +63,20 @@ class ScaledCrop:
         else:
             margins = [0, 0]
 
-        def drawn_window(goal: tuple[int, int] | None) -> list[tuple[int, int]]:
-            return [
+        def cut(goal: tuple[int, int] | None) -> Sample:
+            spans = [
                 _span(sample.labels.shape[axis], lengths[axis], generator, goal and goal[axis], margins[axis])
                 for axis in (0, 1)
             ]
+            if angle:
+                center = [start + length / 2 for start, length in spans]
+                return rotated(sample, Window(center[0], center[1], *scales, angle, self.size), self.fill)
+            return self._scaled(sample, spans, scales, generator)
 
-        spans = drawn_window(goal)
-        (top, height), (left, width) = spans
-        if self.needs_labels and (sample.labels[top : top + height, left : left + width] == IGNORE).all():
-            spans = drawn_window(_random_pixel(sample.labels != IGNORE, generator))
-        if angle:
-            center = [start + length / 2 for start, length in spans]
-            return rotated(sample, Window(center[0], center[1], *scales, angle, self.size), self.fill)
-        return self._scaled(sample, spans, scales, generator)
+        crop = cut(goal)
+        if self.needs_labels and (crop.labels == IGNORE).all():
+            crop = cut(_random_pixel(sample.labels != IGNORE, generator))
+        return crop
 
     def _scaled(
         self, sample: Sample, spans: list[tuple[int, int]], scales: tuple[float, float], generator: np.random.Generator

@@ -60,10 +60,13 @@ class Bootstrap:
         return means
 
 
-def interval(values: Doubles) -> Interval | None:
-    """Where the middle 95 % of values lie; None where hardly any is defined."""
+def interval(values: Doubles, num_pictures: int) -> Interval | None:
+    """Where the middle 95 % of the replicates' values lie; None where ``num_pictures``, those that they are of, is 1.
+
+    From one picture nothing is known of how much pictures differ.
+    """
     defined = values[~np.isnan(values)]
-    if len(defined) < NUM_REPLICATES // 2:
+    if num_pictures < 2 or len(defined) < NUM_REPLICATES // 2:
         return None
     low, high = np.quantile(defined, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(low), float(high)

@@ -6,8 +6,11 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from segtune.evaluation.bootstrap import Interval, interval
+from segtune.evaluation.bootstrap import FEW_PICTURES, Interval, interval
 from segtune.evaluation.scores import Scores, score_table, shown
+
+MIN_PICTURES = 6
+"""With fewer, all of them being better happens by chance in more than 5 % of the cases: twice 1/2 to the fifth."""
 
 
 @dataclass(frozen=True)
@@ -33,14 +36,16 @@ class Comparison:
         if self.scores.bootstrap is None or self.other.bootstrap is None:
             return None
         first = int(self.scores.exclude_background)
-        return interval(self.scores.bootstrap.mean_iou(first) - self.other.bootstrap.mean_iou(first))
+        differences = self.scores.bootstrap.mean_iou(first) - self.other.bootstrap.mean_iou(first)
+        return interval(differences, self.scores.num_pictures)
 
     @property
     def class_intervals(self) -> list[Interval | None]:
         """The same of the IoU of each class."""
         if self.scores.bootstrap is None or self.other.bootstrap is None:
             return [None] * self.scores.classes.num_classes
-        return [interval(values) for values in (self.scores.bootstrap.iou() - self.other.bootstrap.iou()).T]
+        differences = self.scores.bootstrap.iou() - self.other.bootstrap.iou()
+        return list(map(interval, differences.T, self.scores.pictures_with_class.tolist()))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -70,12 +75,13 @@ class Comparison:
 
     def verdict(self) -> str:
         """What the interval says."""
-        between = self.difference_interval
-        if between is None:
-            return "too few pictures to say more"
+        between, num_pictures = self.difference_interval, self.scores.num_pictures
+        if between is None or num_pictures < MIN_PICTURES:
+            return f"too few pictures ({num_pictures}) to tell it from chance"
+        rough = f" (roughly: {num_pictures} pictures)" if num_pictures < FEW_PICTURES else ""
         if between[0] <= 0 <= between[1]:
-            return f"95 %: {shown_signed(between)}, so it may be chance"
-        return f"95 %: {shown_signed(between)}, so it is more than chance"
+            return f"95 %: {shown_signed(between)}{rough}, so it may be chance"
+        return f"95 %: {shown_signed(between)}{rough}, so it is more than chance"
 
 
 def shown_signed(between: Interval | None) -> str:

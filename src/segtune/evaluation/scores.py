@@ -127,14 +127,15 @@ class Scores:
     @property
     def mean_iou_interval(self) -> Interval | None:
         """Where the mean IoU lies with 95 % confidence; None without ``bootstrap``."""
-        return None if self.bootstrap is None else interval(self.bootstrap.mean_iou(self._first))
+        return None if self.bootstrap is None else interval(self.bootstrap.mean_iou(self._first), self.num_pictures)
 
     @property
     def iou_intervals(self) -> list[Interval | None]:
         """The same of the IoU of each class; None also where too few resampled pictures have it."""
         if self.bootstrap is None:
             return [None] * self.classes.num_classes
-        return [interval(values) for values in self.bootstrap.iou().T]
+        counts = self.pictures_with_class.tolist()
+        return list(map(interval, self.bootstrap.iou().T, counts))
 
     @property
     def _first(self) -> int:
@@ -224,9 +225,7 @@ class Scores:
         which = f"{possible - len(absent)} of {possible} classes"
         which += f" (neither labelled nor predicted: {listed(absent, NAMED_IN_SUMMARY)})" if absent else ""
         which += ", class 0 left out" if self.exclude_background else ""
-        few = ""
-        if between and self.num_pictures < FEW_PICTURES:
-            few = f"\nWith {self.num_pictures} pictures the intervals are rough, and rather too narrow."
+        few = few_pictures(self.num_pictures) if between else ""
         return (
             f"mean IoU {self.mean_iou:.4f}{sure} over {which}, pixel accuracy {self.pixel_accuracy:.4f},"
             f" mean accuracy {self.mean_accuracy:.4f}, mean Dice {self.mean_dice:.4f},"
@@ -241,6 +240,13 @@ def score_table(title: str, caption: str) -> Table:
         title=Text(title), title_justify="left", caption=caption, caption_justify="left", box=SIMPLE_HEAD,
         collapse_padding=True, pad_edge=False,
     )  # fmt: skip
+
+
+def few_pictures(num_pictures: int) -> str:
+    """What to say of intervals that come from few pictures; otherwise nothing."""
+    if num_pictures >= FEW_PICTURES:
+        return ""
+    return f" With {num_pictures} pictures the intervals are rough, and rather too narrow."
 
 
 def majority_scores(scores: Scores) -> Scores:

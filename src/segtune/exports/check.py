@@ -105,9 +105,8 @@ def check_export(model: Predictor, exported: Predictor, pairs: Sequence[Pair], t
         answers = {predictor: predictor.predict(picture) for predictor in turn}
         (expected, seconds), (found, exported_seconds) = answers[one], answers[two]
         ratios.append(seconds / exported_seconds)
-        # Class ids of resized pictures as the network gives them: restoring the size blends logits, but not ids.
-        is_resized = model.model.preprocessing.working_size(*expected.shape) != expected.shape
-        same = _same_ids(one.first, two.first) if is_resized and not has_logits else expected == found
+        # Class ids as the network gives them: tiles and the picture's own size blend logits, but not ids.
+        same = expected == found if has_logits else _same_ids(one.first, two.first)
         equal += int(same.sum())
         pixels += same.size
         if has_logits:

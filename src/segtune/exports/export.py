@@ -20,7 +20,7 @@ from segtune.prediction.predictor import load
 from segtune.run_folder import RunFolder
 from segtune.runtimes.backend import MIN_EQUAL, Interface
 from segtune.runtimes.openvino_runtime import openvino_core
-from segtune.runtimes.write_torch import program_of, write_exported_program, write_onnx, write_torchscript
+from segtune.runtimes.write_torch import header_text, write_exported_program, write_onnx, write_torchscript
 from segtune.spread import spread
 
 
@@ -149,7 +149,7 @@ def _write_openvino(path: Path, model: Model, interface: Interface) -> None:
     onnx_path = path.with_suffix(".onnx")
     write_onnx(onnx_path, model, interface)
     converted = core.read_model(onnx_path)
-    converted.set_rt_info(program_of(model, interface)[2], [HEADER])
+    converted.set_rt_info(header_text(model, interface), [HEADER])
     save_model(converted, path, compress_to_fp16=interface.precision == "float16")
     onnx_path.unlink()
 

@@ -43,8 +43,9 @@ def quantize_onnx(path: Path, predictor: Predictor, pictures: Sequence[Path]) ->
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
-    text = next(entry.value for entry in onnx.load(str(path)).metadata_props if entry.key == HEADER)
-    (source,) = (entry.name for entry in onnx.load(str(path)).graph.input)
+    program = onnx.load(str(path))
+    text = next(entry.value for entry in program.metadata_props if entry.key == HEADER)
+    (source,) = (entry.name for entry in program.graph.input)
 
     class Reader(CalibrationDataReader):  # type: ignore[misc]
         def __init__(self) -> None:

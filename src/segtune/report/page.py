@@ -14,7 +14,7 @@ import numpy as np
 from segtune.annotations.findings import findings_html
 from segtune.config import LOSSES
 from segtune.evaluation.bootstrap import Counts, Doubles
-from segtune.evaluation.scores import majority_scores, shown
+from segtune.evaluation.scores import few_pictures, majority_scores, shown
 from segtune.report.chart import line_chart, thinned
 from segtune.report.example_pictures import ExamplePicture, Kind
 from segtune.report.run_facts import Epoch, KnownScores, RunFacts
@@ -192,10 +192,11 @@ def _classes(facts: RunFacts) -> str:
         f'<th{"" if name == "class" else " class=number"}><button type="button">{name}</button></th>' for name in names
     )
     rows = "".join(_class_row(facts, facts.known, index) for index in range(facts.classes.num_classes))
+    num_pictures = facts.known.scores.num_pictures
     table = f'<table class="sortable"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
     told = (
         "<p>Counted on the validation pictures at their own size; ignored pixels don’t count. Press a column’s name to"
-        " sort by it. The bars show the IoU, and its interval as a line.</p>"
+        f" sort by it. The bars show the IoU, and its interval as a line.{few_pictures(num_pictures)}</p>"
     )
     return told + _scroll(table, "Scores of the classes")
 
@@ -360,8 +361,9 @@ def _details(facts: RunFacts) -> str:
         for title, rows in groups.items()
         if rows
     )
-    command = _text(shlex.join(map(str, record["command"])))
-    return f'<pre tabindex="0" aria-label="Command">{command}</pre><div class="cards">{cards}</div>'
+    commands = [record["command"], *record.get("resumed_by", [])]
+    typed = _text("\n".join(shlex.join(map(str, command)) for command in commands))
+    return f'<pre tabindex="0" aria-label="Command">{typed}</pre><div class="cards">{cards}</div>'
 
 
 def _values(plan: dict[str, Any], titles: dict[str, str]) -> list[tuple[str, str]]:

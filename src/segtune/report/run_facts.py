@@ -107,6 +107,8 @@ def read_facts(folder: RunFolder, dataset: Path | None = None) -> RunFacts:
         for name, kind in {"plan": dict, "config": dict, "weights": dict, "versions": dict, "command": list}.items():
             if not isinstance(record[name], kind):
                 raise TypeError(f"{name!r} is no {kind.__name__}")
+        if not all(isinstance(command, list) for command in record.get("resumed_by", [])):
+            raise TypeError("'resumed_by' holds no commands")
         data = record["data"]
         splits = {str(name): int(facts["num_pictures"]) for name, facts in data["splits"].items()}
         findings = [_finding(entry) for entry in data.get("findings", ())]
@@ -161,8 +163,12 @@ class _Reader:
     def epochs(self) -> list[Epoch]:
         """The epochs that are done; a line that a kill cut off is none."""
         metrics = self._folder.metrics
-        lines = metrics.read_text(encoding="utf-8", errors="replace").splitlines() if metrics.exists() else []
-        epochs = []
+        epochs: list[Epoch] = []
+        try:
+            lines = metrics.read_text(encoding="utf-8", errors="replace").splitlines() if metrics.exists() else []
+        except OSError as error:
+            self.missing.append(f"{metrics.name} can't be read ({first_line(error)}), so there are no curves.")
+            return epochs
         for line in lines:
             with suppress(*MALFORMED):
                 epochs.append(_epoch(json.loads(line)))

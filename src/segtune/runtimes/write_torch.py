@@ -73,8 +73,12 @@ def program_of(model: Model, interface: Interface) -> tuple[Program, Tensor, str
     else:
         shape = (3, rows, columns) if interface.input == "nchw" else (rows, columns, 3)
         example = torch.randint(0, 256, (EXAMPLE_BATCH, *shape), dtype=torch.uint8)
-    header = {**model.description.to_header(), EXPORT: interface.to_dict()}
-    return program, example, json.dumps(header)
+    return program, example, header_text(model, interface)
+
+
+def header_text(model: Model, interface: Interface) -> str:
+    """What an exported file says of itself: what the model does, and what goes in and out."""
+    return json.dumps({**model.description.to_header(), EXPORT: interface.to_dict()})
 
 
 def _with_fixed_padding(net: nn.Module) -> nn.Module:
@@ -146,14 +150,14 @@ def write_onnx(path: Path, model: Model, interface: Interface) -> None:
                 input_names=[source], output_names=[interface.output],
                 dynamic_axes={source: {0: "batch", **sides}, interface.output: {0: "batch", **result}},
             )  # fmt: skip
-    except (RuntimeError, torch.onnx.errors.OnnxExporterError) as error:
+        described = onnx.load(str(path))
+        described.metadata_props.add(key=HEADER, value=text)
+        described.producer_name = "segtune"
+        onnx.save(described, str(path))
+    except Exception as error:
         raise UserError(
             f"{model.architecture} can't be exported to ONNX: {first_line(error)}", "Try .pt2 or .torchscript.pt."
         ) from error
-    described = onnx.load(str(path))
-    described.metadata_props.add(key=HEADER, value=text)
-    described.producer_name = "segtune"
-    onnx.save(described, str(path))
 
 
 def write_torchscript(path: Path, model: Model, interface: Interface) -> None:

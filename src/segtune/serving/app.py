@@ -19,7 +19,7 @@ from segtune.serving.operations import Metrics, operation_routes
 from segtune.serving.page import page_routes
 from segtune.serving.problems import Problem, ProblemDetails, documented, tell_problems
 from segtune.serving.schemas import REQUEST_BODY, ClassDescription, ModelDescription, PredictionContent
-from segtune.serving.uploads import read_upload, size_of
+from segtune.serving.uploads import read_upload, size_of, while_connected
 from segtune.serving.worker import Worker
 from segtune.web_page import css_color
 
@@ -121,7 +121,7 @@ def _prediction_routes(worker: Worker, metrics: Metrics, limits: Limits, has_con
                 "content": {"image/png": {"schema": {"type": "string", "format": "binary"}}},
             },
             **documented(
-                HTTPStatus.BAD_REQUEST, HTTPStatus.UNAUTHORIZED, HTTPStatus.REQUEST_TIMEOUT,
+                HTTPStatus.BAD_REQUEST, HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.REQUEST_TIMEOUT,
                 HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
                 HTTPStatus.MISDIRECTED_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.INTERNAL_SERVER_ERROR,
                 HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT,
@@ -148,8 +148,8 @@ def _prediction_routes(worker: Worker, metrics: Metrics, limits: Limits, has_con
         encode = partial(encoded, format_=Format(format), parts=_parts(include), has_confidence=has_confidence)
         with worker.place():
             content = await read_upload(request, limits.max_bytes, limits.seconds)
-            size = await run_sync(size_of, content, limits.max_pixels)
-            done = await worker.predict(content, size, encode, limits.seconds)
+            size = await run_sync(size_of, content, limits.max_pixels, worker.predictor.preprocessing)
+            done = await while_connected(request, worker.predict(content, size, encode, limits.seconds))
         whole = time.monotonic() - start
         for phase, seconds in (("waiting", done.waited), ("network", done.computed), ("whole", whole)):
             metrics.seconds.labels(phase).observe(seconds)

@@ -1,8 +1,10 @@
 """The picture in a request: bounded in bytes, pixels and time, and never on the disk."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+import math
+from collections.abc import AsyncGenerator, Coroutine
 from http import HTTPStatus
+from typing import Any, TypeVar
 
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
@@ -10,7 +12,10 @@ from starlette.requests import ClientDisconnect, Request
 
 from segtune.errors import UserError
 from segtune.pictures import FORMATS, PictureTooLarge, open_picture
+from segtune.preprocessing import Preprocessing
 from segtune.serving.problems import Problem
+
+T = TypeVar("T")
 
 FIELD = "image"
 RAW_TYPES = ("image/", "application/octet-stream")
@@ -87,13 +92,40 @@ async def _field(request: Request, max_bytes: int) -> bytes:
         await form.close()
 
 
-def size_of(content: bytes, max_pixels: int) -> tuple[int, int]:
+async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
+    """What ``work`` gives; it is cancelled when the one who asked for it goes away.
+
+    Raises:
+        Problem: The connection was closed.
+    """
+
+    async def closed() -> None:
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+
+    working, leaving = asyncio.ensure_future(work), asyncio.ensure_future(closed())
+    try:
+        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            return working.result()
+    finally:
+        leaving.cancel()
+        working.cancel()
+    raise Problem(HTTPStatus.BAD_REQUEST, "The connection was closed before the answer.")
+
+
+def size_of(content: bytes, max_pixels: int, preprocessing: Preprocessing) -> tuple[int, int]:
     """Height and width that a picture's head states; nothing is decoded.
 
     How it is turned is not asked: EXIF may stand behind the pixels, and Pillow decodes them to see.
 
+    Args:
+        content: The file.
+        max_pixels: What the picture, and what the network sees of it, may have.
+        preprocessing: Tells how large that is.
+
     Raises:
-        Problem: It is no picture, or has more pixels than ``max_pixels``.
+        Problem: It is no picture, or has more pixels.
     """
     try:
         width, height = open_picture(content).size
@@ -110,5 +142,11 @@ def size_of(content: bytes, max_pixels: int) -> tuple[int, int]:
         raise Problem(
             HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
             f"The picture has {height * width:,} pixels; at most {max_pixels:,} are taken.",
+        )
+    seen = math.prod(preprocessing.working_size(height, width))
+    if seen > max_pixels:
+        raise Problem(
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+            f"The model sees the picture enlarged, with {seen:,} pixels; at most {max_pixels:,} are taken.",
         )
     return height, width

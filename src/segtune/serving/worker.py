@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from types import TracebackType
 
-from segtune.arrays import Array
+from segtune.arrays import Array, Floats, Values
 from segtune.errors import UserError
 from segtune.out_of_memory import is_out_of_memory
 from segtune.pictures import read_picture
@@ -89,6 +89,10 @@ class Job:
         return self.size[0] * self.size[1]
 
 
+class _LeftError(Exception):
+    """Nobody waits any longer for what is predicted."""
+
+
 class Worker:
     """Predicts in a thread of its own, and encodes in others; what is decoded at once is bounded.
 
@@ -111,6 +115,9 @@ class Worker:
         self._changed = threading.Condition()
         self._is_closed = False
         self._budget = PixelBudget()
+        self._under_way: Sequence[Job] = ()
+        self._answer_of_network = predictor.answer
+        predictor.answer = self._answer_unless_left
         self._encoders = ThreadPoolExecutor(NUM_ENCODERS)
         self._thread = threading.Thread(target=self._run, name="predicts", daemon=True)
 
@@ -225,17 +232,24 @@ class Worker:
         self._budget.take(sum(job.pixels for job in jobs))
         decoded = [(job, picture) for job in jobs if (picture := self._decoded(job)) is not None]
         before = time.monotonic()
+        self._under_way = [job for job, _ in decoded]
         try:
             predictions = self.predictor.predict_batch([picture for _, picture in decoded]) if decoded else []
         except Exception as error:  # noqa: BLE001 - whatever it is, those who wait must be told, and others be served
             for job, _ in decoded:
-                self._fail(job, error)
+                self._fail(job, _told(error, job))
             return
         computed = time.monotonic() - before
         self._seconds_each = 0.8 * self._seconds_each + 0.2 * (time.monotonic() - start) / len(jobs)
         for (job, picture), prediction in zip(decoded, predictions, strict=True):
             answer = Answer(picture, prediction, start - job.since, computed, len(decoded))
             self._encoders.submit(self._encode, job, answer)
+
+    def _answer_unless_left(self, images: Floats | Array) -> Values:
+        """What the network answers; before each tile of a large picture it is asked whether anybody still waits."""
+        if self._under_way and all(job.is_left.is_set() for job in self._under_way):
+            raise _LeftError
+        return self._answer_of_network(images)
 
     def _decoded(self, job: Job) -> Array | None:
         if job.is_left.is_set():
@@ -262,3 +276,12 @@ class Worker:
     def _fail(self, job: Job, error: Exception) -> None:
         self._budget.give_back(job.pixels)
         job.done.set_exception(error)
+
+
+def _told(error: Exception, job: Job) -> Exception:
+    """What a prediction failed of, as others may know it: what a backend says names its file."""
+    if not isinstance(error, UserError):
+        return error
+    LOGGER.error(error.message)
+    height, width = job.size
+    return UserError(f"The model can't predict a picture of {width} x {height} pixels.")

@@ -24,6 +24,7 @@ from segtune.annotations.dataset_folder import (
     find_pairs,
     need_dataset_folder,
 )
+from segtune.annotations.dataset_report import DatasetReport
 from segtune.annotations.split import Candidate, assign_folds
 from segtune.classes import CLASSES_FILE, ClassTable
 from segtune.config import CrossvalConfig, TrainConfig
@@ -134,9 +135,16 @@ def crossval(config: CrossvalConfig, listeners: Sequence[Listener] | None = None
     need_dataset_folder(config.dataset, f"Convert the export first: segtune convert {source} DATASET")
     pairs = [pair for split in SPLITS for pair in find_pairs(config.dataset, split)]
     _refuse_same_names(config.dataset, pairs)
-    folds = assign_folds([Candidate(pair.picture.name) for pair in pairs], config.folds, config.group_by)
     table = dataset_classes(config.dataset, config.num_classes, config.ignore_value)
+    report = _checked(config.dataset, table)
+    pairs = [pair for pair in pairs if pair.picture not in report.unlabelled]
+    candidates = [Candidate(pair.picture.name, classes=report.classes_of[pair.picture]) for pair in pairs]
+    folds, told = assign_folds(candidates, config.folds, config.group_by)
     _refuse_impossible(config, table.num_classes, len(pairs) - max(Counter(folds).values()))
+    if report.unlabelled:
+        told.append(f"{len(report.unlabelled)} pictures without a labelled pixel are left out")
+    for sentence in told:
+        messages.print(f"Note: {sentence}.")
     _warn_of_seen_pictures(config)
     runs = [RunFolder(config.run / f"fold_{number + 1}") for number in range(config.folds)]
     whole = RunFolder(config.run)
@@ -145,8 +153,6 @@ def crossval(config: CrossvalConfig, listeners: Sequence[Listener] | None = None
         for run in runs:
             _refuse_own_files(run.dataset, config.dataset)
         has_begun = any(run.record.exists() for run in runs)
-        if config.resume != "auto" or not has_begun:
-            _refuse_damaged(config.dataset, table)
         if config.resume != "auto" and config.overwrite:
             _clear(config.run)
             has_begun = False
@@ -174,12 +180,13 @@ def _refuse_impossible(config: CrossvalConfig, num_classes: int, num_train: int)
     check_with_data(config, num_classes, num_train, choose_device(config.device).type)
 
 
-def _refuse_damaged(dataset: Path, table: ClassTable) -> None:
-    """Refuse files that no fold could be trained with, by their own names: a fold's check would name its links."""
+def _checked(dataset: Path, table: ClassTable) -> DatasetReport:
+    """The dataset's check. Refuses files that no fold could be trained with; a fold's check would name its links."""
     report = check_dataset(dataset, table, SPLITS)
     # A split without labels is no matter: the folds are others.
     findings = [finding for finding in report.findings if finding.kind != "nothing-labelled"]
     replace(report, findings=findings).raise_for_errors()
+    return report
 
 
 def _warn_of_seen_pictures(config: CrossvalConfig) -> None:

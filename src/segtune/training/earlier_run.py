@@ -26,6 +26,7 @@ class Earlier:
         plan: Its plan.
         fingerprint: Of its dataset's content.
         weights: What it started from.
+        commands: By what it was begun, and by what it went on.
         has_state: Whether its state was written; otherwise it starts again.
     """
 
@@ -33,6 +34,7 @@ class Earlier:
     plan: TrainPlan
     fingerprint: str
     weights: WeightsReport
+    commands: list[list[str]]
     has_state: bool
 
 
@@ -64,7 +66,7 @@ def read_earlier(folder: RunFolder) -> Earlier:
         return Earlier(
             _config(record["config"]), plan, str(record["data"]["fingerprint"]),
             WeightsReport(weights["source"], weights["licence"], tuple(weights["taken"]), tuple(weights["new"])),
-            folder.resume.exists(),
+            [record["command"], *record.get("resumed_by", [])], folder.resume.exists(),
         )  # fmt: skip
     except (KeyError, TypeError, AttributeError) as error:
         raise UserError(

@@ -1,7 +1,7 @@
 """What a run says of itself: run.json, the lines of metrics.jsonl, the scores in a model's header."""
 
 import platform
-import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -17,7 +17,12 @@ PACKAGES = ("segtune", "torch", "torchvision", "timm", "segmentation-models-pyto
 
 
 def run_record(
-    config: TrainConfig, plan: TrainPlan, dataset: Path, data: dict[str, Any], weights: WeightsReport
+    config: TrainConfig,
+    plan: TrainPlan,
+    dataset: Path,
+    data: dict[str, Any],
+    weights: WeightsReport,
+    commands: Sequence[list[str]],
 ) -> dict[str, Any]:
     """What run.json holds: all that is needed to know how a run came about, and to go on with it.
 
@@ -27,9 +32,11 @@ def run_record(
         dataset: The dataset folder.
         data: What the check says of it.
         weights: What the net started from.
+        commands: By what it was begun, and by what it went on.
     """
     return {
-        "command": sys.argv,
+        "command": commands[0],
+        "resumed_by": commands[1:],
         "config": {
             name: str(value.absolute()) if isinstance(value, Path) else value for name, value in asdict(config).items()
         },
@@ -49,7 +56,7 @@ def epoch_metrics(progress: Progress) -> dict[str, Any]:
     return {
         "epoch": progress.epoch,
         "step": progress.step,
-        "train_loss": progress.loss_sum / progress.num_losses if progress.num_losses else None,
+        "train_loss": progress.loss_sum / progress.batch if progress.batch else None,
         "learning_rate": progress.learning_rate,
         "seconds": seconds,
         "pictures_per_second": progress.num_pictures / max(seconds, 1e-9),

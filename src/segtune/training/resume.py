@@ -34,13 +34,11 @@ class Progress:
         validation_seconds: Time that the last validation took.
         validating_seconds: Time that all of them took.
         loss_sum: Sum of the losses of the epoch's steps.
-        num_losses: How many these are.
         num_pictures: Pictures trained on in the epoch.
         epoch_seconds: Time that this took.
         learning_rate: The head's rate in the last step.
         best_epoch: The epoch of model.safetensors; 0: none yet.
         best_selection_iou: What it was chosen by (``Validated.selection_iou``).
-        best_scores: Its scores on whole pictures, where the loop made them, as plain values.
         without_better: Validations since one that was better than all before, or had no score.
         stopped_early: Whether the training ended by patience.
         time_is_up: Whether it ended by its time budget.
@@ -56,13 +54,11 @@ class Progress:
     validation_seconds: float = 0.0
     validating_seconds: float = 0.0
     loss_sum: float = 0.0
-    num_losses: int = 0
     num_pictures: int = 0
     epoch_seconds: float = 0.0
     learning_rate: float = 0.0
     best_epoch: int = 0
     best_selection_iou: float = UNSCORED
-    best_scores: dict[str, Any] | None = None
     without_better: int = 0
     stopped_early: bool = False
     time_is_up: bool = False
@@ -76,7 +72,7 @@ class Progress:
 
     def is_scored(self) -> bool:
         """Whether the weights as they are were validated: no step was done since the last epoch, which was."""
-        return not self.num_losses and bool(self.metrics) and "mean_iou" in self.metrics[-1]
+        return not self.batch and bool(self.metrics) and "mean_iou" in self.metrics[-1]
 
     def go_on(self, plan: TrainPlan) -> None:
         """Take back what ended the training, where a plan asks for more of that.
@@ -94,7 +90,6 @@ class Progress:
         self.batch += 1
         self.step += 1
         self.loss_sum += loss
-        self.num_losses += 1
         self.num_pictures += num_pictures
         self.epoch_seconds += seconds
 
@@ -111,13 +106,12 @@ class Progress:
         is_best = is_better or bool(is_last_of_equal)
         if is_best:
             self.best_epoch, self.best_selection_iou = self.epoch, iou
-            self.best_scores = None if validated.scores is None else validated.scores.to_dict()
         return is_best
 
     def begin_next_epoch(self) -> None:
         """Go on to the next epoch."""
         self.epoch += 1
-        self.batch, self.loss_sum, self.num_losses, self.num_pictures, self.epoch_seconds = 0, 0.0, 0, 0, 0.0
+        self.batch, self.loss_sum, self.num_pictures, self.epoch_seconds = 0, 0.0, 0, 0.0
 
 
 def is_longer(asked: float, before: float) -> bool:

@@ -1,6 +1,7 @@
 """The training: config -> run folder. What is prepared, the loop (loop.py), and what is shown of the result."""
 
 import shlex
+import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -205,7 +206,8 @@ def _train(
         if processes.is_first:
             if earlier is None:
                 folder.clear()
-            folder.write_record(run_record(config, plan, data.folder, data.report.to_dict(), weights))
+            commands = [*(earlier.commands if earlier else []), sys.argv]
+            folder.write_record(run_record(config, plan, data.folder, data.report.to_dict(), weights, commands))
         if not processes.is_first:
             listeners = []
         elif listeners is None:
@@ -405,7 +407,7 @@ def _show_best(folder: RunFolder, val_pairs: Sequence[Pair], progress: Progress,
     predictor = Predictor(best.description, eager_backend(best, device))
     with shortage_told(validation_shortage):
         scores = score_into(folder.path, predictor, val_pairs, Tally(best.classes), {"split": "val"})
-    if progress.best_scores is None:
+    if "split" not in best.scores:  # the original's validation has but a mean
         save_model(folder.model, replace(best, scores=header_scores(scores, progress.best_epoch)))
     for pair in spread(val_pairs, NUM_SAMPLES):
         picture, labels = read_picture(pair.picture), read_labels(pair.labels, best.classes)
