@@ -312,7 +312,7 @@ class ResumeConfig:
 
 @dataclass(frozen=True)
 class CrossvalConfig(TrainConfig):
-    """Train and score a model a fold: each picture of train and val is validated once.
+    """Train and score a model a fold: each labelled picture of train and val is validated once.
 
     Takes the options of 'train', for each fold: five folds of ten minutes take fifty. Of those for exports --group-by
     alone has an effect; give the one that was given to 'convert'.
@@ -497,7 +497,8 @@ class ServeConfig:
     max_megabytes: float = 20
     """Uploads above this are refused (413)."""
     max_megapixels: float = 50
-    """Pictures above this are refused (413), without decoding them."""
+    """Pictures above this are refused (413), without decoding them; so are those that the model sees larger than
+    this, where it enlarges pictures."""
     max_waiting: int = 16
     """Pictures that may be uploaded or wait for their turn, beside those of a batch; more are refused (503), with the
     seconds to wait."""

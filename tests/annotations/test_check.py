@@ -151,10 +151,10 @@ def test_pictures_to_score_alone_may_have_class_0_and_ignored_borders_alone(data
 @pytest.mark.parametrize(("divisor", "is_told"), [(255, True), (1, False)])
 def test_grey_pictures_that_would_not_look_alike_are_an_error(dataset, divisor, is_told):
     for index, path in enumerate(sorted(dataset.glob("*/Images/*.jpg"))):
-        grey = np.asarray(Image.open(path).convert("L")).astype(np.float32)
+        grey = np.asarray(Image.open(path).convert("L")).astype(np.float32) * (index != 3)  # which is black
         Image.fromarray(grey / (divisor if index == 4 else 1)).save(path.with_suffix(".tiff"))
         path.unlink()
-    errors = check_dataset(dataset, dataset_classes(dataset)).errors
+    errors = [error for error in check_dataset(dataset, dataset_classes(dataset)).errors if "several ranges" in error]
     assert [error for error in errors if "(0 to 1)" in error and "(0 to 255)" in error] == errors
     assert bool(errors) == is_told
 

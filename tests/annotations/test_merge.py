@@ -1,5 +1,6 @@
 """convert --merge: what is replaced, added, kept, and refused."""
 
+import itertools
 import re
 import shutil
 import zipfile
@@ -225,9 +226,22 @@ def test_another_frame_of_a_still_camera_is_another_picture(dataset, tmp_path):
 
 @pytest.mark.parametrize("quality", [60, 75, 95])
 def test_a_photograph_that_was_saved_anew_is_the_same_picture(shared_data, tmp_path, quality):
-    for path in sorted((shared_data / "camvid").glob("*/Images/*"))[::20]:
-        Image.open(path).convert("RGB").save(tmp_path / "anew.jpg", quality=quality)
-        assert _is_same_picture(path, tmp_path / "anew.jpg")
+    paths = sorted((shared_data / "camvid").glob("*/Images/*"))[::20]
+    assert len(paths) > 20
+    for path, side in itertools.product(paths, (480, 96)):
+        picture = Image.open(path).convert("RGB").resize((side, side * 3 // 4))
+        picture.save(tmp_path / "first.png")
+        picture.save(tmp_path / "anew.jpg", quality=quality)
+        assert _is_same_picture(tmp_path / "first.png", tmp_path / "anew.jpg")
+
+
+def test_dark_pictures_are_told_apart(shared_data, tmp_path):
+    """Those of 12 bits in files of 16 have sixteen levels of grey."""
+    for number, path in enumerate(sorted((shared_data / "camvid").glob("val/Images/*"))[:2]):
+        Image.fromarray(np.asarray(Image.open(path).convert("L"), np.uint16) * 16).save(tmp_path / f"{number}.png")
+    shutil.copy(tmp_path / "0.png", tmp_path / "copy.png")
+    assert _is_same_picture(tmp_path / "0.png", tmp_path / "copy.png")
+    assert not _is_same_picture(tmp_path / "0.png", tmp_path / "1.png")
 
 
 def nested(folder: Path, pictures: dict[str, Path], label: str) -> Path:

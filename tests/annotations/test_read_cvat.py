@@ -413,22 +413,27 @@ def test_frames_in_doubt_are_told(tmp_path, meta, elements, pictures, message):
         convert(ConvertConfig(export(tmp_path / "e", elements, meta=meta, pictures=pictures), tmp_path / "d"))
 
 
-OF_PICTURES = video(3).replace("<size>", "<mode>annotation</mode><size>")
-
-
 @pytest.mark.parametrize(
-    ("pictures", "is_told"),
+    ("start", "pictures", "is_told"),
     [
-        (frames(0, 1, 2), False),
-        (frames(0, 2, 10, name="img_{}.jpg"), True),  # of numbers without a gap, CVAT sorts 10 before 2
-        (frames(*range(12), name="img_{}.jpg"), True),
-        (frames(1, 2, 3, name="img_{}.jpg"), True),
+        (0, frames(0, 1, 2), False),
+        (7, frames(7, 8, 9), False),  # a later job
+        (0, frames(1, 2, 3), False),  # each is for the frame before its number
+        (0, frames(0, 1), True),
+        (0, frames(0, 1, 2, 3), True),
+        (0, frames(0, 2, 10, name="img_{}.jpg"), True),
+        (8, frames(8, 9, 10, name="img_{}.jpg"), True),  # CVAT sorts 10 before 8
+        (0, [*frames(0, 1, name="img_{}.jpg"), "background.jpg"], True),
+        (0, [*frames(0, 1), "cover_1.png"], True),
+        (0, ["a/0.png", "b/0.png", "b/1.png"], True),
     ],
 )
-def test_frames_of_a_task_of_pictures_are_not_told_by_their_names(tmp_path, pictures, is_told):
-    images = read(export(tmp_path, track(0, 2), meta=OF_PICTURES, pictures=pictures))[2]
+def test_frames_of_a_task_of_pictures_are_taken_where_names_show_their_order_alone(tmp_path, start, pictures, is_told):
+    meta = video(3, start).replace("<size>", "<mode>annotation</mode><size>")
+    images = read(export(tmp_path, track(start, start + 1), meta=meta, pictures=pictures))[2]
     assert any("its task is of pictures" in problem for image in images for problem in image.problems) == is_told
-    assert is_told or [image.picture for image in images if image.shapes] == [f"images/{pictures[i]}" for i in (0, 2)]
+    found = [image.picture for image in images if image.shapes and not is_told]
+    assert is_told or found == [f"images/{name}" for name in pictures[:2]]
 
 
 def test_frames_of_another_task_are_not_taken(tmp_path):
@@ -437,7 +442,23 @@ def test_frames_of_another_task_are_not_taken(tmp_path):
     export(tmp_path / "b", track(1), meta=video(2), pictures=())
     images = read(tmp_path)[2]
     assert [image.picture for image in images if image.shapes] == ["a/images/frame_000000.png", ""]
-    with pytest.raises(UserError, match="b/frame_000001: its picture is not there"):
+    with pytest.raises(UserError, match=r"b/annotations\.xml/frame_000001: its picture is not there"):
+        convert(ConvertConfig(tmp_path, tmp_path / "d"))
+
+
+@pytest.mark.parametrize("name", ["clip_2.xml", "annotations.xml"])
+def test_frames_of_a_video_beside_it_are_not_taken(tmp_path, name):
+    """Flat, the folder is called like the other file; above, it is below the other file."""
+    is_flat = name == "clip_2.xml"
+    export(tmp_path / "clip_1", track(0), meta=video(2), pictures=frames(0, 1))
+    (tmp_path / "clip_1" / "images").rename(tmp_path / "clip_1" / "frames")
+    if is_flat:
+        (tmp_path / "clip_1" / "annotations.xml").rename(tmp_path / "clip_1.xml")
+    text = f"<annotations>{video(2)}{track(1)}</annotations>"
+    (tmp_path / name).write_text(text)
+    images = [image for image in read(tmp_path)[2] if image.shapes]
+    assert sorted(image.picture for image in images) == ["", "clip_1/frames/frame_000000.png"]
+    with pytest.raises(UserError, match="frame_000001: its picture is not there"):
         convert(ConvertConfig(tmp_path, tmp_path / "d"))
 
 

@@ -59,6 +59,14 @@ def test_pictures_without_pixels_that_count_have_no_score(trained_run, dataset, 
     assert len(list((tmp_path / "o" / "worst").iterdir())) == 2
 
 
+def test_what_may_be_a_class_saved_as_255_is_told(trained_run, dataset, capsys):
+    for path in dataset.glob("val/Labels/*.png"):
+        Image.fromarray(np.where(read_labels(path) == 0, 0, 255).astype(np.uint8)).save(path)
+    config = EvaluateConfig(trained_run / "model.safetensors", dataset)
+    assert evaluate(config).confusion.sum() > 0
+    assert "if it stands for class 1, save it as 1" in " ".join(capsys.readouterr().err.split())
+
+
 @pytest.mark.parametrize("names", [["floor", "wall"], ["wall", "floor", "box"]])
 def test_other_classes_are_refused(trained_run, dataset, names):
     write_classes(dataset / "classes.yaml", class_table(names))

@@ -249,6 +249,13 @@ def test_pictures_without_labels_are_in_no_fold(dataset, tmp_path, capsys):
     assert "2 pictures without a labelled pixel are left out" in capsys.readouterr().err
 
 
+def test_nothing_labelled_at_all_is_told(dataset, tmp_path):
+    for path in dataset.glob("*/Labels/*.png"):
+        Image.fromarray(np.full_like(read_labels(path), IGNORE)).save(path)
+    with pytest.raises(UserError, match="no pixel of train carries a label"):
+        crossval(CrossvalConfig(dataset, tmp_path / "run", folds=2, **OPTIONS))
+
+
 def test_one_name_in_train_and_val_is_refused(dataset, tmp_path):
     for folder, suffix in (("Images", "jpg"), ("Labels", "png")):
         shutil.copy(dataset / "train" / folder / f"000.{suffix}", dataset / "val" / folder)

@@ -20,12 +20,12 @@ from segtune.annotations.dataset_folder import (
     scan_split,
 )
 from segtune.annotations.dataset_report import DatasetReport, SplitFacts
-from segtune.annotations.findings import Finding
+from segtune.annotations.findings import BINARY, Finding
 from segtune.annotations.label_findings import class_findings, label_findings
 from segtune.annotations.picture_findings import look_alike_findings, picture_findings, same_files
 from segtune.classes import IGNORE, ClassTable
 from segtune.config import CheckConfig
-from segtune.console import track
+from segtune.console import messages, track
 from segtune.errors import DataError, UserError
 from segtune.machine import usable_cpus
 
@@ -90,6 +90,19 @@ def check_dataset(
         for fact in facts
     }
     return DatasetReport(dataset, table, findings, split_facts, _fingerprint(facts, table), classes_of)
+
+
+def check_to_score(dataset: Path, table: ClassTable, split: str) -> None:
+    """Check what a model is to be scored on.
+
+    Raises:
+        DataError: It can't be.
+    """
+    report = check_dataset(dataset, table, (split,))
+    report.raise_for_errors()
+    for finding in report.findings:
+        if finding.kind == BINARY:
+            messages.print(f"Warning: {finding.message}.", style="yellow")
 
 
 def _fingerprint(facts: Sequence[PairFacts], table: ClassTable) -> str:

@@ -43,7 +43,7 @@ class PairFacts:
         size: Height and width of the picture as viewers show it; (0, 0) where it can't be read.
         turned: Whether its EXIF orientation exchanges height and width.
         grey_range: Between which values those of a grey picture of 16 bits lie, but for a few; None for others.
-        white: The value that is shown as white, of a grey picture whose type doesn't tell; None for others.
+        white: Which value is shown as white, of a grey picture whose type doesn't tell; None for others and black ones.
         values: int64 (256,), how many pixels of the label image have each value.
         by_palette: The class of each value by its colour in the label image's palette, if all are classes' colours.
         picture_digest: SHA-256 of the picture file.
@@ -106,8 +106,8 @@ def _check_picture(dataset: Path, facts: PairFacts, thorough: bool) -> tuple[int
             values = np.asarray(picture)[:: 1 + picture.height // MAX_SAMPLED, :: 1 + picture.width // MAX_SAMPLED]
             low, high = np.percentile(values, (0.1, 99.9))
             facts.grey_range = int(low), int(high)
-        elif picture.mode.startswith(("I", "F")):
-            facts.white = white_value(np.asarray(picture))
+        elif picture.mode.startswith(("I", "F")) and (values := np.asarray(picture)).any():
+            facts.white = white_value(values)
         if thorough:
             facts.thumbnail = thumbnail(picture)
     except UserError as error:

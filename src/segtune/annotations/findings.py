@@ -26,6 +26,8 @@ REPAIRS: dict[str, str] = {
 
 UNLABELLED = "unlabelled-picture"
 """The kind of finding for a picture of which no pixel counts."""
+BINARY = "binary-labels"
+"""The kind of finding for label images of 0 and 255 alone."""
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from segtune.annotations.check_pair import PairFacts, relative
 from segtune.annotations.class_choice import is_background
 from segtune.annotations.damaged_labels import Lookup, color_fit, grey_lookup, is_grey, sound_values
 from segtune.annotations.dataset_report import SplitFacts, share
-from segtune.annotations.findings import Finding
+from segtune.annotations.findings import BINARY, Finding
 from segtune.classes import IGNORE, ClassTable
 from segtune.errors import UserError, listed
 from segtune.pictures import DECODE_ERRORS, open_picture
@@ -83,9 +83,10 @@ def _only_0_and_255(facts: Sequence[PairFacts]) -> Finding | None:
     if not total[0] or not total[IGNORE] or total[1:IGNORE].any():
         return None
     message = "the label images hold only 0 and 255, and 255 never counts: if it stands for class 1, save it as 1"
-    # A split to score alone may well have nothing but class 0, and borders that don't count.
-    is_trained_on = any(fact.split == "train" for fact in facts)
-    return Finding("error" if is_trained_on else "warning", "binary-labels", message, repair="binary")
+    if all(fact.split != "train" for fact in facts):
+        # What is scored alone may well have nothing but class 0, and borders that don't count.
+        return Finding("warning", BINARY, message)
+    return Finding("error", BINARY, message, repair="binary")
 
 
 def _numbered_from_1(facts: Sequence[PairFacts], table: ClassTable) -> Finding | None:

@@ -30,6 +30,7 @@ from segtune.annotations.inventory import Entry
 from segtune.annotations.picture_index import telling_folders
 from segtune.annotations.split import Candidate, assign_splits, series_of
 from segtune.annotations.target_names import joined_name, target_names
+from segtune.arrays import Array
 from segtune.classes import IGNORE, ClassTable
 from segtune.config import Background, ConversionOptions, list_of_names
 from segtune.console import output
@@ -41,11 +42,9 @@ TO_MERGE_CLASSES = (
     "Merge these with --map NEW=OLD, leave their pixels out with --ignore-labels NEW, or convert all anew."
 )
 
-COMPARED_SIDE = 256
-"""Pixels of the longer side that pictures are shrunk to before they are compared: that takes away what JPEG changes."""
-SAVED_ANEW, MOST_CHANGED = 24, 0.001
-"""Grey levels by which a pixel may change as a picture is saved anew, and the share of those that change more. A thing
-that has moved before a still camera, whose frames have the same names in every video, changes more of them."""
+SAVED_ANEW, SHARE_OF_CONTRAST = 24, 0.5
+"""Grey levels, and share of the picture's standard deviation, by which a place may change as a picture is saved anew. A
+thing that moves before a still camera, whose frames have the same names in every video, changes some by more."""
 
 
 @dataclass(frozen=True)
@@ -344,12 +343,16 @@ def _is_same_picture(one: Path, other: Path | bytes, name: str = "") -> bool:
     """
     if shown_size(open_picture(one), str(one)) != shown_size(open_picture(other, name), name):
         return False
-    greys = []
-    for pixels in (read_picture(one), read_picture(other, name)):
-        picture = Image.fromarray(pixels).convert("L")
-        picture.thumbnail((COMPARED_SIDE, COMPARED_SIDE), Image.Resampling.BOX)
-        greys.append(np.asarray(picture, np.int16))
-    return float((np.abs(greys[0] - greys[1]) > SAVED_ANEW).mean()) <= MOST_CHANGED
+    before, after = (_coarse(read) for read in (read_picture(one), read_picture(other, name)))
+    return bool(np.abs(before - after).max() <= min(SAVED_ANEW, before.std() * SHARE_OF_CONTRAST))
+
+
+def _coarse(pixels: Array) -> npt.NDArray[np.float32]:
+    """A picture as grey, so small that what JPEG changes is averaged away, and a small thing that moves is not."""
+    picture = Image.fromarray(pixels).convert("F")
+    side = min(256, max(1, max(picture.size) // 4))
+    picture.thumbnail((side, side), Image.Resampling.BOX)
+    return np.asarray(picture)
 
 
 def _move_in(

@@ -383,18 +383,18 @@ def _frame_folder(export: Export, file: str, frames: Collection[int]) -> tuple[s
     Raises:
         BadAnnotation: Several folders could be meant.
     """
+    files = _cvat_files(export.source)
     folders: dict[tuple[bool, str], dict[int, list[str]]] = defaultdict(lambda: defaultdict(list))
     for name in export.pictures.names:
         path = PurePosixPath(name)
         if found := re.search(r"(?<!\d)(\d{1,9})$", path.stem):
             is_given = export.pictures.source(name) is not export.source
             folders[is_given, path.parent.as_posix()][int(found[1])].append(name)
-    others = [other for other in _cvat_files(export.source) if other != file]
     ranks = {
-        (is_given, folder): (is_given, shared_folders(folder, file), PurePosixPath(file).stem in folder.split("/"), had)
+        (is_given, folder): (is_given, *nearness, had)
         for (is_given, folder), by_number in folders.items()
         if (had := sum(frame in by_number or frame + 1 in by_number for frame in frames))
-        and (is_given or shared_folders(folder, file) >= max((shared_folders(folder, o) for o in others), default=0))
+        and ((nearness := _nearness(folder, file)) == max(_nearness(folder, other) for other in files) or is_given)
     }
     best = [key for key in ranks if ranks[key] == max(ranks.values())]
     if len(best) > 1:
@@ -403,12 +403,17 @@ def _frame_folder(export: Export, file: str, frames: Collection[int]) -> tuple[s
             " into the folder that is meant, or name that with --images"
         )
     if not best:
-        return f"{PurePosixPath(file).parent}/".removeprefix("./"), {}
+        return f"{file}/", {}  # so that those of other files are not found by their names
     # CVAT's own files have six digits; others of the same number are something else.
     return "" if best[0][1] == "." else f"{best[0][1]}/", {
         number: [name for name in names if PurePosixPath(name).stem == f"frame_{number:06d}"][:1] or names
         for number, names in folders[best[0]].items()
     }
+
+
+def _nearness(folder: str, file: str) -> tuple[int, bool]:
+    """How much says that a folder belongs to an annotation file: what it has in common, and whether it is called so."""
+    return shared_folders(folder, file), PurePosixPath(file).stem in folder.split("/")
 
 
 def _by_frame(folder: str, by_number: dict[int, list[str]], video: _Video) -> tuple[dict[int, list[str]], str]:
@@ -419,15 +424,17 @@ def _by_frame(folder: str, by_number: dict[int, list[str]], video: _Video) -> tu
     Raises:
         BadAnnotation: The pictures' numbers can't be those of the frames.
     """
-    in_cvats_order = sorted((name, number) for number, names in by_number.items() for name in names)
-    if video.is_of_pictures and any(number != frame for frame, (_, number) in enumerate(in_cvats_order)):
+    last, end = max(by_number, default=0), video.start + video.num_frames * video.step
+    by_name = sorted((name, number) for number, names in by_number.items() for name in names)
+    # From 1 on they are shifted below.
+    ranges = [list(range(video.start + first, end + first, video.step)) for first in (0, 1)]
+    if video.is_of_pictures and [number for _, number in by_name] not in ranges:
         raise BadAnnotation(
             "its task is of pictures, not of a video: its frames count them in CVAT's order, which their names don't"
             ' tell; export the task as "CVAT for images 1.1"'
         )
     if not by_number or video.start in by_number or min(by_number) != video.start + 1:
         return by_number, ""
-    last, end = max(by_number), video.start + video.num_frames * video.step
     counted = f"the pictures in {folder or 'the export'} are numbered from {min(by_number)} to {last}"
     if video.num_frames and (video.start, video.step, end) == (0, 1, last) and len(by_number) == last:
         shifted = {number - 1: names for number, names in by_number.items()}

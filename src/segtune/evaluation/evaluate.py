@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from segtune.annotations.check import check_dataset
+from segtune.annotations.check import check_to_score
 from segtune.annotations.dataset_folder import Pair, dataset_classes, find_pairs
 from segtune.arrays import Array
 from segtune.classes import CLASSES_FILE, IGNORE, ClassTable
@@ -158,7 +158,7 @@ def evaluate_and_compare(config: EvaluateConfig) -> tuple[Scores, Comparison | N
                 f" {config.compare} knows {listed(others.names)}.",
                 "Compare models of the same classes, in the same order.",
             )
-    check_dataset(config.dataset, table, splits=(config.split,)).raise_for_errors()
+    check_to_score(config.dataset, table, config.split)
     pairs = find_pairs(config.dataset, config.split)
     extremes = Extremes(config.panels)
     if config.output is None:

@@ -23,7 +23,7 @@ class ExportCheck:
 
     Attributes:
         num_pictures: How many.
-        equal_pixels: Share of pixels of the same class, 0..1.
+        equal_pixels: Share of pixels of the same class, 0..1; where class ids come out, of what the network put out.
         mean_iou: The exported file's against the labels.
         model_mean_iou: The model's.
         largest_difference: Between two logits, of what the network saw first of each picture; NaN where class ids come
@@ -56,23 +56,32 @@ class ExportCheck:
 
 
 class _Noted:
-    """A predictor whose network's first answer to each picture is kept; at most one answer is in memory."""
+    """A predictor of whose network's answers to a picture is kept what is compared.
 
-    def __init__(self, predictor: Predictor) -> None:
+    Args:
+        predictor: It.
+        of_all: Whether that is the class ids of each answer; else it is the first answer alone.
+    """
+
+    def __init__(self, predictor: Predictor, of_all: bool) -> None:
         self.predictor = predictor
-        self.first: Values = None
+        self.kept: list[Values] = []
+        self._of_all = of_all
         self._run = predictor.backend.run
         predictor.answer = self._answer
 
     def _answer(self, images: Floats | Array) -> Values:
         answer = self._run(images)
-        if self.first is None:
-            self.first = answer
+        if self._of_all:
+            is_logits = self.predictor.has_confidence
+            self.kept.append(np.asarray(answer).argmax(axis=1).astype(np.uint8) if is_logits else np.asarray(answer))
+        elif not self.kept:
+            self.kept.append(answer)
         return answer
 
     def predict(self, picture: Array) -> tuple[Array, float]:
         """Class ids, uint8 (H, W), and the seconds that they took."""
-        self.first = None
+        self.kept.clear()
         start = time.perf_counter()
         class_ids = self.predictor.predict(picture).class_ids
         return class_ids, time.perf_counter() - start
@@ -88,7 +97,7 @@ def check_export(model: Predictor, exported: Predictor, pairs: Sequence[Pair], t
         table: Says which label values are ignored.
     """
     has_logits = exported.has_confidence
-    one, two = _Noted(model), _Noted(exported)
+    one, two = (_Noted(predictor, of_all=not has_logits) for predictor in (model, exported))
     num_classes = table.num_classes
     counts = np.zeros((2, num_classes, num_classes), np.int64)
     present = np.zeros(num_classes, np.int64)
@@ -106,11 +115,11 @@ def check_export(model: Predictor, exported: Predictor, pairs: Sequence[Pair], t
         (expected, seconds), (found, exported_seconds) = answers[one], answers[two]
         ratios.append(seconds / exported_seconds)
         # Class ids as the network gives them: tiles and the picture's own size blend logits, but not ids.
-        same = expected == found if has_logits else _same_ids(one.first, two.first)
+        same = expected == found if has_logits else _same(one.kept, two.kept)
         equal += int(same.sum())
         pixels += same.size
         if has_logits:
-            largest = max(largest, _difference(one.first, two.first))
+            largest = max(largest, _difference(one.kept[0], two.kept[0]))
         for confusion, class_ids in zip(counts, (expected, found), strict=True):
             confusion += confusion_matrix(labels, class_ids, num_classes)
         present += np.bincount(labels[labels < num_classes], minlength=num_classes) > 0
@@ -126,10 +135,9 @@ def _difference(one: Values, two: Values) -> float:
     return float(np.abs(first - second).max())
 
 
-def _same_ids(logits: Values, class_ids: Values) -> Values:
-    """Where logits (N, C, H, W) decide as class ids (N, H, W) say."""
-    first, second = _cropped(np.asarray(logits).argmax(axis=1), class_ids)
-    return first == second
+def _same(one: Sequence[Values], two: Sequence[Values]) -> Values:
+    """Where class ids (N, H, W) of both are the same, of all answers to a picture."""
+    return np.concatenate([np.equal(*_cropped(*ids)).ravel() for ids in zip(one, two, strict=True)])
 
 
 def _cropped(one: Values, two: Values) -> Sequence[Values]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from segtune.annotations.check import check_dataset
+from segtune.annotations.check import check_to_score
 from segtune.annotations.dataset_folder import Pair, find_pairs
 from segtune.classes import ClassTable
 from segtune.config import ExportConfig
@@ -169,7 +169,7 @@ def _pictures(config: ExportConfig, table: ClassTable) -> tuple[Sequence[Pair], 
         raise UserError(
             f"There are no pictures to {what}: {record} {found}.", f"Name the dataset: --data DATASET; or {otherwise}."
         )
-    check_dataset(dataset, table, splits=("val",)).raise_for_errors()
+    check_to_score(dataset, table, "val")
     training = spread(find_pairs(dataset, "train"), CALIBRATION_PICTURES) if config.int8 else []
     validation = find_pairs(dataset, "val")
     return spread(validation, config.num_pictures or len(validation)), training

@@ -192,11 +192,11 @@ def _classes(facts: RunFacts) -> str:
         f'<th{"" if name == "class" else " class=number"}><button type="button">{name}</button></th>' for name in names
     )
     rows = "".join(_class_row(facts, facts.known, index) for index in range(facts.classes.num_classes))
-    num_pictures = facts.known.scores.num_pictures
+    few = few_pictures(facts.known.scores.num_pictures) if facts.known.interval else ""
     table = f'<table class="sortable"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
     told = (
         "<p>Counted on the validation pictures at their own size; ignored pixels don’t count. Press a column’s name to"
-        f" sort by it. The bars show the IoU, and its interval as a line.{few_pictures(num_pictures)}</p>"
+        f" sort by it. The bars show the IoU, and its interval as a line.{few}</p>"
     )
     return told + _scroll(table, "Scores of the classes")
 

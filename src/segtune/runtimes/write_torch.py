@@ -17,6 +17,7 @@ from torch.nn import functional
 from segtune.description import HEADER
 from segtune.errors import UserError, first_line, install
 from segtune.model_file import Model
+from segtune.out_of_memory import is_out_of_memory
 from segtune.preprocessing import Preprocessing
 from segtune.runtimes.backend import EXPORT, Interface
 
@@ -155,6 +156,8 @@ def write_onnx(path: Path, model: Model, interface: Interface) -> None:
         described.producer_name = "segtune"
         onnx.save(described, str(path))
     except Exception as error:
+        if isinstance(error, OSError) or is_out_of_memory(error):
+            raise
         raise UserError(
             f"{model.architecture} can't be exported to ONNX: {first_line(error)}", "Try .pt2 or .torchscript.pt."
         ) from error

@@ -97,13 +97,14 @@ def _model_routes(predictor: Predictor, name: str, limits: Limits) -> APIRouter:
     )  # fmt: skip
     def describe() -> ModelDescription:
         model = predictor.model
+        max_pixels = limits.max_pixels // model.preprocessing.enlarge**2
         classes = [
             ClassDescription(id=index, name=class_name, color=css_color(color))
             for index, (class_name, color) in enumerate(zip(model.classes.names, model.classes.colors, strict=True))
         ]
         return ModelDescription(
             name=name, architecture=model.architecture, classes=classes, scores=model.scores or {},
-            max_bytes=limits.max_bytes, max_pixels=limits.max_pixels, segtune_version=version("segtune"),
+            max_bytes=limits.max_bytes, max_pixels=max_pixels, segtune_version=version("segtune"),
         )  # fmt: skip
 
     return routes

@@ -104,6 +104,7 @@ async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
             pass
 
     working, leaving = asyncio.ensure_future(work), asyncio.ensure_future(closed())
+    working.add_done_callback(lambda task: task.cancelled() or task.exception())  # it counts as seen
     try:
         await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
         if working.done():

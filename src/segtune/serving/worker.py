@@ -133,6 +133,7 @@ class Worker:
             self._changed.notify_all()
         self._thread.join()
         self._encoders.shutdown()
+        self.predictor.answer = self._answer_of_network
 
     @property
     def num_waiting(self) -> int:
@@ -239,6 +240,8 @@ class Worker:
             for job, _ in decoded:
                 self._fail(job, _told(error, job))
             return
+        finally:
+            self._under_way = ()
         computed = time.monotonic() - before
         self._seconds_each = 0.8 * self._seconds_each + 0.2 * (time.monotonic() - start) / len(jobs)
         for (job, picture), prediction in zip(decoded, predictions, strict=True):

@@ -136,11 +136,13 @@ def crossval(config: CrossvalConfig, listeners: Sequence[Listener] | None = None
     pairs = [pair for split in SPLITS for pair in find_pairs(config.dataset, split)]
     _refuse_same_names(config.dataset, pairs)
     table = dataset_classes(config.dataset, config.num_classes, config.ignore_value)
+    _refuse_impossible(config)
     report = _checked(config.dataset, table)
     pairs = [pair for pair in pairs if pair.picture not in report.unlabelled]
     candidates = [Candidate(pair.picture.name, classes=report.classes_of[pair.picture]) for pair in pairs]
     folds, told = assign_folds(candidates, config.folds, config.group_by)
-    _refuse_impossible(config, table.num_classes, len(pairs) - max(Counter(folds).values()))
+    num_train = len(pairs) - max(Counter(folds).values())
+    check_with_data(config, table.num_classes, num_train, choose_device(config.device).type)
     if report.unlabelled:
         told.append(f"{len(report.unlabelled)} pictures without a labelled pixel are left out")
     for sentence in told:
@@ -171,20 +173,21 @@ def crossval(config: CrossvalConfig, listeners: Sequence[Listener] | None = None
     return CrossvalResult(config.run, found)
 
 
-def _refuse_impossible(config: CrossvalConfig, num_classes: int, num_train: int) -> None:
+def _refuse_impossible(config: CrossvalConfig) -> None:
     """Refuse what options alone make impossible, before an earlier cross-validation is removed for it."""
     refuse_without_effect(replace(config, group_by="auto"))
     refuse_unknown_names(with_architecture(config))
     if config.resume != "auto" and config.weights not in {"auto", "none"}:
         read_state_dict(Path(config.weights))
-    check_with_data(config, num_classes, num_train, choose_device(config.device).type)
 
 
 def _checked(dataset: Path, table: ClassTable) -> DatasetReport:
     """The dataset's check. Refuses files that no fold could be trained with; a fold's check would name its links."""
     report = check_dataset(dataset, table, SPLITS)
-    # A split without labels is no matter: the folds are others.
-    findings = [finding for finding in report.findings if finding.kind != "nothing-labelled"]
+    findings = report.findings
+    if any(facts.pixels.any() for facts in report.splits.values()):
+        # A split without labels is no matter: the folds are others.
+        findings = [finding for finding in findings if finding.kind != "nothing-labelled"]
     replace(report, findings=findings).raise_for_errors()
     return report
 
