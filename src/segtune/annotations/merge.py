@@ -42,9 +42,10 @@ TO_MERGE_CLASSES = (
     "Merge these with --map NEW=OLD, leave their pixels out with --ignore-labels NEW, or convert all anew."
 )
 
-SAVED_ANEW, SHARE_OF_CONTRAST = 24, 0.5
-"""Grey levels, and share of the picture's standard deviation, by which a place may change as a picture is saved anew. A
-thing that moves before a still camera, whose frames have the same names in every video, changes some by more."""
+SHARE_OF_CONTRAST, SAVED_ANEW = 0.5, (2, 24)
+"""By what share of the picture's standard deviation a place may change as a picture is saved anew, and by how many grey
+levels at least and at most. A thing that moves before a still camera, whose frames have the same names in every video,
+changes some places by more."""
 
 
 @dataclass(frozen=True)
@@ -344,7 +345,7 @@ def _is_same_picture(one: Path, other: Path | bytes, name: str = "") -> bool:
     if shown_size(open_picture(one), str(one)) != shown_size(open_picture(other, name), name):
         return False
     before, after = (_coarse(read) for read in (read_picture(one), read_picture(other, name)))
-    return bool(np.abs(before - after).max() <= min(SAVED_ANEW, before.std() * SHARE_OF_CONTRAST))
+    return bool(np.abs(before - after).max() <= np.clip(before.std() * SHARE_OF_CONTRAST, *SAVED_ANEW))
 
 
 def _coarse(pixels: Array) -> npt.NDArray[np.float32]:
