@@ -31,6 +31,7 @@ def test_scores_are_those_of_predictions_at_the_pictures_own_size(trained_run, d
     )
     assert (scores.confusion == confusion).all()
     assert scores.confusion.sum() == 33 * 57 + 2 * 72 * 96
+    assert scores.summary().splitlines()[1] == "With 3 pictures the intervals are rough, and rather too narrow."
 
 
 def test_scores_are_written(trained_run, dataset, tmp_path):

@@ -226,12 +226,13 @@ class Scores:
         which += f" (neither labelled nor predicted: {listed(absent, NAMED_IN_SUMMARY)})" if absent else ""
         which += ", class 0 left out" if self.exclude_background else ""
         few = few_pictures(self.num_pictures) if between else ""
-        return (
+        told = (
             f"mean IoU {self.mean_iou:.4f}{sure} over {which}, pixel accuracy {self.pixel_accuracy:.4f},"
             f" mean accuracy {self.mean_accuracy:.4f}, mean Dice {self.mean_dice:.4f},"
             f" frequency-weighted IoU {self.frequency_weighted_iou:.4f};"
-            f" {self.num_pictures} pictures at their own size, ignored pixels not counted{few}"
+            f" {self.num_pictures} pictures at their own size, ignored pixels not counted"
         )
+        return f"{told}\n{few}" if few else told
 
 
 def score_table(title: str, caption: str) -> Table:
@@ -246,7 +247,7 @@ def few_pictures(num_pictures: int) -> str:
     """What to say of intervals that come from few pictures; otherwise nothing."""
     if num_pictures >= FEW_PICTURES:
         return ""
-    return f" With {num_pictures} pictures the intervals are rough, and rather too narrow."
+    return f"With {num_pictures} pictures the intervals are rough, and rather too narrow."
 
 
 def majority_scores(scores: Scores) -> Scores:

@@ -196,7 +196,7 @@ def _classes(facts: RunFacts) -> str:
     table = f'<table class="sortable"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
     told = (
         "<p>Counted on the validation pictures at their own size; ignored pixels don’t count. Press a column’s name to"
-        f" sort by it. The bars show the IoU, and its interval as a line.{few}</p>"
+        f" sort by it. The bars show the IoU, and its interval as a line. {few}</p>"
     )
     return told + _scroll(table, "Scores of the classes")
 
