@@ -505,7 +505,7 @@ class ServeConfig:
     max_batch: int = 4
     """Pictures of one size that are predicted together at most."""
     timeout: float = 60
-    """Seconds that an upload may take, and then a prediction."""
+    """Seconds that an upload may take, and then a prediction; connections on which nothing happens end, too."""
     sample: Annotated[Path | None, arg(metavar="PICTURE")] = None
     """The page's sample picture. Default: a drawn one."""
     tta: TestTimeAugmentation = "none"

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
@@ -14,6 +14,7 @@ from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response
 
 from segtune.prediction.predictor import Predictor
 from segtune.serving.answers import Format, Part, encoded
+from segtune.serving.connections import PartedResponse
 from segtune.serving.guard import guard_hosts, token_check
 from segtune.serving.operations import Metrics, operation_routes
 from segtune.serving.page import page_routes
@@ -147,15 +148,17 @@ def _prediction_routes(worker: Worker, metrics: Metrics, limits: Limits, has_con
     ) -> Response:
         start = time.monotonic()
         encode = partial(encoded, format_=Format(format), parts=_parts(include), has_confidence=has_confidence)
-        with worker.place():
+        with ExitStack() as stack:
+            stack.enter_context(worker.place())
             content = await read_upload(request, limits.max_bytes, limits.seconds)
             size = await run_sync(size_of, content, limits.max_pixels, worker.predictor.preprocessing)
             done = await while_connected(request, worker.predict(content, size, encode, limits.seconds))
+            leave_place = stack.pop_all().close
         whole = time.monotonic() - start
         for phase, seconds in (("waiting", done.waited), ("network", done.computed), ("whole", whole)):
             metrics.seconds.labels(phase).observe(seconds)
         metrics.batch.observe(done.batch)
-        return Response(done.body, media_type=done.media_type)
+        return PartedResponse(done.body, done.media_type, leave_place)
 
     return routes
 

@@ -29,6 +29,7 @@ def serve(config: ServeConfig) -> None:
         import uvicorn
 
         from segtune.serving.app import Limits, make_app
+        from segtune.serving.connections import timed_protocol
         from segtune.serving.guard import LOOPBACK
     except ModuleNotFoundError as error:
         raise UserError(f"The server needs {error.name}.", install("serve")) from error
@@ -61,7 +62,8 @@ def serve(config: ServeConfig) -> None:
     output.print(f"Serving {config.model.name} at http://{shown}:{port} – Ctrl-C ends it")
     server = uvicorn.Server(
         uvicorn.Config(
-            app, log_level="warning", access_log=False, server_header=False, timeout_keep_alive=5,
+            app, http=timed_protocol(limits.seconds), log_level="warning", access_log=False, server_header=False,
+            timeout_keep_alive=5,
             timeout_graceful_shutdown=int(2 * limits.seconds) + 1, limit_concurrency=8 * limits.max_waiting + 64,
         )
     )  # fmt: skip

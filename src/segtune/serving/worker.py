@@ -153,7 +153,7 @@ class Worker:
 
     @contextmanager
     def place(self) -> Iterator[None]:
-        """One of the places, from the first byte of an upload to the answer. For the event loop's thread.
+        """One of the places, from the first byte of an upload to the answer's last. For the event loop's thread.
 
         Raises:
             Problem: All are taken.
