@@ -170,7 +170,7 @@ def test_file_is_what_cvat_reads(tmp_path):
     root = ElementTree.fromstring(zipfile.ZipFile(tmp_path / "x.zip").read("annotations.xml"))
     assert [label.findtext("name") for label in root.iterfind("./meta/task/labels/label")] == [odd, "box"]
     (image,) = root.iterfind("image")
-    assert dict(image.attrib) == {"id": "0", "name": "day 1/ü's <&>.jpg", "width": "36", "height": "36"}
+    assert dict(image.attrib) == {"id": str(10**9), "name": "day 1/ü's <&>.jpg", "width": "36", "height": "36"}
     wall, box = image
     assert {key: box.get(key) for key in ("left", "top", "width", "height", "rle", "occluded", "z_order")} == {
         "left": "12", "top": "12", "width": "12", "height": "12", "rle": "0, 144", "occluded": "0", "z_order": "0",
