@@ -213,6 +213,22 @@ def test_other_pictures_of_a_known_name_are_refused(dataset, tmp_path):
     assert content(dataset) == before
 
 
+def mirrored(path: Path, target: Path) -> Path:
+    """A picture that the dataset doesn't have."""
+    Image.open(path).transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(target)
+    return target
+
+
+def test_pictures_that_are_there_under_another_name_are_refused(dataset, tmp_path):
+    """Else the labels that they had stay beside the corrected ones, in another split perhaps."""
+    (tmp_path / "train" / "Images").mkdir(parents=True)
+    renamed = shutil.copy(dataset / "val" / "Images" / "100.jpg", tmp_path / "train" / "Images" / "frame_7.jpg")
+    before = content(dataset)
+    with pytest.raises(DataError, match=r"under other names:\n.*frame_7\.jpg is .*val/Images/100\.jpg"):
+        merge(corrected(tmp_path / "e", {"frame_7.jpg": renamed}), dataset)
+    assert content(dataset) == before
+
+
 def test_another_frame_of_a_still_camera_is_another_picture(dataset, tmp_path):
     """Videos have the same names of frames; of two whose cameras don't move, little tells the pictures apart."""
     frame = shutil.copytree(dataset / "train", tmp_path / "train") / "Images" / "000.jpg"
@@ -256,8 +272,7 @@ def nested(folder: Path, pictures: dict[str, Path], label: str) -> Path:
 
 def test_pictures_in_folders_are_told_apart(dataset, tmp_path):
     """The dataset has 000 of a folder that was merged alone; another folder's 000 comes under its folder's name."""
-    other = tmp_path / "other.jpg"
-    shutil.copy(dataset / "train" / "Images" / "003.jpg", other)
+    other = mirrored(dataset / "train" / "Images" / "003.jpg", tmp_path / "other.jpg")
     of_a = dataset / "train" / "Images" / "000.jpg"
     first = merge(nested(tmp_path / "b", {"b/000.jpg": other}, "wall"), dataset)
     assert (first.changed, list(first.added.values())) == ([], [["b_000"]])
@@ -395,8 +410,8 @@ def test_splits_may_be_empty(dataset, tmp_path, split):
     shutil.rmtree(dataset / split, ignore_errors=True)
     for kind in ("Images", "Labels"):
         (dataset / split / kind).mkdir(parents=True)
-    known, new = dataset / "train" / "Images" / "000.jpg", tmp_path / "new.jpg"
-    shutil.copy(dataset / "train" / "Images" / "001.jpg", new)
+    known = dataset / "train" / "Images" / "000.jpg"
+    new = mirrored(dataset / "train" / "Images" / "001.jpg", tmp_path / "new.jpg")
     report = merge(corrected(tmp_path / "known", {"000.jpg": known}), dataset)
     assert (report.changed, report.added) == (["000"], {})
     report = merge(corrected(tmp_path / "new", {"new.jpg": new}), dataset)

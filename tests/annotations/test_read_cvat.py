@@ -473,6 +473,14 @@ def test_a_projects_tracks_have_the_size_and_subset_of_their_task(tmp_path):
     assert [(image.size, image.subset) for image in images] == [((20, 30), "train")]
 
 
+def test_a_shift_by_a_frame_is_not_made_by_leaving_one_out(tmp_path):
+    source = export(tmp_path / "e", track(0, 1, 2, 3), meta=video(4), pictures=frames(1, 2, 3))
+    with pytest.raises(
+        UserError, match=r"frame_000000: its picture is not there; .*rename them so that it has the number 0"
+    ):
+        convert(ConvertConfig(source, tmp_path / "d", allow_missing=True))
+
+
 def test_a_shift_of_frames_is_reported(tmp_path):
     source = export(tmp_path / "e", track(0, 1, 2, 3), meta=video(4), pictures=frames(1, 2, 3, 4))
     (warning,) = [text for text in convert(ConvertConfig(source, tmp_path / "d")).warnings if "frame 0" in text]

@@ -42,7 +42,7 @@ class PairFacts:
         split: Where they are.
         size: Height and width of the picture as viewers show it; (0, 0) where it can't be read.
         turned: Whether its EXIF orientation exchanges height and width.
-        grey_range: Between which values those of a grey picture of 16 bits lie, but for a few; None for others.
+        grey_range: Between which values those of a picture that is read as grey of 16 bits lie, but for a few.
         white: Which value is shown as white, of a grey picture whose type doesn't tell; None for others and black ones.
         values: int64 (256,), how many pixels of the label image have each value.
         by_palette: The class of each value by its colour in the label image's palette, if all are classes' colours.
@@ -101,13 +101,14 @@ def _check_picture(dataset: Path, facts: PairFacts, thorough: bool) -> tuple[int
         # An eighth of the size skips most of the work, but still reads the file to its end.
         picture.draft("L", (max(2 * THUMBNAIL, picture.width // 8), max(2 * THUMBNAIL, picture.height // 8)))
         picture.load()
-        if picture.mode.startswith("I;16"):
-            # A hot pixel is one of thousands; some rows and columns say as much as all.
-            values = np.asarray(picture)[:: 1 + picture.height // MAX_SAMPLED, :: 1 + picture.width // MAX_SAMPLED]
-            low, high = np.percentile(values, (0.1, 99.9))
-            facts.grey_range = int(low), int(high)
-        elif picture.mode.startswith(("I", "F")) and (values := np.asarray(picture)).any():
-            facts.white = white_value(values)
+        if picture.mode.startswith(("I", "F")) and (values := np.asarray(picture)).any():
+            white = white_value(values)
+            facts.white = None if picture.mode.startswith("I;16") else white
+            if white == 65535:
+                # A hot pixel is one of thousands; some rows and columns say as much as all.
+                sampled = values[:: 1 + picture.height // MAX_SAMPLED, :: 1 + picture.width // MAX_SAMPLED]
+                low, high = np.nanpercentile(sampled, (0.1, 99.9))
+                facts.grey_range = int(low), int(high)
         if thorough:
             facts.thumbnail = thumbnail(picture)
     except UserError as error:

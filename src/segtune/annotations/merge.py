@@ -2,7 +2,7 @@
 
 import shutil
 import tempfile
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -159,6 +159,7 @@ def _merged(source: Path, dataset: Path, options: ConversionOptions, table: Clas
         notes = _assign(conversion, present)
         results = write_pictures(conversion, folder)
         _refuse_other_pictures(conversion.inventory.pictures, folder, present)
+        _refuse_other_names(conversion.inventory.pictures, folder, present)
         report = make_report(dataset, conversion, notes, results)
         by_z_order = bool(table.paint_order and not conversion.options.paint_order)
         merged = _move_in(report, conversion.inventory.pictures, folder, dataset, table, values, present)
@@ -331,7 +332,30 @@ def _refuse_other_pictures(entries: Sequence[Entry], folder: Path, present: Mapp
         if sha256(old) != sha256(new) and not _is_same_picture(old, new):
             problems.append(f"{entry.name} is another picture than {old}")
     if problems:
-        raise DataError("Pictures have names that others in the dataset have:", problems, "Rename them in the export.")
+        raise DataError(
+            "Pictures have names that others in the dataset have:",
+            problems,
+            "Rename them in the export; of several videos, convert all exports together, from one folder above them.",
+        )
+
+
+def _refuse_other_names(entries: Sequence[Entry], folder: Path, present: Mapping[str, tuple[str, Pair]]) -> None:
+    """Raise DataError where the dataset has a new picture's file under another name: its old labels would stay."""
+    by_size: dict[int, list[Path]] = defaultdict(list)
+    for _, pair in present.values():
+        by_size[pair.picture.stat().st_size].append(pair.picture)
+    problems = []
+    for entry in entries:
+        new = folder / entry.split / IMAGES / entry.target
+        alike = by_size[new.stat().st_size] if PurePosixPath(entry.target).stem not in present else []
+        same = [old for old in alike if sha256(old) == sha256(new)]
+        problems += [f"{entry.name} is {old}" for old in same[:1]]
+    if problems:
+        raise DataError(
+            "Pictures are in the dataset already, under other names:",
+            problems,
+            "Give them these names in the export, or the folders that they had when they were converted.",
+        )
 
 
 def _is_same_picture(one: Path, other: Path | bytes, name: str = "") -> bool:

@@ -37,9 +37,9 @@ def picture_findings(dataset: Path, facts: Sequence[PairFacts], table: ClassTabl
     low, high = min((low for low, _ in ranges.values()), default=0), max((top for _, top in ranges.values()), default=0)
     if ranges and high - low < MIN_RANGE:
         message = (
-            f"the {len(ranges)} pictures of 16 bits have values from {low} to {high} of 65535, but for a few, so"
-            f" that training sees {round((high - low) / 257) + 1} shades of grey: stretch their values to the whole"
-            " range, all pictures alike"
+            f"the {len(ranges)} pictures that are read as 16 bits have values from {low} to {high} of 65535, but for a"
+            f" few, so that training sees {round((high - low) / 257) + 1} shades of grey: stretch their values to the"
+            " whole range, all pictures alike"
         )
         files = relative(dataset, *ranges)
         findings.append(Finding("warning", "narrow-16-bits", message, files))

@@ -318,6 +318,8 @@ def _frames(export: Export, name: str) -> Iterator[AnnotatedImage]:
         found = pictures.get(frame, [])
         image = ImageBuilder(folder + title, tracks.video.size, found[0] if found else "", file=name)
         image.put_into(tracks.subset)
+        if not found and warning:  # to leave it out might shift all others
+            image.problem(f"its picture is not there; {warning}")
         if len(found) > 1:
             image.problem(f"several pictures have its number: {listed(found, 4)}; keep the one that is meant")
         for label, shape in shapes:

@@ -185,7 +185,11 @@ def _series(pictures: Sequence[Candidate], stems: Sequence[str], alone: Sequence
     if (are_videos and not _bound_to_groups(pictures, groups)) or _together_before(pictures, groups):
         return groups, [f"the names show {described}; each is kept together. --group-by none undoes that"]
     if len(sizes) > 1 or any("frame" in name.lower() for name in stems):
-        advice = "--group-by '(.+)_' or the like keeps them together" if len(sizes) > 1 else "validate on another video"
+        advice = (
+            "--group-by '(.+)_' or the like keeps videos together (not names of classes)"
+            if len(sizes) > 1
+            else "validate on another video"
+        )
         return [], [
             f"the names show {described}, which were not kept together: if they are frames of videos, the score will"
             f" flatter; {advice}"

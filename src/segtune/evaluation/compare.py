@@ -58,7 +58,7 @@ class Comparison:
 
     def table(self, title: str, names: tuple[str, str]) -> Table:
         """Both for the terminal."""
-        caption = f"difference of the mean IoU {self.difference:+.4f}; {self.verdict()}"
+        caption = f"mean IoU of {names[0]} less that of {names[1]} {self.difference:+.4f}; {self.verdict()}"
         table = score_table(title, caption)
         table.add_column("IoU")
         for name in (*names, "difference", "95 %"):

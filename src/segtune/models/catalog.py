@@ -61,6 +61,7 @@ def find_model(name: str) -> ModelEntry:
     decoder, separator, encoder = name.partition(":")
     if not separator:
         hint = nearest(name, [*MODELS, *smp_decoders.DECODERS])
+        hint = f"A decoder needs an encoder: {name}:efficientnet_lite0." if name in smp_decoders.DECODERS else hint
         raise UserError(f"There is no model {name!r}.", f"{hint} 'segtune models' lists all.".strip())
     if decoder not in smp_decoders.DECODERS:
         hint = nearest(decoder, smp_decoders.DECODERS)

@@ -190,7 +190,7 @@ class _Reader:
                 f"{source.name} holds no scores of this run's model ({first_line(error)}). For them: {self._evaluate}"
             )
             return None
-        if known.interval is None:
+        if known.interval is None and known.scores.num_pictures != 1:  # of one there are none
             self.missing.append(f"There are no 95 % intervals in {source.name}. For them: {self._evaluate}")
         return known
 

@@ -190,7 +190,8 @@ class Worker:
             if isinstance(error, asyncio.CancelledError):
                 raise
             raise Problem(
-                HTTPStatus.GATEWAY_TIMEOUT, f"The prediction was not done within {seconds:g} seconds."
+                HTTPStatus.GATEWAY_TIMEOUT,
+                f"The prediction was not done within {seconds:g} seconds: send a smaller picture, or try again later.",
             ) from error
         except UserError as error:
             raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, error.message) from error

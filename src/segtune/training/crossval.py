@@ -90,7 +90,7 @@ class CrossvalResult:
         """
         values = [scores.mean_iou for scores in self.folds]
         width = T_95[len(values) - 2] * statistics.stdev(values) / math.sqrt(len(values))
-        return self.mean - width, self.mean + width
+        return max(0.0, self.mean - width), min(1.0, self.mean + width)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for crossval.json."""
