@@ -11,7 +11,9 @@ from segtune.files import MAX_NAME_BYTES, name_key
 
 
 def target_names(pictures: Sequence[str]) -> list[str]:
-    """The pictures' own file names; with their folders where these alone tell them apart.
+    """The pictures' own file names; with their folders, where these alone tell one of a folder's pictures from others.
+
+    So pictures of a folder, which may be the frames of a video, are all called alike.
 
     Args:
         pictures: Paths in the export, with forward slashes.
@@ -21,8 +23,9 @@ def target_names(pictures: Sequence[str]) -> list[str]:
     """
     paths = [PurePosixPath(picture) for picture in pictures]
     times = Counter(name_key(path.stem) for path in paths)
+    folders = {path.parent for path in paths if times[name_key(path.stem)] > 1}
     names = [
-        path.name if times[name_key(path.stem)] == 1 else joined_name(picture)
+        joined_name(picture) if path.parent in folders else path.name
         for path, picture in zip(paths, pictures, strict=True)
     ]
     of_name: dict[str, list[str]] = defaultdict(list)
