@@ -197,6 +197,12 @@ def test_label_images_come_out_as_they_were(tmp_path, layout):
     assert all((array == expected).all() for array in labels)
 
 
+def test_of_two_pictures_of_a_mask_none_is_guessed(tmp_path):
+    source = write(tmp_path / "e", {**LAYOUTS["CVAT, colours"][1], "JPEGImages/a.png": None})
+    with pytest.raises(UserError, match=r"could be any of JPEGImages/a\.jpg, JPEGImages/a\.png"):
+        convert(ConvertConfig(source, tmp_path / "d"))
+
+
 @pytest.mark.parametrize("layout", ["CVAT, colours", "classes.yaml"])
 def test_colours_of_the_table_are_kept(tmp_path, layout):
     source = write(tmp_path / "e", LAYOUTS[layout][1])

@@ -108,6 +108,14 @@ def test_pipes_and_sockets_are_no_files(tmp_path, monkeypatch):
         open_source(tmp_path / "e.zip")
 
 
+def test_hidden_folders_are_in_nobodys_way(tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "e" / ".venv").mkdir(parents=True)
+    (tmp_path / "e" / ".venv" / "lib64").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "e" / "a.json").write_text("{}")
+    assert open_source(tmp_path / "e").names == ("a.json",)
+
+
 def test_broken_links_are_told(tmp_path):
     (tmp_path / "x.xml").symlink_to("nothing")
     with pytest.raises(UserError, match=r"x\.xml can't be read: No such file"):

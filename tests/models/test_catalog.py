@@ -121,8 +121,8 @@ def test_logits_of_deeplabv3_are_those_of_torchvision():
 
 UNKNOWN = {
     "deeplabv3_resnet110": "deeplabv3_resnet101",
-    "deeplabv3plus": "deeplabv3plus",
     "": "'segtune models' lists all",
+    "deeplabv3plus": "A decoder needs an encoder: deeplabv3plus:efficientnet_lite0",
     "deeplabv3pluss:efficientnet_lite0": "Did you mean deeplabv3plus",
     "deeplabv3plus:efficientnet_lite": "Did you mean efficientnet_lite0 or",
     ":efficientnet_lite0": "'segtune models' lists all",

@@ -151,6 +151,14 @@ def test_damaged_files_cost_their_part_alone(run, name, content, told):
     assert "Fingerprint" in text
 
 
+def test_metrics_that_can_not_be_read_cost_the_curves_alone(run):
+    (run / "metrics.jsonl").unlink()
+    (run / "metrics.jsonl").mkdir()
+    page = page_of(run)
+    assert "metrics.jsonl can't be read" in words(page)
+    assert "With 3 pictures the intervals are rough" in words(page)
+
+
 def test_moved_dataset_is_named_anew(run, trained_run, tmp_path):
     change_record(run, dataset=str(tmp_path / "gone"))
     text = words(page_of(run))

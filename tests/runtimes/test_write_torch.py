@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from segtune.classes import numbered_classes
+from segtune.errors import UserError
 from segtune.model_file import Model
 from segtune.models.catalog import build_model, model_preprocessing
 from segtune.runtimes.backend import Interface
@@ -36,3 +37,25 @@ def test_padding_is_not_computed_from_sizes(written):
     kinds = {node.op_type for node in onnx.load(written[1]).graph.node}
     assert "Pad" in kinds
     assert not kinds & {"Ceil", "Div"}
+
+
+class NoGraph(torch.nn.Module):
+    """What a tracer can't follow."""
+
+    def __init__(self, error):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(1))
+        self._error = error
+
+    def forward(self, images):
+        del images
+        raise self._error
+
+
+@pytest.mark.parametrize(
+    ("error", "told"), [(TypeError("odd"), UserError), (MemoryError(), MemoryError), (OSError(28, "full"), OSError)]
+)
+def test_what_can_not_be_exported_is_told_whatever_the_tracer_says(tmp_path, error, told):
+    model = Model(NoGraph(error), ARCHITECTURE, numbered_classes(3), model_preprocessing(ARCHITECTURE, 0))
+    with pytest.raises(told):
+        write_onnx(tmp_path / "m.onnx", model, Interface())
