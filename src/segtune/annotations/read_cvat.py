@@ -418,6 +418,17 @@ def _nearness(folder: str, file: str) -> tuple[int, bool]:
     return shared_folders(folder, file), PurePosixPath(file).stem in folder.split("/")
 
 
+def _shows_order(by_number: Mapping[int, Sequence[str]], video: _Video) -> bool:
+    """Whether CVAT, which sorts pictures by their names, counted these by their numbers, from its first frame or 1 on."""
+    by_name = sorted((name, number) for number, names in by_number.items() for name in names)
+    first = by_name[0][1] if by_name else video.start
+    return (
+        len(by_name) == video.num_frames
+        and first in (video.start, video.start + 1)
+        and all(number == first + place * video.step for place, (_, number) in enumerate(by_name))
+    )
+
+
 def _by_frame(folder: str, by_number: dict[int, list[str]], video: _Video) -> tuple[dict[int, list[str]], str]:
     """The pictures of a folder by frame, and what to say about it.
 
@@ -426,17 +437,14 @@ def _by_frame(folder: str, by_number: dict[int, list[str]], video: _Video) -> tu
     Raises:
         BadAnnotation: The pictures' numbers can't be those of the frames.
     """
-    last, end = max(by_number, default=0), video.start + video.num_frames * video.step
-    by_name = sorted((name, number) for number, names in by_number.items() for name in names)
-    # From 1 on they are shifted below.
-    ranges = [list(range(video.start + first, end + first, video.step)) for first in (0, 1)]
-    if video.is_of_pictures and [number for _, number in by_name] not in ranges:
+    if video.is_of_pictures and not _shows_order(by_number, video):
         raise BadAnnotation(
             "its task is of pictures, not of a video: its frames count them in CVAT's order, which their names don't"
             ' tell; export the task as "CVAT for images 1.1"'
         )
     if not by_number or video.start in by_number or min(by_number) != video.start + 1:
         return by_number, ""
+    last, end = max(by_number), video.start + video.num_frames * video.step
     counted = f"the pictures in {folder or 'the export'} are numbered from {min(by_number)} to {last}"
     if video.num_frames and (video.start, video.step, end) == (0, 1, last) and len(by_number) == last:
         shifted = {number - 1: names for number, names in by_number.items()}

@@ -61,9 +61,9 @@ class Bootstrap:
 
 
 def interval(values: Doubles, num_pictures: int) -> Interval | None:
-    """Where the middle 95 % of the replicates' values lie; None where ``num_pictures``, those that they are of, is 1.
+    """Where the middle 95 % of the replicates' values lie.
 
-    From one picture nothing is known of how much pictures differ.
+    None where hardly any is defined, or they are of one picture: that doesn't tell how much pictures differ.
     """
     defined = values[~np.isnan(values)]
     if num_pictures < 2 or len(defined) < NUM_REPLICATES // 2:
