@@ -419,7 +419,7 @@ def _nearness(folder: str, file: str) -> tuple[int, bool]:
 
 
 def _shows_order(by_number: Mapping[int, Sequence[str]], video: _Video) -> bool:
-    """Whether CVAT, which sorts pictures by their names, counted these as their numbers do: from the same, or one less."""
+    """Whether CVAT, which sorts pictures by their names, counted these as their numbers do, or from one less."""
     by_name = sorted((name, number) for number, names in by_number.items() for name in names)
     first = by_name[0][1] if by_name else video.start
     return (
